@@ -1,0 +1,487 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * First process of the guests that the boot script, the tests and the benchmarks start.
+ *
+ * Says AEROSTAT-INIT at once (the boot benchmark's marker), loads the modules named in /etc/modules, then does what
+ * aerostat.mode= on the kernel command line asks for: bench (power off at once), shell (a shell on the console) or
+ * agent (the default: answers commands on the console, a line each; see commands[] below). The power button ends the
+ * guest in the last two.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/input.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/klog.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MAX_BUTTONS = 8 };
+
+static double uptime(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* ---- start and end ---- */
+
+__attribute__((noreturn)) static void end_machine(int how)
+{
+    tcdrain(1);
+    sync();
+    reboot(how);
+    for (;;)
+        pause();
+}
+
+static void mount_all(void)
+{
+    static const struct {
+        const char *what, *where, *type;
+    } table[] = {
+        { "proc", "/proc", "proc" },          { "sysfs", "/sys", "sysfs" },
+        { "devtmpfs", "/dev", "devtmpfs" },   { "devpts", "/dev/pts", "devpts" },
+        { "tmpfs", "/tmp", "tmpfs" },         { "debugfs", "/sys/kernel/debug", "debugfs" },
+    };
+
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        mkdir(table[i].where, 0755);
+        if (mount(table[i].what, table[i].where, table[i].type, 0, NULL) < 0 && errno != EBUSY)
+            printf("init: mount %s: %s\n", table[i].where, strerror(errno));
+    }
+}
+
+static void load_modules(void)
+{
+    char path[256];
+    FILE *list = fopen("/etc/modules", "re");
+
+    while (list && fgets(path, sizeof path, list)) {
+        path[strcspn(path, "\n")] = 0;
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST && errno != ENODEV))
+            printf("init: module %s: %s\n", path, strerror(errno));
+        if (fd >= 0)
+            close(fd);
+    }
+    if (list)
+        fclose(list);
+}
+
+/* The value of KEY=value on the kernel command line; the last one counts. */
+static bool boot_word(const char *key, char *value, size_t size)
+{
+    char line[4096] = "";
+    bool found = false;
+    FILE *f = fopen("/proc/cmdline", "re");
+
+    if (f && !fgets(line, sizeof line, f))
+        line[0] = 0;
+    if (f)
+        fclose(f);
+    for (char *save, *w = strtok_r(line, " \n", &save); w; w = strtok_r(NULL, " \n", &save)) {
+        size_t n = strlen(key);
+        if (!strncmp(w, key, n) && w[n] == '=') {
+            snprintf(value, size, "%s", w + n + 1);
+            found = true;
+        }
+    }
+    return found;
+}
+
+static int run_shell(const char *line)
+{
+    int status = 0;
+
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        dup2(1, 2);
+        int null = open("/dev/null", O_RDONLY);
+        dup2(null, 0);
+        execl("/bin/sh", "sh", "-c", line, (char *)NULL);
+        _exit(127);
+    }
+    if (pid < 0)
+        return 126;
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* ---- the power button ---- */
+
+static int open_buttons(int fds[MAX_BUTTONS])
+{
+    int n = 0;
+
+    for (int i = 0; i < 16 && n < MAX_BUTTONS; i++) {
+        char path[32];
+        unsigned long keys[KEY_CNT / (8 * sizeof(long)) + 1] = { 0 };
+        const size_t bits = 8 * sizeof(long);
+
+        snprintf(path, sizeof path, "/dev/input/event%d", i);
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (ioctl(fd, EVIOCGBIT(EV_KEY, sizeof keys), keys) >= 0 && keys[KEY_POWER / bits] >> (KEY_POWER % bits) & 1)
+            fds[n++] = fd;
+        else
+            close(fd);
+    }
+    return n;
+}
+
+/* A process of its own waits for the button, so that it works whatever the console is doing. */
+static void watch_power_button(void)
+{
+    int fds[MAX_BUTTONS];
+    struct pollfd p[MAX_BUTTONS];
+    struct input_event e;
+    int n = open_buttons(fds);
+
+    if (n == 0 || fork() != 0)
+        return;
+    for (int i = 0; i < n; i++)
+        p[i] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+    for (;;) {
+        poll(p, (nfds_t)n, -1);
+        for (int i = 0; i < n; i++) {
+            while (read(fds[i], &e, sizeof e) == sizeof e) {
+                if (e.type == EV_KEY && e.code == KEY_POWER && e.value == 1) {
+                    printf("AEROSTAT-POWERBUTTON\n");
+                    fflush(stdout);
+                    end_machine(RB_POWER_OFF);
+                }
+            }
+        }
+    }
+}
+
+/* ---- the agent's commands ---- */
+
+static int print_file(const char *path)
+{
+    char data[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0) {
+        printf("%s: %s\n", path, strerror(errno));
+        return 1;
+    }
+    while ((n = read(fd, data, sizeof data)) > 0)
+        fwrite(data, 1, (size_t)n, stdout);
+    close(fd);
+    return n < 0;
+}
+
+static int cmd_ping(const char *arg)
+{
+    printf("pong %s\n", arg);
+    return 0;
+}
+
+static int cmd_meminfo(const char *arg)
+{
+    (void)arg;
+    return print_file("/proc/meminfo");
+}
+
+static int cmd_cat(const char *arg)
+{
+    return print_file(arg);
+}
+
+static void read_word(const char *dir, const char *name, const char *file, char *out, size_t size)
+{
+    char path[512];
+
+    snprintf(path, sizeof path, "%s/%s/%s", dir, name, file);
+    snprintf(out, size, "-");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return;
+    ssize_t n = read(fd, out, size - 1);
+    out[n > 0 ? n : 0] = 0;
+    out[strcspn(out, "\n")] = 0;
+    close(fd);
+}
+
+static void driver_of(const char *dir, const char *name, char *out, size_t size)
+{
+    char path[512], target[512];
+
+    snprintf(path, sizeof path, "%s/%s/driver", dir, name);
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    target[n > 0 ? n : 0] = 0;
+    const char *slash = strrchr(target, '/');
+    snprintf(out, size, "%s", slash ? slash + 1 : "-");
+}
+
+static int not_hidden(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+static int for_each_device(const char *dir, void (*show)(const char *dir, const char *name))
+{
+    struct dirent **list;
+    int n = scandir(dir, &list, not_hidden, alphasort);
+
+    for (int i = 0; i < n; i++) {
+        show(dir, list[i]->d_name);
+        free(list[i]);
+    }
+    if (n >= 0)
+        free(list);
+    return n < 0;
+}
+
+static void show_virtio(const char *dir, const char *name)
+{
+    char id[32], status[32], features[80], driver[64];
+    unsigned long long bits = 0;
+
+    read_word(dir, name, "device", id, sizeof id);
+    read_word(dir, name, "status", status, sizeof status);
+    read_word(dir, name, "features", features, sizeof features); /* a string of 0 and 1, bit 0 first */
+    for (int i = 0; features[i] && i < 64; i++)
+        bits |= (unsigned long long)(features[i] == '1') << i;
+    driver_of(dir, name, driver, sizeof driver);
+    printf("%s device=%s driver=%s status=%s features=0x%llx\n", name, id, driver, status, bits);
+}
+
+static int cmd_balloon(const char *arg)
+{
+    (void)arg;
+    return for_each_device("/sys/bus/virtio/devices", show_virtio);
+}
+
+static void show_pci(const char *dir, const char *name)
+{
+    char vendor[32], device[32], class[32], driver[64];
+
+    read_word(dir, name, "vendor", vendor, sizeof vendor);
+    read_word(dir, name, "device", device, sizeof device);
+    read_word(dir, name, "class", class, sizeof class);
+    driver_of(dir, name, driver, sizeof driver);
+    printf("%s vendor=%s device=%s class=%s driver=%s\n", name, vendor, device, class, driver);
+}
+
+static int cmd_pci(const char *arg)
+{
+    (void)arg;
+    return for_each_device("/sys/bus/pci/devices", show_pci);
+}
+
+/* Takes memory in a child and touches it: 0 when it got all, 137 when the guest's OOM killer ended it. */
+static int cmd_oom(const char *arg)
+{
+    size_t mb = strtoul(arg, NULL, 10);
+    int status = 0;
+
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        if (fd >= 0 && write(fd, "1000", 4) == 4)
+            close(fd);
+        for (size_t i = 0; i < mb; i++) {
+            char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            if (p == MAP_FAILED)
+                _exit(12);
+            for (size_t o = 0; o < 1 << 20; o += 4096)
+                p[o] = (char)(i + o);
+        }
+        printf("allocated %zu MB\n", mb);
+        fflush(stdout);
+        _exit(0);
+    }
+    if (pid < 0)
+        return 126;
+    waitpid(pid, &status, 0);
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static char *held;
+static size_t held_bytes;
+
+/* Holds that much touched memory until the next hold; 0 gives it back. */
+static int cmd_hold(const char *arg)
+{
+    size_t bytes = strtoul(arg, NULL, 10) << 20;
+
+    if (held)
+        munmap(held, held_bytes);
+    held = NULL;
+    if (bytes == 0)
+        return 0;
+    held = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (held == MAP_FAILED) {
+        held = NULL;
+        return 12;
+    }
+    held_bytes = bytes;
+    for (size_t o = 0; o < bytes; o += 4096)
+        held[o] = (char)(o >> 12 | 1);
+    return 0;
+}
+
+static int cmd_poweroff(const char *arg)
+{
+    (void)arg;
+    printf("AEROSTAT-DONE 0\n");
+    fflush(stdout);
+    end_machine(RB_POWER_OFF);
+}
+
+static int cmd_reboot(const char *arg)
+{
+    (void)arg;
+    printf("AEROSTAT-DONE 0\n");
+    fflush(stdout);
+    end_machine(RB_AUTOBOOT);
+}
+
+static int cmd_uptime(const char *arg)
+{
+    (void)arg;
+    printf("uptime=%.3f\n", uptime());
+    return 0;
+}
+
+static const struct {
+    const char *name;
+    int (*run)(const char *arg);
+} commands[] = {
+    { "ping", cmd_ping },       /* pong WORDS */
+    { "uptime", cmd_uptime },   /* uptime=SECONDS */
+    { "meminfo", cmd_meminfo }, /* /proc/meminfo */
+    { "cat", cmd_cat },         /* a file */
+    { "balloon", cmd_balloon }, /* virtio devices: name, id, driver, status, features */
+    { "virtio", cmd_balloon },
+    { "pci", cmd_pci },         /* PCI functions: address, ids, class, driver */
+    { "run", run_shell },       /* a shell command, its output and its status */
+    { "oom", cmd_oom },         /* take MB in a child */
+    { "hold", cmd_hold },       /* keep MB */
+    { "poweroff", cmd_poweroff },
+    { "reboot", cmd_reboot },
+};
+
+static int act_on(char *line)
+{
+    size_t n = strcspn(line, " ");
+    const char *arg = line[n] ? line + n + 1 : line + n;
+
+    line[n] = 0;
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
+        if (!strcmp(line, commands[i].name))
+            return commands[i].run(arg);
+    printf("unknown command %s\n", line);
+    return 127;
+}
+
+__attribute__((noreturn)) static void agent(void)
+{
+    char line[4096];
+    struct termios t;
+
+    if (!tcgetattr(0, &t)) { /* lines as they are: no echo, no carriage returns */
+        t.c_lflag &= ~(tcflag_t)(ECHO | ECHONL | ISIG);
+        t.c_oflag &= ~(tcflag_t)OPOST;
+        tcsetattr(0, TCSANOW, &t);
+    }
+    klogctl(8, NULL, 3); /* kernel messages below "critical" would cut replies in two */
+    printf("AEROSTAT-READY uptime=%.3f\n", uptime());
+    fflush(stdout);
+    for (;;) {
+        if (!fgets(line, sizeof line, stdin)) { /* nobody there (yet): the power button still works */
+            clearerr(stdin);
+            sleep(1);
+            continue;
+        }
+        line[strcspn(line, "\r\n")] = 0;
+        if (!line[0])
+            continue;
+        int status = act_on(line);
+        printf("AEROSTAT-DONE %d\n", status);
+        fflush(stdout);
+    }
+}
+
+/* ---- the shell ---- */
+
+/* The active console's device: /dev/console itself can be no controlling terminal, so no job control. */
+static void console_device(char *path, size_t size)
+{
+    char name[64];
+
+    read_word("/sys/class/tty", "console", "active", name, sizeof name);
+    const char *last = strrchr(name, ' ');
+    snprintf(path, size, "/dev/%s", last ? last + 1 : name);
+}
+
+__attribute__((noreturn)) static void shell(void)
+{
+    char path[80];
+
+    console_device(path, sizeof path);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setsid();
+        int fd = open(path, O_RDWR);
+        if (fd >= 0) {
+            ioctl(fd, TIOCSCTTY, 1);
+            dup2(fd, 0);
+            dup2(fd, 1);
+            dup2(fd, 2);
+        }
+        setenv("HOME", "/root", 1);
+        setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
+        setenv("PS1", "guest:\\w# ", 1);
+        if (!getenv("TERM"))
+            setenv("TERM", "linux", 1);
+        chdir("/root");
+        execl("/bin/sh", "-sh", (char *)NULL);
+        _exit(127);
+    }
+    for (pid_t done = 0; done != pid && !(done < 0 && errno == ECHILD);)
+        done = wait(NULL);
+    end_machine(RB_POWER_OFF);
+}
+
+int main(void)
+{
+    char mode[32] = "agent";
+
+    printf("AEROSTAT-INIT uptime=%.3f\n", uptime());
+    fflush(stdout);
+    mount_all();
+    boot_word("aerostat.mode", mode, sizeof mode);
+    if (!strcmp(mode, "bench"))
+        end_machine(RB_POWER_OFF);
+    load_modules();
+    setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
+    watch_power_button();
+    if (!strcmp(mode, "shell"))
+        shell();
+    agent();
+}

@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Sourced by the scripts here: where things are, and how to say what is going on.
+
+top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+build=$top/build
+script=$(basename "$0")
+started=${AEROSTAT_STARTED:-$(date +%s.%N)}
+export AEROSTAT_STARTED=$started
+
+say() {
+    printf '[%6.1f s] %s\n' "$(echo "$(date +%s.%N) $started" | awk '{ print $1 - $2 }')" "$*" >&2
+}
+
+die() {
+    printf '%s: %s\n' "$script" "$*" >&2
+    exit 1
+}
+
+have() {
+    command -v "$1" >/dev/null 2>&1
+}
+
+# as_root COMMAND...: runs it as root, by sudo when need be.
+as_root() {
+    if [ "$(id -u)" = 0 ]; then
+        "$@"
+    elif have sudo; then
+        sudo "$@"
+    else
+        die "not root and no sudo: run as root: $*"
+    fi
+}
+
+# on_apt: is this a system whose packages apt-get installs?
+on_apt() {
+    have apt-get && have dpkg-query
+}
+
+# step NAME COMMAND...: runs it with its output in build/logs/NAME.log; a failure ends the script and shows the tail.
+step() {
+    local name=$1 log=$build/logs/$1.log status=0
+    shift
+    mkdir -p "$build/logs"
+    "$@" >"$log" 2>&1 || status=$?
+    [ $status = 0 ] && return 0
+    say "step '$name' failed with status $status; log: ${log#"$PWD"/}"
+    tail -n 25 "$log" | sed 's/^/    /' >&2
+    exit 1
+}
