@@ -48,14 +48,17 @@ END
     exit 0
 fi
 
+# dpkg-query fails when it does not know one of them; what it prints is right all the same.
 missing() {
-    dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null | awk '$1 ~ /^.i/ { print $NF }' | sort -u >"$list"
+    { dpkg-query -W -f '${db:Status-Abbrev} ${Package}\n' "$@" 2>/dev/null || true; } |
+        awk '$1 ~ /^.i/ { print $NF }' | sort -u >"$list"
     printf '%s\n' "$@" | sort -u | comm -23 - "$list"
 }
 
 list=$(mktemp)
 trap 'rm -f "$list"' EXIT
-mapfile -t wanted < <(missing "${packages[@]}")
+found=$(missing "${packages[@]}")
+read -r -d '' -a wanted <<<"$found" || true
 [ ${#wanted[@]} = 0 ] && exit 0
 [ -z "$check_only" ] || die "missing packages: ${wanted[*]}"
 
