@@ -2,10 +2,10 @@
 /*
  * First process of the guests that the boot script, the tests and the benchmarks start.
  *
- * Says AEROSTAT-INIT at once (the boot benchmark's marker), loads the modules named in /etc/modules, then does what
- * aerostat.mode= on the kernel command line asks for: bench (power off at once), shell (a shell on the console) or
- * agent (the default: answers commands on the console, a line each; see commands[] below). The power button ends the
- * guest in the last two.
+ * Says AEROSTAT-INIT at once (the boot benchmark's marker), loads the modules named in
+ * /etc/modules, then does what aerostat.mode= on the kernel command line asks for: bench (power off
+ * at once), shell (a shell on the console) or agent (the default: answers commands on the console,
+ * a line each; see commands[] below). The power button ends the guest in the last two.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -57,9 +57,9 @@ static void mount_all(void)
     static const struct {
         const char *what, *where, *type;
     } table[] = {
-        { "proc", "/proc", "proc" },          { "sysfs", "/sys", "sysfs" },
-        { "devtmpfs", "/dev", "devtmpfs" },   { "devpts", "/dev/pts", "devpts" },
-        { "tmpfs", "/tmp", "tmpfs" },         { "debugfs", "/sys/kernel/debug", "debugfs" },
+        {"proc", "/proc", "proc"},        {"sysfs", "/sys", "sysfs"},
+        {"devtmpfs", "/dev", "devtmpfs"}, {"devpts", "/dev/pts", "devpts"},
+        {"tmpfs", "/tmp", "tmpfs"},       {"debugfs", "/sys/kernel/debug", "debugfs"},
     };
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -77,7 +77,8 @@ static void load_modules(void)
     while (list && fgets(path, sizeof path, list)) {
         path[strcspn(path, "\n")] = 0;
         int fd = open(path, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST && errno != ENODEV))
+        if (fd < 0 ||
+            (syscall(SYS_finit_module, fd, "", 0) < 0 && errno != EEXIST && errno != ENODEV))
             printf("init: module %s: %s\n", path, strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -134,14 +135,15 @@ static int open_buttons(int fds[MAX_BUTTONS])
 
     for (int i = 0; i < 16 && n < MAX_BUTTONS; i++) {
         char path[32];
-        unsigned long keys[KEY_CNT / (8 * sizeof(long)) + 1] = { 0 };
+        unsigned long keys[KEY_CNT / (8 * sizeof(long)) + 1] = {0};
         const size_t bits = 8 * sizeof(long);
 
         snprintf(path, sizeof path, "/dev/input/event%d", i);
         int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
         if (fd < 0)
             continue;
-        if (ioctl(fd, EVIOCGBIT(EV_KEY, sizeof keys), keys) >= 0 && keys[KEY_POWER / bits] >> (KEY_POWER % bits) & 1)
+        if (ioctl(fd, EVIOCGBIT(EV_KEY, sizeof keys), keys) >= 0 &&
+            keys[KEY_POWER / bits] >> (KEY_POWER % bits) & 1)
             fds[n++] = fd;
         else
             close(fd);
@@ -160,7 +162,7 @@ static void watch_power_button(void)
     if (n == 0 || fork() != 0)
         return;
     for (int i = 0; i < n; i++)
-        p[i] = (struct pollfd){ .fd = fds[i], .events = POLLIN };
+        p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     for (;;) {
         poll(p, (nfds_t)n, -1);
         for (int i = 0; i < n; i++) {
@@ -262,7 +264,8 @@ static void show_virtio(const char *dir, const char *name)
 
     read_word(dir, name, "device", id, sizeof id);
     read_word(dir, name, "status", status, sizeof status);
-    read_word(dir, name, "features", features, sizeof features); /* a string of 0 and 1, bit 0 first */
+    read_word(dir, name, "features", features,
+              sizeof features); /* a string of 0 and 1, bit 0 first */
     for (int i = 0; features[i] && i < 64; i++)
         bits |= (unsigned long long)(features[i] == '1') << i;
     driver_of(dir, name, driver, sizeof driver);
@@ -292,7 +295,8 @@ static int cmd_pci(const char *arg)
     return for_each_device("/sys/bus/pci/devices", show_pci);
 }
 
-/* Takes memory in a child and touches it: 0 when it got all, 137 when the guest's OOM killer ended it. */
+/* Takes memory in a child and touches it: 0 when it got all, 137 when the guest's OOM killer ended
+ * it. */
 static int cmd_oom(const char *arg)
 {
     size_t mb = strtoul(arg, NULL, 10);
@@ -305,7 +309,8 @@ static int cmd_oom(const char *arg)
         if (fd >= 0 && write(fd, "1000", 4) == 4)
             close(fd);
         for (size_t i = 0; i < mb; i++) {
-            char *p = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            char *p =
+                mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
             if (p == MAP_FAILED)
                 _exit(12);
             for (size_t o = 0; o < 1 << 20; o += 4096)
@@ -372,18 +377,16 @@ static const struct {
     const char *name;
     int (*run)(const char *arg);
 } commands[] = {
-    { "ping", cmd_ping },       /* pong WORDS */
-    { "uptime", cmd_uptime },   /* uptime=SECONDS */
-    { "meminfo", cmd_meminfo }, /* /proc/meminfo */
-    { "cat", cmd_cat },         /* a file */
-    { "balloon", cmd_balloon }, /* virtio devices: name, id, driver, status, features */
-    { "virtio", cmd_balloon },
-    { "pci", cmd_pci },         /* PCI functions: address, ids, class, driver */
-    { "run", run_shell },       /* a shell command, its output and its status */
-    { "oom", cmd_oom },         /* take MB in a child */
-    { "hold", cmd_hold },       /* keep MB */
-    { "poweroff", cmd_poweroff },
-    { "reboot", cmd_reboot },
+    {"ping", cmd_ping},       /* pong WORDS */
+    {"uptime", cmd_uptime},   /* uptime=SECONDS */
+    {"meminfo", cmd_meminfo}, /* /proc/meminfo */
+    {"cat", cmd_cat},         /* a file */
+    {"balloon", cmd_balloon}, /* virtio devices: name, id, driver, status, features */
+    {"virtio", cmd_balloon},    {"pci", cmd_pci}, /* PCI functions: address, ids, class, driver */
+    {"run", run_shell},                           /* a shell command, its output and its status */
+    {"oom", cmd_oom},                             /* take MB in a child */
+    {"hold", cmd_hold},                           /* keep MB */
+    {"poweroff", cmd_poweroff}, {"reboot", cmd_reboot},
 };
 
 static int act_on(char *line)
@@ -413,7 +416,8 @@ __attribute__((noreturn)) static void agent(void)
     printf("AEROSTAT-READY uptime=%.3f\n", uptime());
     fflush(stdout);
     for (;;) {
-        if (!fgets(line, sizeof line, stdin)) { /* nobody there (yet): the power button still works */
+        if (!fgets(line, sizeof line,
+                   stdin)) { /* nobody there (yet): the power button still works */
             clearerr(stdin);
             sleep(1);
             continue;
@@ -429,7 +433,8 @@ __attribute__((noreturn)) static void agent(void)
 
 /* ---- the shell ---- */
 
-/* The active console's device: /dev/console itself can be no controlling terminal, so no job control. */
+/* The active console's device: /dev/console itself can be no controlling terminal, so no job
+ * control. */
 static void console_device(char *path, size_t size)
 {
     char name[64];

@@ -2,9 +2,10 @@
 /*
  * First process of the emulated KVM host (see tools/kvm-host).
  *
- * Loads the modules named in /etc/modules, says READY, waits for GO, unpacks the run's files (a newc cpio archive on
- * /dev/vda), runs the command and carries its streams over one virtio-serial port as frames. It may have been saved
- * and restored between READY and GO, so nothing about the run (time, files, random seed) is looked at before GO.
+ * Loads the modules named in /etc/modules, says READY, waits for GO, unpacks the run's files (a
+ * newc cpio archive on /dev/vda), runs the command and carries its streams over one virtio-serial
+ * port as frames. It may have been saved and restored between READY and GO, so nothing about the
+ * run (time, files, random seed) is looked at before GO.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,8 +35,21 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Frame: type, 0, stream (le16), length (le32), payload. The numbers are shared with tools/kvm-host. */
-enum { F_READY = 1, F_STARTED, F_DATA, F_EOF, F_CREDIT, F_EXIT, F_FAIL, F_GO, F_OPEN, F_SIGNAL, F_WINSIZE };
+/* Frame: type, 0, stream (le16), length (le32), payload. The numbers are shared with
+ * tools/kvm-host. */
+enum {
+    F_READY = 1,
+    F_STARTED,
+    F_DATA,
+    F_EOF,
+    F_CREDIT,
+    F_EXIT,
+    F_FAIL,
+    F_GO,
+    F_OPEN,
+    F_SIGNAL,
+    F_WINSIZE
+};
 enum { S_STDIN, S_STDOUT, S_STDERR, S_FORWARD };
 enum { MAX_STREAMS = 64, WINDOW = 256 * 1024, CHUNK = 32 * 1024 - 8, FRAME_MAX = 4 * 1024 * 1024 };
 
@@ -48,8 +62,8 @@ typedef struct {
 typedef struct {
     bool used, eof_pending;
     uint16_t id;
-    int rfd, wfd;     /* read from the inside, write to the inside; -1 when closed */
-    uint8_t *buf;     /* WINDOW bytes waiting for wfd */
+    int rfd, wfd; /* read from the inside, write to the inside; -1 when closed */
+    uint8_t *buf; /* WINDOW bytes waiting for wfd */
     size_t head, len;
 } Stream;
 
@@ -66,7 +80,7 @@ static void write_all(int fd, const void *data, size_t len)
     while (len > 0) {
         ssize_t n = write(fd, p, len);
         if (n < 0 && errno == EAGAIN) {
-            poll(&(struct pollfd){ .fd = fd, .events = POLLOUT }, 1, -1);
+            poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, -1);
         } else if (n < 0 && errno != EINTR) {
             return;
         } else if (n > 0) {
@@ -79,7 +93,7 @@ static void write_all(int fd, const void *data, size_t len)
 static void send_frame(uint8_t type, uint16_t stream, const void *data, size_t len)
 {
     static uint8_t frame[sizeof(Header) + CHUNK];
-    Header h = { .type = type, .stream = stream, .len = (uint32_t)len };
+    Header h = {.type = type, .stream = stream, .len = (uint32_t)len};
 
     memcpy(frame, &h, sizeof h);
     if (len > 0)
@@ -129,7 +143,8 @@ static void load_modules(void)
         if (options)
             *options++ = 0;
         int fd = open(line, O_RDONLY | O_CLOEXEC);
-        if (fd < 0 || (syscall(SYS_finit_module, fd, options ? options : "", 0) < 0 && errno != EEXIST))
+        if (fd < 0 ||
+            (syscall(SYS_finit_module, fd, options ? options : "", 0) < 0 && errno != EEXIST))
             dprintf(2, "kvm-host-init: module %s: %s\n", line, strerror(errno));
         if (fd >= 0)
             close(fd);
@@ -165,18 +180,19 @@ static void set_up_machine(void)
     mount_at("tmpfs", "/run", "tmpfs", "mode=0755");
     mount_at("debugfs", "/sys/kernel/debug", "debugfs", NULL);
     if (symlink("/proc/self/fd", "/dev/fd") < 0 || symlink("/proc/self/fd/0", "/dev/stdin") < 0 ||
-        symlink("/proc/self/fd/1", "/dev/stdout") < 0 || symlink("/proc/self/fd/2", "/dev/stderr") < 0)
+        symlink("/proc/self/fd/1", "/dev/stdout") < 0 ||
+        symlink("/proc/self/fd/2", "/dev/stderr") < 0)
         dprintf(2, "kvm-host-init: /dev links: %s\n", strerror(errno));
     sethostname("kvm-host", 8);
 
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    struct ifreq lo = { .ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING };
+    struct ifreq lo = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
     if (s >= 0) {
         ioctl(s, SIOCSIFFLAGS, &lo);
         close(s);
     }
-    setrlimit(RLIMIT_NOFILE, &(struct rlimit){ 65536, 65536 });
-    setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){ RLIM_INFINITY, RLIM_INFINITY });
+    setrlimit(RLIMIT_NOFILE, &(struct rlimit){65536, 65536});
+    setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
     load_modules();
 }
 
@@ -256,7 +272,7 @@ static void make_parents(char *path)
 
 static uint32_t hex8(const char *p)
 {
-    char s[9] = { 0 };
+    char s[9] = {0};
     memcpy(s, p, 8);
     return (uint32_t)strtoul(s, NULL, 16);
 }
@@ -300,7 +316,7 @@ static bool unpack_one(Disk *d)
 
 static void unpack_files(void)
 {
-    Disk d = { .fd = open("/dev/vda", O_RDONLY | O_CLOEXEC) };
+    Disk d = {.fd = open("/dev/vda", O_RDONLY | O_CLOEXEC)};
 
     if (d.fd < 0 || posix_memalign((void **)&d.buf, 4096, DISK_BUF))
         fail("/dev/vda: %s", strerror(errno));
@@ -330,7 +346,7 @@ static Stream *stream_new(uint16_t id, int rfd, int wfd)
         if (s->used)
             continue;
         uint8_t *buf = s->buf ? s->buf : malloc(WINDOW);
-        *s = (Stream){ .used = true, .id = id, .rfd = rfd, .wfd = wfd, .buf = buf };
+        *s = (Stream){.used = true, .id = id, .rfd = rfd, .wfd = wfd, .buf = buf};
         if (rfd >= 0)
             fcntl(rfd, F_SETFL, fcntl(rfd, F_GETFL) | O_NONBLOCK);
         if (wfd >= 0)
@@ -429,7 +445,7 @@ static void stream_data(uint16_t id, const uint8_t *data, uint32_t len)
 
 static void forward_open(uint16_t id, const uint8_t *path, uint32_t len)
 {
-    struct sockaddr_un sa = { .sun_family = AF_UNIX };
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
     if (fd >= 0 && len < sizeof sa.sun_path) {
@@ -477,7 +493,7 @@ static void add_entropy(const char *seed)
     union {
         struct rand_pool_info info;
         char room[sizeof(struct rand_pool_info) + 64];
-    } pool = { .info = { .entropy_count = 256, .buf_size = 64 } };
+    } pool = {.info = {.entropy_count = 256, .buf_size = 64}};
     int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
 
     if (fd < 0)
@@ -488,11 +504,12 @@ static void add_entropy(const char *seed)
     close(fd);
 }
 
-/* GO: seconds, random seed, tty rows cols, cwd, program, argv, environment; all as NUL-ended strings. */
+/* GO: seconds, random seed, tty rows cols, cwd, program, argv, environment; all as NUL-ended
+ * strings. */
 static void parse_go(Run *r, char *p, uint32_t len)
 {
     char *end = p + len;
-    struct timespec now = { .tv_sec = atol(next_string(&p, end)) };
+    struct timespec now = {.tv_sec = atol(next_string(&p, end))};
     char *seed = next_string(&p, end);
 
     clock_settime(CLOCK_REALTIME, &now);
@@ -522,7 +539,7 @@ __attribute__((noreturn)) static void exec_command(const Run *r)
 
 static void start_with_tty(const Run *r)
 {
-    struct winsize ws = { .ws_row = r->rows, .ws_col = r->cols };
+    struct winsize ws = {.ws_row = r->rows, .ws_col = r->cols};
 
     command = forkpty(&pty_master, NULL, NULL, &ws);
     if (command < 0)
@@ -560,7 +577,7 @@ static void start_with_pipes(const Run *r)
 
 static void start_command(char *go, uint32_t len)
 {
-    Run r = { 0 };
+    Run r = {0};
 
     parse_go(&r, go, len);
     unpack_files();
@@ -672,17 +689,17 @@ static void serve(int sigfd)
 
     while (exit_status < 0) {
         nfds_t n = 2;
-        fds[0] = (struct pollfd){ .fd = mux, .events = POLLIN };
-        fds[1] = (struct pollfd){ .fd = sigfd, .events = POLLIN };
+        fds[0] = (struct pollfd){.fd = mux, .events = POLLIN};
+        fds[1] = (struct pollfd){.fd = sigfd, .events = POLLIN};
         for (int i = 0; i < MAX_STREAMS; i++) {
             Stream *s = &streams[i];
             if (s->used && s->rfd >= 0) {
                 owner[n] = s;
-                fds[n++] = (struct pollfd){ .fd = s->rfd, .events = POLLIN };
+                fds[n++] = (struct pollfd){.fd = s->rfd, .events = POLLIN};
             }
             if (s->used && s->wfd >= 0 && s->len > 0) {
                 owner[n] = s;
-                fds[n++] = (struct pollfd){ .fd = s->wfd, .events = POLLOUT };
+                fds[n++] = (struct pollfd){.fd = s->wfd, .events = POLLOUT};
             }
         }
         if (poll(fds, n, -1) < 0)
