@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest memory: a sorted table of RAM regions and the checked ways into them.
+ *
+ * A region owns its part of a mapping and its own file descriptor, so that the two halves of a
+ * split block can go one by one. The table does not change while readers run (core/gmem.h says who
+ * guarantees it), hence no lock here; only the last hit and the generation are shared by running
+ * threads.
+ */
+#include "core/gmem.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define HUGE_PAGE    (2 * 1024 * 1024UL)
+#define READ_AT_ONCE (1024 * 1024 * 1024UL) /* read(2) takes less than 2 GiB */
+
+struct GuestMemory {
+    GPtrArray *regions;   /* of GmemRegion, sorted by address, no overlaps */
+    GPtrArray *listeners; /* of GmemListener, borrowed */
+    uint64_t page_size;
+    atomic_uint last_hit; /* index into regions; a hint */
+    _Atomic uint64_t generation;
+};
+
+static void region_free(void *opaque)
+{
+    GmemRegion *r = opaque;
+
+    if (r->fd >= 0) {
+        /* The other half of a split block may keep the file alive; this half's pages go now. */
+        (void)!fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->fd_offset,
+                         (off_t)r->size);
+        close(r->fd);
+    }
+    munmap(r->host, r->size);
+    g_free(r);
+}
+
+GuestMemory *gmem_new(void)
+{
+    GuestMemory *mem = g_new0(GuestMemory, 1);
+
+    mem->regions = g_ptr_array_new();
+    mem->listeners = g_ptr_array_new();
+    mem->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+    atomic_init(&mem->generation, 1);
+    return mem;
+}
+
+static GmemRegion *region_nth(GuestMemory *mem, unsigned i)
+{
+    return g_ptr_array_index(mem->regions, i);
+}
+
+/* --- lookup --- */
+
+/* Index of the first region that ends above addr; the number of regions when there is none. */
+static unsigned region_lower_bound(GuestMemory *mem, uint64_t addr)
+{
+    unsigned lo = 0, hi = mem->regions->len;
+
+    while (lo < hi) {
+        unsigned mid = lo + (hi - lo) / 2;
+        const GmemRegion *r = region_nth(mem, mid);
+
+        if (r->gpa.v + (r->size - 1) < addr) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static const GmemRegion *region_find_slow(GuestMemory *mem, uint64_t addr)
+{
+    unsigned i = region_lower_bound(mem, addr);
+    const GmemRegion *r = i < mem->regions->len ? region_nth(mem, i) : NULL;
+
+    if (!r || addr < r->gpa.v) {
+        return NULL;
+    }
+    atomic_store_explicit(&mem->last_hit, i, memory_order_relaxed); /* a hint: no partner */
+    return r;
+}
+
+static inline const GmemRegion *region_find(GuestMemory *mem, uint64_t addr)
+{
+    unsigned i = atomic_load_explicit(&mem->last_hit, memory_order_relaxed);
+
+    if (G_LIKELY(i < mem->regions->len)) {
+        const GmemRegion *r = region_nth(mem, i);
+
+        if (G_LIKELY(addr - r->gpa.v < r->size)) {
+            return r;
+        }
+    }
+    return region_find_slow(mem, addr);
+}
+
+/* Host memory at addr and the bytes that follow in its region; NULL outside RAM. */
+static inline uint8_t *span_at(GuestMemory *mem, uint64_t addr, uint64_t *ret_len)
+{
+    const GmemRegion *r = region_find(mem, addr);
+
+    if (!r) {
+        return NULL;
+    }
+    *ret_len = r->size - (addr - r->gpa.v);
+    return r->host + (addr - r->gpa.v);
+}
+
+bool gmem_contains(GuestMemory *mem, Gpa gpa, uint64_t len)
+{
+    uint64_t addr = gpa.v, n;
+
+    if (len && addr + (len - 1) < addr) {
+        return false;
+    }
+    while (len) {
+        if (!span_at(mem, addr, &n)) {
+            return false;
+        }
+        n = MIN(n, len);
+        addr += n;
+        len -= n;
+    }
+    return true;
+}
+
+unsigned gmem_region_count(GuestMemory *mem)
+{
+    return mem->regions->len;
+}
+
+const GmemRegion *gmem_region(GuestMemory *mem, unsigned i)
+{
+    g_assert(i < mem->regions->len);
+    return region_nth(mem, i);
+}
+
+uint64_t gmem_size(GuestMemory *mem)
+{
+    uint64_t size = 0;
+
+    for (unsigned i = 0; i < mem->regions->len; i++) {
+        size += region_nth(mem, i)->size;
+    }
+    return size;
+}
+
+uint64_t gmem_generation(GuestMemory *mem)
+{
+    return atomic_load_explicit(&mem->generation,
+                                memory_order_acquire); /* pairs with table_changed */
+}
+
+/* --- adding and removing regions --- */
+
+static void table_changed(GuestMemory *mem)
+{
+    atomic_store_explicit(&mem->last_hit, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&mem->generation, 1,
+                              memory_order_release); /* pairs with gmem_generation */
+}
+
+static bool place_check(GuestMemory *mem, Gpa gpa, uint64_t size, GError **err)
+{
+    unsigned i;
+
+    if (!size || size > INT64_MAX / 2) {
+        return error_set(err, "RAM size %" PRIu64 " is not possible", size);
+    }
+    if (gpa.v % mem->page_size || size % mem->page_size) {
+        return error_set(err,
+                         "RAM of %#" PRIx64 " bytes at %#" PRIx64 " is not aligned to %" PRIu64
+                         " byte pages",
+                         size, gpa.v, mem->page_size);
+    }
+    if (gpa.v + (size - 1) < gpa.v) {
+        return error_set(
+            err, "RAM of %#" PRIx64 " bytes at %#" PRIx64 " passes the end of the address space",
+            size, gpa.v);
+    }
+    i = region_lower_bound(mem, gpa.v);
+    if (i < mem->regions->len && region_nth(mem, i)->gpa.v <= gpa.v + (size - 1)) {
+        return error_set(err, "RAM of %#" PRIx64 " bytes at %#" PRIx64 " overlaps RAM at %#" PRIx64,
+                         size, gpa.v, region_nth(mem, i)->gpa.v);
+    }
+    return true;
+}
+
+/* A file that peers may map, and that nobody can shrink under us. */
+static int ram_file_new(uint64_t size, GError **err)
+{
+    int fd = memfd_create("aerostat-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+
+    if (fd < 0) {
+        error_set_errno(err, errno, "cannot create a memory file for guest RAM");
+        return -1;
+    }
+    if (ftruncate(fd, (off_t)size) < 0) {
+        error_set_errno(err, errno, "cannot make a memory file of %" PRIu64 " MiB for guest RAM",
+                        size >> 20);
+        close(fd);
+        return -1;
+    }
+    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+    return fd;
+}
+
+/* size bytes of memory at a 2 MiB boundary: a larger reservation, mapped over in its middle and
+ * trimmed. */
+static uint8_t *ram_map(uint64_t size, int fd, GError **err)
+{
+    uint64_t reserved = size + HUGE_PAGE;
+    uint8_t *base, *host;
+    int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+
+    base = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (base == MAP_FAILED) {
+        error_set_errno(err, errno, "cannot reserve %" PRIu64 " MiB for guest RAM", size >> 20);
+        return NULL;
+    }
+    host = base + (-(uintptr_t)base & (HUGE_PAGE - 1));
+    if (mmap(host, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
+        error_set_errno(err, errno, "cannot allocate %" PRIu64 " MiB of guest RAM", size >> 20);
+        munmap(base, reserved);
+        return NULL;
+    }
+    if (host > base) {
+        munmap(base, (size_t)(host - base));
+    }
+    if (host + size < base + reserved) {
+        munmap(host + size, (size_t)(base + reserved - (host + size)));
+    }
+    /* Both are advice: a kernel without huge pages or core dumps is as good. */
+    (void)madvise(host, size, MADV_HUGEPAGE);
+    (void)madvise(host, size, MADV_DONTDUMP);
+    return host;
+}
+
+static bool block_new(uint64_t size, GmemBacking backing, uint8_t **ret_host, int *ret_fd,
+                      GError **err)
+{
+    int fd = -1;
+    uint8_t *host;
+
+    if (backing == GMEM_MEMFD) {
+        fd = ram_file_new(size, err);
+        if (fd < 0) {
+            return false;
+        }
+    }
+    host = ram_map(size, fd, err);
+    if (!host) {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    *ret_host = host;
+    *ret_fd = fd;
+    return true;
+}
+
+static unsigned slot_unused(GuestMemory *mem)
+{
+    unsigned slot = 0;
+
+    for (unsigned i = 0; i < mem->regions->len; i++) {
+        if (region_nth(mem, i)->slot == slot) {
+            slot++;
+            i = -1U; /* from the start again */
+        }
+    }
+    return slot;
+}
+
+static void region_detach(GuestMemory *mem, GmemRegion *r, unsigned listeners)
+{
+    for (unsigned i = 0; i < listeners; i++) {
+        GmemListener *l = g_ptr_array_index(mem->listeners, i);
+
+        l->region_del(l, r);
+    }
+    g_ptr_array_remove(mem->regions, r);
+    table_changed(mem);
+    region_free(r);
+}
+
+/* Takes host and fd over, also on failure. */
+static GmemRegion *region_attach(GuestMemory *mem, const GmemRegion *model, GError **err)
+{
+    GmemRegion *r = g_memdup2(model, sizeof *model);
+
+    r->slot = slot_unused(mem);
+    g_ptr_array_insert(mem->regions, (int)region_lower_bound(mem, r->gpa.v), r);
+    table_changed(mem);
+    for (unsigned i = 0; i < mem->listeners->len; i++) {
+        GmemListener *l = g_ptr_array_index(mem->listeners, i);
+
+        if (!l->region_add(l, r, err)) {
+            region_detach(mem, r, i);
+            return NULL;
+        }
+    }
+    return r;
+}
+
+bool gmem_add(GuestMemory *mem, Gpa gpa, uint64_t size, GmemBacking backing, GError **err)
+{
+    GmemRegion r = {.gpa = gpa, .size = size, .backing = backing};
+
+    return place_check(mem, gpa, size, err) && block_new(size, backing, &r.host, &r.fd, err) &&
+           region_attach(mem, &r, err);
+}
+
+bool gmem_add_split(GuestMemory *mem, uint64_t low_size, Gpa high, uint64_t high_size,
+                    GmemBacking backing, GError **err)
+{
+    GmemRegion low = {.gpa = GPA(0), .size = low_size, .backing = backing};
+    GmemRegion up = {
+        .gpa = high, .size = high_size, .backing = backing, .fd_offset = low_size, .fd = -1};
+    GmemRegion *first;
+
+    if (!high_size) {
+        return gmem_add(mem, GPA(0), low_size, backing, err);
+    }
+    if (!place_check(mem, GPA(0), low_size, err) || !place_check(mem, high, high_size, err)) {
+        return false;
+    }
+    if (high.v < low_size) {
+        return error_set(err, "RAM at %#" PRIx64 " overlaps RAM below %#" PRIx64, high.v, low_size);
+    }
+    if (!block_new(low_size + high_size, backing, &low.host, &low.fd, err)) {
+        return false;
+    }
+    up.host = low.host + low_size;
+    if (low.fd >= 0) {
+        up.fd = fcntl(low.fd, F_DUPFD_CLOEXEC, 0);
+        if (up.fd < 0) {
+            error_set_errno(err, errno, "cannot duplicate the file of guest RAM");
+            munmap(low.host, low_size + high_size);
+            close(low.fd);
+            return false;
+        }
+    }
+    first = region_attach(mem, &low, err);
+    if (!first) {
+        region_free(g_memdup2(&up, sizeof up));
+        return false;
+    }
+    if (!region_attach(mem, &up, err)) {
+        region_detach(mem, first, mem->listeners->len);
+        return false;
+    }
+    return true;
+}
+
+bool gmem_remove(GuestMemory *mem, Gpa gpa, GError **err)
+{
+    const GmemRegion *r = region_find(mem, gpa.v);
+
+    if (!r || r->gpa.v != gpa.v) {
+        return error_set(err, "no RAM begins at %#" PRIx64, gpa.v);
+    }
+    region_detach(mem, (GmemRegion *)r, mem->listeners->len);
+    return true;
+}
+
+void gmem_free(GuestMemory *mem)
+{
+    if (!mem) {
+        return;
+    }
+    while (mem->regions->len) {
+        region_detach(mem, region_nth(mem, mem->regions->len - 1), mem->listeners->len);
+    }
+    g_ptr_array_free(mem->regions, TRUE);
+    g_ptr_array_free(mem->listeners, TRUE);
+    g_free(mem);
+}
+
+/* --- checked copies --- */
+
+typedef enum { COPY_READ, COPY_WRITE, COPY_SET } CopyKind;
+
+/* Any range: across regions, of no length, or bad. The whole of it is checked before the first byte
+ * moves. */
+static bool copy_spans(GuestMemory *mem, Gpa gpa, uint8_t *buf, uint8_t byte, size_t len,
+                       CopyKind kind)
+{
+    uint64_t addr = gpa.v, n;
+
+    if (!gmem_contains(mem, gpa, len)) {
+        return false;
+    }
+    for (; len; len -= n, addr += n) {
+        uint8_t *host = span_at(mem, addr, &n);
+
+        n = MIN(n, len);
+        switch (kind) {
+        case COPY_READ:
+            memcpy(buf, host, n);
+            buf += n;
+            break;
+        case COPY_WRITE:
+            memcpy(host, buf, n);
+            buf += n;
+            break;
+        case COPY_SET:
+            memset(host, byte, n);
+            break;
+        }
+    }
+    return true;
+}
+
+/* In the three below, len - 1 sends a length of 0 the slow way too: its pointer may be NULL. */
+
+bool gmem_read(GuestMemory *mem, Gpa gpa, void *dst, size_t len)
+{
+    uint64_t n;
+    const uint8_t *host = span_at(mem, gpa.v, &n);
+
+    if (G_LIKELY(host && len - 1 < n)) {
+        memcpy(dst, host, len);
+        return true;
+    }
+    return copy_spans(mem, gpa, dst, 0, len, COPY_READ);
+}
+
+bool gmem_write(GuestMemory *mem, Gpa gpa, const void *src, size_t len)
+{
+    uint64_t n;
+    uint8_t *host = span_at(mem, gpa.v, &n);
+
+    if (G_LIKELY(host && len - 1 < n)) {
+        memcpy(host, src, len);
+        return true;
+    }
+    return copy_spans(mem, gpa, (uint8_t *)src, 0, len, COPY_WRITE);
+}
+
+bool gmem_set(GuestMemory *mem, Gpa gpa, uint8_t byte, size_t len)
+{
+    uint64_t n;
+    uint8_t *host = span_at(mem, gpa.v, &n);
+
+    if (G_LIKELY(host && len - 1 < n)) {
+        memset(host, byte, len);
+        return true;
+    }
+    return copy_spans(mem, gpa, NULL, byte, len, COPY_SET);
+}
+
+bool gmem_read_file(GuestMemory *mem, Gpa gpa, int fd, uint64_t off, uint64_t len, GError **err)
+{
+    uint64_t done = 0, n;
+
+    if (!gmem_contains(mem, gpa, len)) {
+        return error_set(err, "%#" PRIx64 " bytes at guest address %#" PRIx64 " do not fit in RAM",
+                         len, gpa.v);
+    }
+    while (done < len) {
+        uint8_t *host = span_at(mem, gpa.v + done, &n);
+        ssize_t got = pread(fd, host, MIN(MIN(n, len - done), READ_AT_ONCE), (off_t)(off + done));
+
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got < 0) {
+            return error_set_errno(
+                err, errno, "cannot read %" PRIu64 " bytes at file offset %" PRIu64, len, off);
+        }
+        if (!got) {
+            return error_set(err,
+                             "the file is too short: it ends at %" PRIu64 ", %" PRIu64
+                             " bytes are wanted from offset %" PRIu64,
+                             off + done, len, off);
+        }
+        done += (uint64_t)got;
+    }
+    return true;
+}
+
+int gmem_iov(GuestMemory *mem, Gpa gpa, uint64_t len, struct iovec *iov, unsigned max)
+{
+    uint64_t addr = gpa.v, n;
+    unsigned count = 0;
+
+    if (len && addr + (len - 1) < addr) {
+        return -1;
+    }
+    for (; len; len -= n, addr += n) {
+        uint8_t *host = span_at(mem, addr, &n);
+
+        if (!host || count == max) {
+            return -1;
+        }
+        n = MIN(n, len);
+        iov[count++] = (struct iovec){.iov_base = host, .iov_len = n};
+    }
+    return (int)count;
+}
+
+bool gmem_map(GuestMemory *mem, Gpa gpa, uint64_t len, GmemMap *ret_map)
+{
+    uint64_t n;
+    uint8_t *host = span_at(mem, gpa.v, &n);
+
+    if (!host || !len || len > n) {
+        return false;
+    }
+    *ret_map = (GmemMap){.host = host, .len = len, .generation = gmem_generation(mem)};
+    return true;
+}
+
+/* --- giving memory back, and counting it --- */
+
+static bool region_discard(const GmemRegion *r, uint64_t off, uint64_t len)
+{
+    if (r->fd >= 0) {
+        return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                         (off_t)(r->fd_offset + off), (off_t)len) == 0;
+    }
+    return madvise(r->host + off, len, MADV_DONTNEED) == 0;
+}
+
+uint64_t gmem_discard(GuestMemory *mem, Gpa gpa, uint64_t len, unsigned *ret_calls)
+{
+    uint64_t mask = mem->page_size - 1, given = 0;
+    uint64_t last = len && gpa.v + (len - 1) >= gpa.v ? gpa.v + (len - 1) : UINT64_MAX;
+
+    if (!len) {
+        return 0;
+    }
+    for (unsigned i = region_lower_bound(mem, gpa.v); i < mem->regions->len; i++) {
+        const GmemRegion *r = region_nth(mem, i);
+        uint64_t from, to; /* offsets in the region, whole pages */
+
+        if (r->gpa.v > last) {
+            break;
+        }
+        from = gpa.v > r->gpa.v ? ((gpa.v - r->gpa.v) + mask) & ~mask : 0;
+        to = last - r->gpa.v >= r->size - 1 ? r->size : (last - r->gpa.v + 1) & ~mask;
+        if (from >= to) {
+            continue;
+        }
+        if (ret_calls) {
+            ++*ret_calls;
+        }
+        if (region_discard(r, from, to - from)) {
+            given += to - from;
+        }
+    }
+    return given;
+}
+
+/*
+ * mincore(2) and the "present" bit of pagemap also count untouched memory that was only read: the
+ * kernel maps the shared zero page there, even a huge one. That page is never mapped exclusively.
+ */
+static uint64_t resident_anonymous(const GmemRegion *r, int pagemap, uint64_t page)
+{
+    enum { CHUNK = 4096 };
+    const uint64_t mine = 1ULL << 63 | 1ULL << 56; /* PM_PRESENT, PM_MMAP_EXCLUSIVE */
+    g_autofree uint64_t *entries = g_new(uint64_t, CHUNK);
+    uint64_t first = (uintptr_t)r->host / page, pages = r->size / page, count = 0;
+
+    for (uint64_t at = 0; at < pages;) {
+        size_t want = MIN(CHUNK, pages - at) * sizeof *entries;
+        ssize_t got = pread(pagemap, entries, want, (off_t)((first + at) * sizeof *entries));
+
+        if (got < (ssize_t)sizeof *entries) {
+            break;
+        }
+        for (size_t i = 0; i < (size_t)got / sizeof *entries; i++) {
+            count += (entries[i] & mine) == mine;
+        }
+        at += (size_t)got / sizeof *entries;
+    }
+    return count * page;
+}
+
+static uint64_t resident_mincore(const GmemRegion *r, uint64_t page)
+{
+    enum { CHUNK = 65536 };
+    g_autofree unsigned char *vec = g_malloc(CHUNK);
+    uint64_t pages = r->size / page, count = 0;
+
+    for (uint64_t at = 0; at < pages; at += CHUNK) {
+        size_t n = MIN(CHUNK, pages - at);
+
+        if (mincore(r->host + at * page, n * page, vec) < 0) {
+            break;
+        }
+        for (size_t i = 0; i < n; i++) {
+            count += vec[i] & 1;
+        }
+    }
+    return count * page;
+}
+
+uint64_t gmem_resident(GuestMemory *mem)
+{
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < mem->regions->len; i++) {
+        const GmemRegion *r = region_nth(mem, i);
+
+        sum += r->fd < 0 && pagemap >= 0 ? resident_anonymous(r, pagemap, mem->page_size)
+                                         : resident_mincore(r, mem->page_size);
+    }
+    if (pagemap >= 0) {
+        close(pagemap);
+    }
+    return sum;
+}
+
+/* --- listeners --- */
+
+static void listener_forget(GuestMemory *mem, GmemListener *listener, unsigned regions)
+{
+    while (regions) {
+        listener->region_del(listener, region_nth(mem, --regions));
+    }
+}
+
+bool gmem_listen(GuestMemory *mem, GmemListener *listener, GError **err)
+{
+    for (unsigned i = 0; i < mem->regions->len; i++) {
+        if (!listener->region_add(listener, region_nth(mem, i), err)) {
+            listener_forget(mem, listener, i);
+            return false;
+        }
+    }
+    g_ptr_array_add(mem->listeners, listener);
+    return true;
+}
+
+void gmem_unlisten(GuestMemory *mem, GmemListener *listener)
+{
+    if (g_ptr_array_remove(mem->listeners, listener)) {
+        listener_forget(mem, listener, mem->regions->len);
+    }
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Event loops on libevent: file descriptors, timers and work posted from other threads. The main loop runs on the
+ * main thread with the VM lock held inside every callback; an iothread has a loop and a thread of its own.
+ *
+ * A source (LoopFd, LoopTimer) is made, changed and freed on its loop's thread, or before the loop runs, or (main
+ * loop only) under the VM lock. loop_post and loop_quit may be called from any thread.
+ */
+#ifndef AEROSTAT_CORE_LOOP_H
+#define AEROSTAT_CORE_LOOP_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+
+#include "core/clock.h"
+#include "qom/error.h"
+
+typedef struct EventLoop EventLoop;
+typedef struct LoopFd LoopFd;
+typedef struct LoopTimer LoopTimer;
+typedef struct IoThread IoThread;
+
+enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+
+/* lock (NULL: none) is taken around every callback. It must outlive the loop. Aborts when the host has no fds left. */
+EventLoop *loop_new(pthread_mutex_t *lock);
+void loop_free(EventLoop *loop); /* its sources must be gone; posted work that has not run is dropped */
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(EventLoop, loop_free)
+
+void loop_run(EventLoop *loop);                            /* until loop_quit; must be called without the lock */
+void loop_quit(EventLoop *loop);                           /* any thread; sticky if the loop is not running yet */
+bool loop_iterate(EventLoop *loop, bool block);            /* one round, for tests; true when something ran */
+bool loop_in_thread(EventLoop *loop);                      /* is the caller the thread in loop_run? */
+
+/* Runs fn(opaque) once on the loop's thread, in order of posting. Any thread. */
+void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque);
+
+/* events is an or of LOOP_*; the fd stays the caller's and open until the source is freed. 0 pauses the source. What
+ * epoll cannot watch (a regular file, /dev/null) is always ready. */
+LoopFd *loop_fd_new(EventLoop *loop, int fd, unsigned events, void (*cb)(void *opaque, unsigned events), void *opaque);
+void loop_fd_set_events(LoopFd *src, unsigned events);
+void loop_fd_free(LoopFd *src); /* NULL is fine; legal inside its own callback */
+
+/* One-shot timers against a clock (core/clock.h), in its nanoseconds. They stop and go with the clock. */
+LoopTimer *loop_timer_new(EventLoop *loop, Clock *clock, void (*cb)(void *opaque), void *opaque);
+void loop_timer_arm_at(LoopTimer *t, int64_t deadline_ns); /* re-arms */
+void loop_timer_arm_in(LoopTimer *t, int64_t delay_ns);
+void loop_timer_cancel(LoopTimer *t);
+bool loop_timer_armed(const LoopTimer *t);
+void loop_timer_free(LoopTimer *t); /* NULL is fine; legal inside its own callback */
+
+IoThread *iothread_new(const char *name, GError **err); /* runs at once */
+EventLoop *iothread_loop(IoThread *t); /* make and free its sources in iothread_call */
+void iothread_free(IoThread *t); /* quits the loop and joins; NULL is fine */
+/* Runs fn on the iothread and waits for it. Not from the iothread itself. */
+void iothread_call(IoThread *t, void (*fn)(void *opaque), void *opaque);
+
+#endif
