@@ -52,6 +52,12 @@ __attribute__((noreturn)) static void end_machine(int how)
         pause();
 }
 
+/* What poweroff, halt and reboot of busybox send to the first process. */
+static void on_signal(int sig)
+{
+    end_machine(sig == SIGTERM ? RB_AUTOBOOT : sig == SIGUSR1 ? RB_HALT_SYSTEM : RB_POWER_OFF);
+}
+
 static void mount_all(void)
 {
     static const struct {
@@ -426,6 +432,8 @@ __attribute__((noreturn)) static void agent(void)
         if (!line[0])
             continue;
         int status = act_on(line);
+        while (waitpid(-1, NULL, WNOHANG) > 0) { /* orphans of what was run */
+        }
         printf("AEROSTAT-DONE %d\n", status);
         fflush(stdout);
     }
@@ -486,6 +494,9 @@ int main(void)
     load_modules();
     setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
     watch_power_button();
+    signal(SIGTERM, on_signal);
+    signal(SIGUSR1, on_signal);
+    signal(SIGUSR2, on_signal);
     if (!strcmp(mode, "shell"))
         shell();
     agent();
