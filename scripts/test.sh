@@ -31,12 +31,18 @@ build_preset() {
     step "build-$1" cmake --build --preset "$1" --parallel "$jobs"
 }
 
+# Where a kernel randomises addresses by more bits than a compiler's sanitizers expect, they fail to start now and then.
+sanitizer_friendly=(env)
+if setarch -R true 2>/dev/null; then
+    sanitizer_friendly=(setarch -R)
+fi
+
 # run_tests PRESET CTEST-OPTION...
 run_tests() {
     local preset=$1
     shift
     say "testing: $preset $*"
-    ctest --preset "$preset" --parallel "$jobs" "$@" || {
+    "${sanitizer_friendly[@]}" ctest --preset "$preset" --parallel "$jobs" "$@" || {
         status=$?
         say "tests failed in build/$preset; again: ctest --preset $preset --rerun-failed --output-on-failure"
         exit "$status"
