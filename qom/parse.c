@@ -107,8 +107,8 @@ static uint64_t size_unit(char letter)
     return letter != '\0' && unit != NULL ? UINT64_C(1) << (10 * (unit - size_units)) : 0;
 }
 
-/* The digits behind a decimal point as a fraction of *ret_scale; what 18 digits cannot tell is
- * dropped. */
+/* The digits behind a decimal point, as a fraction of *ret_scale. 19 fit, and tell every byte of an
+ * exbibyte; more are read over. */
 static bool scan_fraction(const char **cursor, uint64_t *ret_fraction, uint64_t *ret_scale)
 {
     const char *start = *cursor;
@@ -116,7 +116,7 @@ static bool scan_fraction(const char **cursor, uint64_t *ret_fraction, uint64_t 
     *ret_fraction = 0;
     *ret_scale = 1;
     for (; g_ascii_isdigit(**cursor); ++*cursor) {
-        if (*cursor - start < 18) {
+        if (*cursor - start < 19) {
             *ret_fraction = *ret_fraction * 10 + (uint64_t)(**cursor - '0');
             *ret_scale *= 10;
         }
