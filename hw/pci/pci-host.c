@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The host bridge: turns port accesses (configuration mechanism #1, PCI 2.3 §3.2.2.3.2) and
+ * accesses to the memory-mapped window (ECAM, PCI Express §7.2.2) into configuration cycles on its
+ * root bus "pci.0".
+ *
+ * Port 0xcf8 latches dword writes only. Narrower accesses there belong to others: a machine may
+ * have a reset control register at 0xcf9.
+ */
+#include "core/log.h"
+#include "hw/pci/pci-host.h"
+
+enum {
+    CONFIG_ADDRESS = 0xcf8,
+    CONFIG_DATA = 0xcfc,
+    ECAM_BUS_SHIFT = 20,
+    ECAM_DEVFN_SHIFT = 12,
+};
+#define CONFIG_ENABLE       UINT32_C(0x80000000)
+#define CONFIG_ADDRESS_MASK UINT32_C(0x80fffffc) /* bits 30:24 and 1:0 are reserved and read 0 */
+
+struct PciHost {
+    Device parent_obj;
+    PciHostWindows windows;
+    IrqLine irqs[4];
+    PciBus *bus;     /* child "pci.0"; NULL before realize */
+    PciDevice *self; /* child "function": the bridge as a function of its own bus */
+    uint32_t latch;  /* what 0xcf8 holds */
+    IoRegion address_port, data_port, ecam;
+};
+
+void pci_host_set_windows(PciHost *host, const PciHostWindows *windows)
+{
+    g_assert(!host->parent_obj.realized);
+    host->windows = *windows;
+}
+
+const PciHostWindows *pci_host_windows(PciHost *host)
+{
+    return &host->windows;
+}
+
+void pci_host_set_irqs(PciHost *host, const IrqLine irqs[4])
+{
+    for (unsigned i = 0; i < 4; i++) {
+        host->irqs[i] = irqs[i];
+    }
+}
+
+PciBus *pci_host_bus(PciHost *host)
+{
+    return host->bus;
+}
+
+static void host_set_irq(void *opaque, int pin, int level)
+{
+    PciHost *host = opaque;
+
+    irq_set(host->irqs[pin], level);
+}
+
+/* --- configuration cycles --- */
+
+/* The bus of that number, or NULL. There is only the root bus so far. */
+static PciBus *host_find_bus(PciHost *host, unsigned number)
+{
+    return number == host->bus->number ? host->bus : NULL;
+}
+
+static uint64_t all_ones(unsigned size)
+{
+    return UINT64_MAX >> (64 - 8 * size);
+}
+
+/* A read that may cross a dword is done byte by byte. */
+static uint64_t config_read(PciBus *bus, uint8_t devfn, uint32_t off, unsigned size)
+{
+    uint64_t value = 0;
+
+    if (!bus || !pci_bus_device(bus, devfn)) {
+        return all_ones(size);
+    }
+    if (off % 4 + size <= 4) {
+        return pci_bus_config_read(bus, devfn, off, size);
+    }
+    for (unsigned i = 0; i < size; i++) {
+        uint64_t byte = off + i < PCI_CFG_SIZE ? pci_bus_config_read(bus, devfn, off + i, 1) : 0xff;
+
+        value |= byte << 8 * i;
+    }
+    return value;
+}
+
+static void config_write(PciBus *bus, uint8_t devfn, uint32_t off, uint64_t value, unsigned size)
+{
+    if (!bus || !pci_bus_device(bus, devfn)) {
+        return;
+    }
+    if (off % 4 + size <= 4) {
+        pci_bus_config_write(bus, devfn, off, (uint32_t)value, size);
+        return;
+    }
+    for (unsigned i = 0; i < size && off + i < PCI_CFG_SIZE; i++) {
+        pci_bus_config_write(bus, devfn, off + i, (uint8_t)(value >> 8 * i), 1);
+    }
+}
+
+/* --- mechanism #1 --- */
+
+static uint64_t address_read(void *opaque, uint64_t off, unsigned size)
+{
+    const PciHost *host = opaque;
+
+    return size == 4 && off == 0 ? host->latch : all_ones(size);
+}
+
+static void address_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+    PciHost *host = opaque;
+
+    if (size == 4 && off == 0) {
+        host->latch = (uint32_t)value & CONFIG_ADDRESS_MASK;
+    }
+}
+
+static PciBus *latched_bus(PciHost *host)
+{
+    return host->latch & CONFIG_ENABLE ? host_find_bus(host, host->latch >> 16 & 0xff) : NULL;
+}
+
+static uint64_t data_read(void *opaque, uint64_t off, unsigned size)
+{
+    PciHost *host = opaque;
+
+    return config_read(latched_bus(host), host->latch >> 8 & 0xff,
+                       (host->latch & 0xfc) + (uint32_t)off, size);
+}
+
+static void data_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+    PciHost *host = opaque;
+
+    config_write(latched_bus(host), host->latch >> 8 & 0xff, (host->latch & 0xfc) + (uint32_t)off,
+                 value, size);
+}
+
+/* --- ECAM --- */
+
+static uint64_t ecam_read(void *opaque, uint64_t off, unsigned size)
+{
+    PciBus *bus = host_find_bus(opaque, (unsigned)(off >> ECAM_BUS_SHIFT));
+
+    return config_read(bus, off >> ECAM_DEVFN_SHIFT & 0xff, off & (PCI_CFG_SIZE - 1), size);
+}
+
+static void ecam_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+    PciBus *bus = host_find_bus(opaque, (unsigned)(off >> ECAM_BUS_SHIFT));
+
+    config_write(bus, off >> ECAM_DEVFN_SHIFT & 0xff, off & (PCI_CFG_SIZE - 1), value, size);
+}
+
+static const IoRegionOps address_ops = {address_read, address_write, 1, 4};
+static const IoRegionOps data_ops = {data_read, data_write, 1, 4};
+static const IoRegionOps ecam_ops = {ecam_read, ecam_write, 1, 4};
+
+/* --- the bridge as a function --- */
+
+static void host_function_class_init(ObjectClass *klass, const void *data)
+{
+    PciDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+
+    pc->vendor_id = 0x1b36;
+    pc->device_id = 0x0008;
+    pc->subsystem_vendor_id = 0x1af4;
+    pc->subsystem_id = 0x1100;
+    pc->class_id = 0x060000; /* host bridge */
+}
+
+static const TypeInfo host_function_type = {
+    .name = "pci-host-function",
+    .parent = &pci_device_type,
+    .class_init = host_function_class_init,
+    .desc = "the host bridge as a function of its own bus",
+};
+
+/* --- the device --- */
+
+static void host_map(PciHost *host)
+{
+    Platform *p = device_platform(&host->parent_obj);
+
+    if (host->windows.config_ports && p->pio) {
+        io_region_init(&host->address_port, "pci-config-address", &address_ops, host, 4);
+        io_region_init(&host->data_port, "pci-config-data", &data_ops, host, 4);
+        aspace_map(p->pio, &host->address_port, CONFIG_ADDRESS, 0);
+        aspace_map(p->pio, &host->data_port, CONFIG_DATA, 0);
+    }
+    if (host->windows.ecam_size) {
+        io_region_init(&host->ecam, "pci-ecam", &ecam_ops, host, host->windows.ecam_size);
+        aspace_map(p->mmio, &host->ecam, host->windows.ecam_base, 0);
+    }
+}
+
+static void host_unmap(PciHost *host)
+{
+    IoRegion *const regions[] = {&host->address_port, &host->data_port, &host->ecam};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(regions); i++) {
+        if (regions[i]->ops) {
+            io_region_finish(regions[i]);
+            regions[i]->ops = NULL;
+        }
+    }
+}
+
+static void host_drop_bus(PciHost *host)
+{
+    object_unparent((Object *)g_steal_pointer(&host->self));
+    object_unparent((Object *)g_steal_pointer(&host->bus));
+}
+
+static bool host_realize(Device *dev, GError **err)
+{
+    PciHost *host = PCI_HOST(dev);
+
+    host->bus = PCI_BUS(bus_new(&pci_bus_type, dev, "pci.0", NULL));
+    host->bus->first_slot = 1;
+    host->bus->set_irq = host_set_irq;
+    host->bus->irq_opaque = host;
+    host->self = PCI_DEVICE(object_new(&host_function_type));
+    host->self->addr.devfn = 0;
+    if (!object_add_child(&dev->parent_obj, "function", &host->self->parent_obj.parent_obj, err)) {
+        object_unref(host->self);
+        host->self = NULL;
+        object_unparent((Object *)g_steal_pointer(&host->bus));
+        return false;
+    }
+    if (!device_realize(&host->self->parent_obj, &host->bus->parent_obj, err)) {
+        host_drop_bus(host);
+        return false;
+    }
+    host_map(host);
+    return true;
+}
+
+static void host_unrealize(Device *dev)
+{
+    PciHost *host = PCI_HOST(dev);
+
+    host_unmap(host);
+    host_drop_bus(host);
+}
+
+static void host_reset(Device *dev)
+{
+    PCI_HOST(dev)->latch = 0;
+}
+
+static void host_class_init(ObjectClass *klass, const void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+
+    dc->realize = host_realize;
+    dc->unrealize = host_unrealize;
+    dc->reset = host_reset;
+    dc->category = "bridge";
+}
+
+const TypeInfo pci_host_type = {
+    .name = "pci-host",
+    .parent = &device_type,
+    .instance_size = sizeof(PciHost),
+    .class_init = host_class_init,
+    .desc = "PCI host bridge",
+};
