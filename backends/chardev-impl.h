@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * For the kinds of character streams only: the base class's state and methods, and the base class of those that live
+ * on file descriptors.
+ */
+#ifndef AEROSTAT_BACKENDS_CHARDEV_IMPL_H
+#define AEROSTAT_BACKENDS_CHARDEV_IMPL_H
+
+#include "backends/chardev.h"
+
+struct Chardev {
+    Object parent_obj;
+    EventLoop *loop;
+    char *label;
+    ChardevFrontend fe;
+    bool has_fe;
+    bool open;     /* someone is at the other end: CHARDEV_OPENED for a new front end */
+    bool closed;   /* chardev_close was called */
+    bool terminal; /* a person types here */
+    uint64_t dropped;
+    void (*quit)(void *opaque);
+    void *quit_opaque;
+};
+
+/* All may be NULL. None is called after close. */
+struct ChardevClass {
+    ObjectClass parent_class;
+    void (*write)(Chardev *c, const uint8_t *buf, size_t len);
+    void (*accept_input)(Chardev *c);
+    void (*flush)(Chardev *c);
+    void (*disconnect)(Chardev *c);
+    void (*close)(Chardev *c);
+};
+
+/* A new stream of a kind. */
+Chardev *chardev_new(const TypeInfo *type, EventLoop *loop, const char *label);
+
+/* --- towards the front end --- */
+size_t chardev_fe_room(Chardev *c); /* bytes it takes now; 0 without a front end */
+void chardev_fe_receive(Chardev *c, const uint8_t *buf, size_t len);
+void chardev_fe_event(Chardev *c, ChardevEvent event);
+void chardev_set_open(Chardev *c, bool open); /* with its event, when that is a change */
+
+/* --- streams on file descriptors --- */
+OBJECT_DECLARE_CLASS(FdChardev, FdChardevClass, chardev_fd, CHARDEV_FD)
+
+struct FdChardev {
+    Chardev parent_obj;
+    int in_fd, out_fd;   /* -1: none. Closing them is the kind's business. */
+    int ready_fd;        /* an eventfd that is always readable, in place of an in_fd that cannot be polled; or -1 */
+    LoopFd *in, *out;    /* out exists only while something is pending */
+    bool in_on;
+    bool ending;         /* input is thrown away until its end */
+    bool out_broken;     /* nobody reads any more */
+    GByteArray *pending; /* written, not out yet; NULL: nothing */
+    size_t pending_head; /* bytes of pending that are out */
+};
+
+struct FdChardevClass {
+    ChardevClass parent_class;
+    void (*input_ended)(FdChardev *f); /* end of file or an error; input is stopped already */
+};
+
+/* Begins to read from in_fd and to write to out_fd (non-blocking where that matters; -1: none). */
+void fd_chardev_start(FdChardev *f, int in_fd, int out_fd);
+
+/* From now on drops what is written (after one try at what is pending) and throws input away until its end. */
+void fd_chardev_end(FdChardev *f);
+
+/* Stops both ways; what is pending is tried once more and then dropped. The fds are out of use afterwards. */
+void fd_chardev_stop(FdChardev *f);
+
+/* --- constructors of kinds; errors say what failed, without naming the option --- */
+Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, GError **err);
+Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GError **err);
+Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path, bool server, bool wait, GError **err);
+Chardev *chardev_mux_new(EventLoop *loop, const char *label, Chardev *below); /* takes over the reference */
+
+#endif

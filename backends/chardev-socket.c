@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A Unix stream socket as a character stream. A server serves one client at a time: the next is
+ * accepted when the first has left, until then it waits in the backlog. What is written while
+ * nobody is connected is dropped.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backends/chardev-impl.h"
+
+enum { BACKLOG = 8 };
+
+OBJECT_DECLARE(SocketChardev, chardev_socket, CHARDEV_SOCKET)
+
+struct SocketChardev {
+    FdChardev parent_obj;
+    char *path;
+    int listen_fd; /* -1: a client, or closed */
+    LoopFd *listener;
+    struct stat made; /* the socket file that is ours to unlink */
+    int fd;           /* the peer, or -1 */
+};
+
+/* --- the peer --- */
+
+static void socket_begin(SocketChardev *s, int fd)
+{
+    s->fd = fd;
+    if (s->listener) {
+        loop_fd_set_events(s->listener, 0);
+    }
+    fd_chardev_start(CHARDEV_FD(s), fd, fd);
+    chardev_set_open(CHARDEV(s), true);
+}
+
+static void socket_end(SocketChardev *s)
+{
+    if (s->fd < 0) {
+        return;
+    }
+    fd_chardev_stop(CHARDEV_FD(s));
+    close(s->fd);
+    s->fd = -1;
+    if (s->listener) {
+        loop_fd_set_events(s->listener, LOOP_READ);
+    }
+}
+
+static void socket_input_ended(FdChardev *f)
+{
+    socket_end(CHARDEV_SOCKET(f));
+    chardev_set_open(CHARDEV(f), false);
+}
+
+/* Ends both ways at once but leaves the news to the loop: the caller is a front end in the middle
+ * of its receive. */
+static void chardev_socket_disconnect(Chardev *c)
+{
+    SocketChardev *s = CHARDEV_SOCKET(c);
+    FdChardev *f = CHARDEV_FD(c);
+
+    if (s->fd < 0 || f->ending) {
+        return;
+    }
+    fd_chardev_end(f);
+    shutdown(s->fd, SHUT_RDWR);
+}
+
+static void socket_accept(void *opaque, unsigned events)
+{
+    SocketChardev *s = opaque;
+    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+    if (fd >= 0) {
+        socket_begin(s, fd);
+    }
+}
+
+/* --- making --- */
+
+static bool socket_address(const char *path, struct sockaddr_un *addr, GError **err)
+{
+    *addr = (struct sockaddr_un){.sun_family = AF_UNIX};
+    if (!path[0]) {
+        return error_set(err, "the path is missing: unix:PATH");
+    }
+    if (strlen(path) >= sizeof addr->sun_path) {
+        return error_set(err, "the path is longer than %zu bytes", sizeof addr->sun_path - 1);
+    }
+    strcpy(addr->sun_path, path);
+    return true;
+}
+
+/* Makes way for a new socket at path: removes one that nobody listens on any more. */
+static bool socket_remove_stale(const char *path, const struct sockaddr_un *addr, GError **err)
+{
+    struct stat st;
+    int fd, rc, errnum;
+
+    if (lstat(path, &st) < 0) {
+        return true; /* bind tells what is wrong with the directory */
+    }
+    if (!S_ISSOCK(st.st_mode)) {
+        return error_set(err, "exists and is not a socket: choose another path or remove it");
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    rc = connect(fd, (const struct sockaddr *)addr, sizeof *addr);
+    errnum = errno;
+    close(fd);
+    if (rc == 0 || errnum != ECONNREFUSED) {
+        return error_set(err, "address in use: another process listens there");
+    }
+    if (unlink(path) < 0) {
+        return error_set_errno(err, errno, "cannot remove the stale socket");
+    }
+    return true;
+}
+
+static bool socket_listen(SocketChardev *s, GError **err)
+{
+    struct sockaddr_un addr;
+
+    if (!socket_address(s->path, &addr, err) || !socket_remove_stale(s->path, &addr, err)) {
+        return false;
+    }
+    s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (s->listen_fd < 0 || bind(s->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+        return error_set_errno(err, errno, "cannot make the socket");
+    }
+    if (stat(s->path, &s->made) < 0 || listen(s->listen_fd, BACKLOG) < 0) {
+        return error_set_errno(err, errno, "cannot listen");
+    }
+    s->listener = loop_fd_new(CHARDEV(s)->loop, s->listen_fd, LOOP_READ, socket_accept, s);
+    return true;
+}
+
+static bool socket_wait(SocketChardev *s, GError **err)
+{
+    struct pollfd p = {.fd = s->listen_fd, .events = POLLIN};
+
+    g_printerr("aerostat: %s: waiting for a client to connect to %s\n", CHARDEV(s)->label, s->path);
+    while (s->fd < 0) {
+        if (poll(&p, 1, -1) < 0) {
+            return error_set_errno(err, errno, "while waiting for a client");
+        }
+        socket_accept(s, LOOP_READ);
+    }
+    return true;
+}
+
+static bool socket_connect(SocketChardev *s, GError **err)
+{
+    struct sockaddr_un addr;
+    int fd;
+
+    if (!socket_address(s->path, &addr, err)) {
+        return false;
+    }
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+        error_set_errno(err, errno, "cannot connect (add server=on to listen there)");
+        if (fd >= 0) {
+            close(fd);
+        }
+        return false;
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    socket_begin(s, fd);
+    return true;
+}
+
+Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path, bool server,
+                            bool wait, GError **err)
+{
+    g_autoptr(Object) obj = (Object *)chardev_new(&chardev_socket_type, loop, label);
+    SocketChardev *s = CHARDEV_SOCKET(obj);
+    bool ok;
+
+    signal(SIGPIPE, SIG_IGN);
+    s->path = g_strdup(path);
+    ok = server ? socket_listen(s, err) && (!wait || socket_wait(s, err)) : socket_connect(s, err);
+    return ok ? CHARDEV(g_steal_pointer(&obj)) : NULL;
+}
+
+static void chardev_socket_close(Chardev *c)
+{
+    SocketChardev *s = CHARDEV_SOCKET(c);
+    struct stat st;
+
+    socket_end(s);
+    loop_fd_free(s->listener);
+    s->listener = NULL;
+    if (s->listen_fd >= 0) {
+        close(s->listen_fd);
+        s->listen_fd = -1;
+    }
+    if (s->made.st_ino && lstat(s->path, &st) == 0 && st.st_ino == s->made.st_ino &&
+        st.st_dev == s->made.st_dev) {
+        unlink(s->path);
+    }
+    g_clear_pointer(&s->path, g_free);
+}
+
+static void chardev_socket_init(Object *obj)
+{
+    SocketChardev *s = CHARDEV_SOCKET(obj);
+
+    s->listen_fd = s->fd = -1;
+}
+
+static void chardev_socket_class_init(ObjectClass *klass, const void *data)
+{
+    CHARDEV_CLASS(klass)->close = chardev_socket_close;
+    CHARDEV_CLASS(klass)->disconnect = chardev_socket_disconnect;
+    CHARDEV_FD_CLASS(klass)->input_ended = socket_input_ended;
+}
+
+const TypeInfo chardev_socket_type = {
+    .name = "chardev-socket",
+    .parent = &chardev_fd_type,
+    .instance_size = sizeof(SocketChardev),
+    .instance_init = chardev_socket_init,
+    .class_init = chardev_socket_class_init,
+    .desc = "Unix stream socket, server or client",
+};

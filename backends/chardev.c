@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Character streams: the base class (front end, life) and the null stream, which takes everything
+ * and says nothing.
+ */
+#include "backends/chardev-impl.h"
+
+Chardev *chardev_new(const TypeInfo *type, EventLoop *loop, const char *label)
+{
+    Chardev *c = CHARDEV(object_new(type));
+
+    c->loop = loop;
+    c->label = g_strdup(label);
+    return c;
+}
+
+/* --- towards the front end --- */
+
+size_t chardev_fe_room(Chardev *c)
+{
+    if (!c->has_fe || c->closed) {
+        return 0;
+    }
+    return c->fe.can_receive ? c->fe.can_receive(c->fe.opaque) : SIZE_MAX;
+}
+
+void chardev_fe_receive(Chardev *c, const uint8_t *buf, size_t len)
+{
+    if (c->has_fe && c->fe.receive && len > 0) {
+        c->fe.receive(c->fe.opaque, buf, len);
+    }
+}
+
+void chardev_fe_event(Chardev *c, ChardevEvent event)
+{
+    if (c->has_fe && c->fe.event) {
+        c->fe.event(c->fe.opaque, event);
+    }
+}
+
+void chardev_set_open(Chardev *c, bool open)
+{
+    if (c->open != open) {
+        c->open = open;
+        chardev_fe_event(c, open ? CHARDEV_OPENED : CHARDEV_CLOSED);
+    }
+}
+
+/* --- from the front end --- */
+
+void chardev_set_frontend(Chardev *c, const ChardevFrontend *fe)
+{
+    c->has_fe = fe != NULL;
+    c->fe = fe ? *fe : (ChardevFrontend){0};
+    if (c->has_fe && c->open && !c->closed) {
+        chardev_fe_event(c, CHARDEV_OPENED);
+    }
+    chardev_accept_input(c);
+}
+
+void chardev_write(Chardev *c, const void *buf, size_t len)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    if (k->write && !c->closed && len > 0) {
+        k->write(c, buf, len);
+    }
+}
+
+void chardev_accept_input(Chardev *c)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    if (k->accept_input && !c->closed) {
+        k->accept_input(c);
+    }
+}
+
+void chardev_flush(Chardev *c)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    if (k->flush && !c->closed) {
+        k->flush(c);
+    }
+}
+
+void chardev_disconnect(Chardev *c)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    if (k->disconnect && !c->closed) {
+        k->disconnect(c);
+    }
+}
+
+void chardev_close(Chardev *c)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    if (!c->closed) {
+        c->closed = true;
+        c->open = false;
+        if (k->close) {
+            k->close(c);
+        }
+    }
+}
+
+void chardev_set_quit_handler(Chardev *c, void (*quit)(void *opaque), void *opaque)
+{
+    c->quit = quit;
+    c->quit_opaque = opaque;
+}
+
+uint64_t chardev_dropped(const Chardev *c)
+{
+    return c->dropped;
+}
+
+static void chardev_finalize(Object *obj)
+{
+    Chardev *c = CHARDEV(obj);
+
+    chardev_close(c);
+    g_free(c->label);
+}
+
+const TypeInfo chardev_type = {
+    .name = "chardev",
+    .instance_size = sizeof(Chardev),
+    .class_size = sizeof(ChardevClass),
+    .abstract = true,
+    .instance_finalize = chardev_finalize,
+    .desc = "character stream",
+};
+
+/* --- null --- */
+
+static void chardev_null_init(Object *obj)
+{
+    CHARDEV(obj)->open = true;
+}
+
+const TypeInfo chardev_null_type = {
+    .name = "chardev-null",
+    .parent = &chardev_type,
+    .instance_init = chardev_null_init,
+    .desc = "takes everything, says nothing",
+};

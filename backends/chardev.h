@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Character streams: what a serial port or a monitor is connected to. A Chardev is an abstract object type
+ * ("chardev"); stdio, file, null, unix sockets and the multiplexer are its kinds. One front end uses a stream.
+ *
+ * Back-pressure: the front end says how much it can take (can_receive); a stream that cannot be written keeps at
+ * most CHARDEV_BUFFER bytes, then drops for a console (a guest never blocks or grows the VMM) and counts it.
+ *
+ * Threads: main loop, VM lock.
+ */
+#ifndef AEROSTAT_BACKENDS_CHARDEV_H
+#define AEROSTAT_BACKENDS_CHARDEV_H
+
+#include "core/loop.h"
+#include "qom/object.h"
+
+OBJECT_DECLARE_CLASS(Chardev, ChardevClass, chardev, CHARDEV)
+
+enum { CHARDEV_BUFFER = 1024 * 1024 };
+
+typedef enum {
+    CHARDEV_OPENED,
+    CHARDEV_CLOSED,  /* a socket's peer left; stdin is at its end (what is written still goes out) */
+    CHARDEV_BREAK,
+    CHARDEV_MUX_IN,  /* a multiplexer's input goes to this front end from now on (a monitor shows its prompt) */
+    CHARDEV_MUX_OUT, /* ... and no longer */
+} ChardevEvent;
+
+/* What a front end hands over. Callbacks may be NULL. */
+typedef struct {
+    size_t (*can_receive)(void *opaque);                         /* bytes it takes now; 0 pauses reading */
+    void (*receive)(void *opaque, const uint8_t *buf, size_t len); /* len is at most what can_receive said */
+    void (*event)(void *opaque, ChardevEvent event);
+    void *opaque;
+} ChardevFrontend;
+
+/*
+ * A stream from an option's text, as after -serial and -qmp: "stdio", "mon:stdio", "null", "file:PATH",
+ * "unix:PATH[,server=on|off][,wait=on|off]" (QEMU's old "server,nowait" too). The streams' files, sockets and
+ * terminal settings are undone by chardev_close. label is the option's name ("-serial"): error lines begin with
+ * label and option. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to the guest; "mon:KIND" is a multiplexer.
+ */
+Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option, GError **err);
+
+/*
+ * The multiplexer's front ends: n 0 is the console, n 1 the monitor; Ctrl-a c switches between those that are
+ * connected. Any other stream is its own port 0 and has no port 1 (NULL). Borrowed: it lives as long as mux.
+ */
+Chardev *chardev_mux_port(Chardev *mux, unsigned n);
+
+/* What Ctrl-a x of a multiplexer does (main loop, VM lock). Without a handler the process gets SIGTERM. */
+void chardev_set_quit_handler(Chardev *c, void (*quit)(void *opaque), void *opaque);
+
+/* Bytes written that found no room or no reader. */
+uint64_t chardev_dropped(const Chardev *c);
+
+/* Connects the front end (NULL disconnects); CHARDEV_OPENED is reported at once when the stream is open already. */
+void chardev_set_frontend(Chardev *c, const ChardevFrontend *fe);
+
+/* Never blocks; takes all of it (what cannot be written now is kept, past CHARDEV_BUFFER dropped and counted). */
+void chardev_write(Chardev *c, const void *buf, size_t len);
+
+/* Tells the stream that can_receive may have grown. */
+void chardev_accept_input(Chardev *c);
+
+/* Blocks (with a bound of 2 s) until what was written is out: before exit and in tests. */
+void chardev_flush(Chardev *c);
+
+/* Closes: unlinks a listening socket, restores the terminal. Called by finalize as well. */
+void chardev_close(Chardev *c);
+
+/*
+ * Ends the present connection of a socket server (a QMP client that sent too much), which then waits for the next.
+ * What was written before goes out as far as the peer takes it at once. CHARDEV_CLOSED follows from the loop, not
+ * from within this call.
+ */
+void chardev_disconnect(Chardev *c);
+
+/*
+ * Puts the terminal back as it was before stdio made it raw; async-signal-safe, harmless when nothing was changed.
+ * For atexit and fatal signals.
+ */
+void chardev_restore_terminal(void);
+
+extern const TypeInfo chardev_null_type, chardev_file_type, chardev_stdio_type, chardev_socket_type, chardev_mux_type;
+
+#endif
