@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Hardware-reduced ACPI tables for x86 machines (ACPI 6.5): RSDP, XSDT, FADT, MADT, MCFG, DSDT. The DSDT is written
+ * by a small AML builder (aml.h) from what the machine says it has.
+ */
+#ifndef AEROSTAT_VMM_ACPI_ACPI_H
+#define AEROSTAT_VMM_ACPI_ACPI_H
+
+#include "core/gmem.h"
+#include "hw/pci/pci-host.h"
+
+typedef struct {
+    unsigned nr_cpus;
+    uint64_t ioapic_base, lapic_base;
+    const PciHostWindows *pci;   /* NULL: no PCI */
+    unsigned pci_gsi[4];         /* INTA to INTD of the host bridge */
+    uint16_t serial_iobase;      /* 0: no COM1 */
+    unsigned serial_irq;
+    bool rtc;                    /* CMOS RTC at 0x70, IRQ 8; else the FADT says that there is none */
+    bool i8042;
+    uint64_t ged_base;           /* registers of acpi-ged; 0: none */
+    unsigned ged_irq;
+} AcpiConfig;
+
+/*
+ * The tables as one blob to be put at base (below 4 GiB), and the address of the RSDP within it. Deterministic.
+ * Free with g_byte_array_unref.
+ */
+GByteArray *acpi_build(const AcpiConfig *config, Gpa base, Gpa *ret_rsdp);
+
+#endif
