@@ -706,84 +706,6 @@ START_TEST(a_link_to_nothing_or_to_another_type_is_refused)
 }
 END_TEST
 
-/* --- parsers --- */
-
-static const struct {
-    const char *text;
-    uint64_t unit, value;
-    const char *error;
-} sizes[] = {
-    {"0", 1, 0, NULL},
-    {"512", 1 << 20, 512 << 20, NULL},
-    {"1.5", 1 << 20, 3 << 19, NULL},
-    {"512B", 1 << 20, 512, NULL},
-    {"1k", 1, 1024, NULL},
-    {"1.5G", 1 << 20, UINT64_C(3) << 29, NULL},
-    {"0.5K", 1, 512, NULL},
-    {"1.0", 1, 1, NULL},
-    {"1.3K", 1, 1331, NULL},
-    {"2P", 1, UINT64_C(2) << 50, NULL},
-    {"15E", 1, UINT64_C(15) << 60, NULL},
-    {"15.999999999999999999999E", 1, UINT64_MAX, NULL},
-    {"18446744073709551615", 1, UINT64_MAX, NULL},
-    {"0x10", 1024, 16384, NULL},
-    {"18446744073709551616", 1, 0, "'18446744073709551616' is too large"},
-    {"16E", 1, 0, "'16E' is too large"},
-    {"17179869184G", 1, 0, "'17179869184G' is too large"},
-    {"-1", 1, 0, "'-1' is negative"},
-    {"0.5", 1, 0, "'0.5' is not a whole number of bytes"},
-    {"0.5B", 1024, 0, "'0.5B' is not a whole number of bytes"},
-    {"", 1, 0, "'' " SIZE_HINT},
-    {"G", 1, 0, "'G' " SIZE_HINT},
-    {".5G", 1, 0, "'.5G' " SIZE_HINT},
-    {"1.G", 1, 0, "'1.G' " SIZE_HINT},
-    {"1GB", 1, 0, "'1GB' " SIZE_HINT},
-    {"1 G", 1, 0, "'1 G' " SIZE_HINT},
-    {"1,5G", 1, 0, "'1,5G' " SIZE_HINT},
-    {"0x10K", 1, 0, "'0x10K' " SIZE_HINT},
-    {"1e3", 1, 0, "'1e3' " SIZE_HINT},
-    {"1Z", 1, 0, "'1Z' " SIZE_HINT},
-    {"-x", 1, 0, "'-x' " SIZE_HINT},
-};
-
-START_TEST(sizes_are_read_exactly_or_refused)
-{
-    uint64_t value = 42;
-    GError *err = NULL;
-
-    if (sizes[_i].error == NULL) {
-        ck_assert(parse_size(sizes[_i].text, sizes[_i].unit, &value, &err));
-        ck_assert_uint_eq(value, sizes[_i].value);
-    } else {
-        ck_assert(!parse_size(sizes[_i].text, sizes[_i].unit, &value, &err));
-        assert_error(&err, sizes[_i].error);
-        ck_assert_uint_eq(value, 42); /* untouched */
-    }
-}
-END_TEST
-
-START_TEST(numbers_and_booleans_are_read_whole)
-{
-    uint64_t value = 42;
-    bool flag = true;
-    GError *err = NULL;
-
-    ck_assert(parse_uint("0xFF", &value, NULL));
-    ck_assert_uint_eq(value, 255);
-    ck_assert(!parse_uint("-5", &value, &err));
-    assert_error(&err, "'-5' is negative");
-    ck_assert(!parse_uint("99999999999999999999", &value, &err));
-    assert_error(&err, "'99999999999999999999' is too large");
-    ck_assert(!parse_uint("five", &value, &err));
-    assert_error(&err, "'five' is not a number");
-    ck_assert_uint_eq(value, 255);
-    ck_assert(parse_bool("no", &flag, NULL));
-    ck_assert(!flag);
-    ck_assert(!parse_bool("nope", &flag, &err));
-    assert_error(&err, "'nope' is neither 'on' nor 'off'");
-}
-END_TEST
-
 static void setup(void)
 {
     static const TypeInfo *const types[] = {&sub_proxy_type, &container_type, NULL};
@@ -813,8 +735,6 @@ int main(void)
     tcase_add_loop_test(tc, good_json_is_stored_and_reads_back, 0, G_N_ELEMENTS(good_jsons));
     tcase_add_loop_test(tc, bad_json_is_refused_with_what_is_wrong, 0, G_N_ELEMENTS(bad_jsons));
     tcase_add_test(tc, typed_setters_reach_their_kinds);
-    tcase_add_loop_test(tc, sizes_are_read_exactly_or_refused, 0, G_N_ELEMENTS(sizes));
-    tcase_add_test(tc, numbers_and_booleans_are_read_whole);
 
     tc = make_case(suite, "tables");
     tcase_add_test(tc, a_new_object_has_its_defaults_and_nothing_counts_as_set);
