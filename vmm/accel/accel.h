@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Accelerators: what runs the vCPUs of a machine and delivers its interrupts. "accel" is an abstract object type;
+ * "kvm-accel" is the one that runs guests. The machine knows only this header; nothing outside vmm/accel includes
+ * <linux/kvm.h>.
+ *
+ * Threads: all calls come from the main thread with the VM lock held, unless said otherwise. vCPU threads take the VM lock
+ * for every exit that reaches a device.
+ */
+#ifndef AEROSTAT_VMM_ACCEL_ACCEL_H
+#define AEROSTAT_VMM_ACCEL_ACCEL_H
+
+#include "hw/core/platform.h"
+#include "vmm/accel/cpu-x86.h"
+
+OBJECT_DECLARE_CLASS(Accel, AccelClass, accel, ACCEL)
+
+struct Accel {
+    Object parent_obj;
+    Platform *platform;
+    unsigned nr_vcpus;
+};
+
+struct AccelClass {
+    ObjectClass parent_class;
+    /* Opens the accelerator and makes the VM: memory, doorbells and platform->msi are served from here on. */
+    bool (*open)(Accel *accel, Platform *platform, GError **err);
+    bool (*create_vcpus)(Accel *accel, unsigned n, GError **err); /* once; they do not run yet */
+    IrqLine (*gsi)(Accel *accel, unsigned gsi);   /* an input of the interrupt controller: on x86 pin 0 to 23 of
+                                                    * the IOAPIC, below 16 of the PICs, too (no override of IRQ 0) */
+    /* Interrupt controllers and vCPUs to their state after power-on; vCPU 0 gets state, the others wait for SIPI. Paused only. */
+    bool (*reset)(Accel *accel, const X86CpuState *state, GError **err);
+    void (*start)(Accel *accel);  /* lets the vCPU threads run; returns at once */
+    /* Stops them and waits until none is in the guest or in a device. Releases the VM lock while waiting. */
+    void (*pause)(Accel *accel);
+    /* Ends the threads, undoes open; harmless before open. Releases the VM lock while waiting. Comes after create_vcpus
+     * failed, too, and before the object goes. Routes and lines that devices still hold stay valid, and silent. */
+    void (*close)(Accel *accel);
+};
+
+/* Guest addresses that KVM keeps for itself (identity map and TSS): no RAM, no device, reserved in the e820 map. */
+#define ACCEL_X86_RESERVED_BASE 0xfeffc000
+#define ACCEL_X86_RESERVED_SIZE 0x4000
+
+extern const TypeInfo kvm_accel_type;
+
+/* NULL-terminated list of the concrete accelerators. */
+extern const TypeInfo *const accel_types[];
+
+bool accel_open(Accel *accel, Platform *platform, GError **err);
+bool accel_create_vcpus(Accel *accel, unsigned n, GError **err);
+IrqLine accel_gsi(Accel *accel, unsigned gsi);
+bool accel_reset(Accel *accel, const X86CpuState *state, GError **err);
+void accel_start(Accel *accel);
+void accel_pause(Accel *accel);
+void accel_close(Accel *accel);
+
+#endif
