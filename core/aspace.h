@@ -29,8 +29,8 @@ typedef struct {
      * host numbers. A callback may change the map, even unmap and free its own region. NULL: all ones; dropped. */
     uint64_t (*read)(void *opaque, uint64_t off, unsigned size);
     void (*write)(void *opaque, uint64_t off, uint64_t value, unsigned size);
-    /* Sizes the callbacks take; 0 means 1 and 8. A larger or unaligned access is split, a smaller read is cut out of a min_size
-     * read, a smaller write becomes a min_size write of the value shifted into place with zeroes elsewhere. */
+    /* Sizes the callbacks take; 0 means 1 and 8. A larger or unaligned access is split, a smaller read is cut out of a
+     * min_size read, a smaller write becomes a min_size write of the value shifted into place with zeroes elsewhere. */
     unsigned min_size, max_size;
 } IoRegionOps;
 
@@ -103,6 +103,7 @@ void aspace_listen(AddressSpace *as, AspaceListener *listener);   /* one listene
 void aspace_unlisten(AddressSpace *as, AspaceListener *listener);
 
 /* Calls fn for each visible range in order of address (for "info mtree" and tests). RAM on top of it is not cut out. */
-void aspace_foreach(AddressSpace *as, void (*fn)(uint64_t addr, uint64_t size, IoRegion *r, void *opaque), void *opaque);
+void aspace_foreach(AddressSpace *as, void (*fn)(uint64_t addr, uint64_t size, IoRegion *r, void *opaque),
+                    void *opaque);
 
 #endif

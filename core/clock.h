@@ -24,8 +24,8 @@ bool clock_is_manual(const Clock *c);
 
 /*
  * Manual clocks only: runs due timers in order of deadline, each at its own time, and ends at the given time. The
- * callbacks run on the caller's thread, whatever loop the timers belong to; for those of the main loop, the caller holds
- * the VM lock. Never goes back.
+ * callbacks run on the caller's thread, whatever loop the timers belong to; for those of the main loop, the caller
+ * holds the VM lock. Never goes back.
  */
 void clock_step_to(Clock *c, int64_t now_ns);
 int64_t clock_next_deadline(const Clock *c); /* of its armed timers; -1: none */

@@ -104,12 +104,13 @@ static inline const GmemRegion *region_find(GuestMemory *mem, uint64_t addr)
     return region_find_slow(mem, addr);
 }
 
-/* Host memory at addr and the bytes that follow in its region; NULL outside RAM. */
+/* Host memory at addr and the bytes that follow in its region; NULL and 0 outside RAM. */
 static inline uint8_t *span_at(GuestMemory *mem, uint64_t addr, uint64_t *ret_len)
 {
     const GmemRegion *r = region_find(mem, addr);
 
     if (!r) {
+        *ret_len = 0;
         return NULL;
     }
     *ret_len = r->size - (addr - r->gpa.v);

@@ -55,7 +55,8 @@ bool gmem_add(GuestMemory *mem, Gpa gpa, uint64_t size, GmemBacking backing, GEr
 
 /* One backing block of `size` bytes seen in two pieces around a hole, as the PC has it: the first low_size bytes at
  * address 0, the rest at high. high_size 0 is allowed. */
-bool gmem_add_split(GuestMemory *mem, uint64_t low_size, Gpa high, uint64_t high_size, GmemBacking backing, GError **err);
+bool gmem_add_split(GuestMemory *mem, uint64_t low_size, Gpa high, uint64_t high_size, GmemBacking backing,
+                    GError **err);
 
 bool gmem_remove(GuestMemory *mem, Gpa gpa, GError **err); /* the region that begins at gpa */
 
@@ -102,7 +103,8 @@ static inline bool gmem_map_usable(GuestMemory *mem, const GmemMap *map)
  */
 uint64_t gmem_discard(GuestMemory *mem, Gpa gpa, uint64_t len, unsigned *ret_calls);
 
-/* Bytes of guest RAM that are resident in the host now; memory only read (the zero page) is not. Slow: for reports and tests. */
+/* Bytes of guest RAM that are resident in the host now; memory that was only read (the zero page) is not. Slow: for
+ * reports and tests. */
 uint64_t gmem_resident(GuestMemory *mem);
 
 /* --- listeners: an accelerator maps regions into its VM. Called for the present regions on registration. --- */

@@ -31,7 +31,7 @@ static struct {
 
 void log_write_line(int fd, GString *line)
 {
-    const char *at = line->str;
+    const char *at;
     size_t left;
 
     for (char *c = line->str; *c; c++) {

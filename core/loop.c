@@ -308,7 +308,7 @@ static void on_fd(evutil_socket_t fd, short what, void *opaque)
 /* Puts f's event in the state that f->events wants. */
 static void fd_listen(LoopFd *f)
 {
-    static const struct timeval at_once = {0, 0};
+    static const struct timeval at_once = {0, 1}; /* libevent does not repeat a wait of 0 */
     short what = EV_PERSIST;
 
     event_del_noblock(f->src.ev);
