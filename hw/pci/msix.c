@@ -35,7 +35,7 @@ struct MsixState {
     uint8_t cap;
     uint16_t count;
     uint16_t requester;
-    MsiController *controller;
+    Platform *platform; /* has the controller */
     Vector *vectors;
 };
 
@@ -75,7 +75,7 @@ static void vector_update_route(MsixState *s, Vector *v)
     if (v->uses == 0 || !vector_can_fire(s, v)) {
         msi_route_free(g_steal_pointer(&v->route));
     } else if (!v->route) {
-        v->route = s->controller ? msi_route_new(s->controller, msg, s->requester) : NULL;
+        v->route = msi_route_new(s->platform->msi, msg, s->requester);
         v->routed = msg;
     } else if (msg.addr != v->routed.addr || msg.data != v->routed.data) {
         msi_route_update(v->route, msg);
@@ -94,7 +94,7 @@ static void vector_update(MsixState *s, Vector *v)
     send = v->pending && vector_can_fire(s, v) && vector_fire(s, v, &msg);
     g_mutex_unlock(&s->lock);
     if (send) {
-        msi_send(s->controller, msg, s->requester);
+        msi_send(s->platform->msi, msg, s->requester);
     }
 }
 
@@ -126,7 +126,7 @@ void msix_init(PciDevice *dev, uint16_t nvectors, uint8_t bar, uint32_t table_of
     g_mutex_init(&s->lock);
     s->count = nvectors;
     s->vectors = g_new0(Vector, nvectors);
-    s->controller = device_platform(&dev->parent_obj)->msi;
+    s->platform = device_platform(&dev->parent_obj);
     s->requester = pci_requester_id(dev);
     vectors_clear(s);
 
@@ -221,7 +221,7 @@ void msix_notify(PciDevice *dev, uint16_t vector)
     send = s->enabled && vector_fire(s, v, &msg);
     g_mutex_unlock(&s->lock);
     if (send) {
-        msi_send(s->controller, msg, s->requester);
+        msi_send(s->platform->msi, msg, s->requester);
     }
 }
 

@@ -13,6 +13,7 @@
 enum {
     CONFIG_ADDRESS = 0xcf8,
     CONFIG_DATA = 0xcfc,
+    ADDRESS_PRIORITY = 1,
     ECAM_BUS_SHIFT = 20,
     ECAM_DEVFN_SHIFT = 12,
 };
@@ -107,20 +108,38 @@ static void config_write(PciBus *bus, uint8_t devfn, uint32_t off, uint64_t valu
 
 /* --- mechanism #1 --- */
 
+/*
+ * The register stays mapped above what else lies at 0xcf8 to 0xcfb, so that a dword access is never
+ * split among them, and steps aside for a narrower one: rare enough (a probe at boot, a reset) for
+ * two changes of the map.
+ */
 static uint64_t address_read(void *opaque, uint64_t off, unsigned size)
 {
-    const PciHost *host = opaque;
+    PciHost *host = opaque;
+    AddressSpace *pio = host->address_port.as;
+    uint64_t value;
 
-    return size == 4 && off == 0 ? host->latch : all_ones(size);
+    if (size == 4) {
+        return host->latch;
+    }
+    aspace_unmap(&host->address_port);
+    aspace_read(pio, CONFIG_ADDRESS + off, size, &value);
+    aspace_map(pio, &host->address_port, CONFIG_ADDRESS, ADDRESS_PRIORITY);
+    return value;
 }
 
 static void address_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
     PciHost *host = opaque;
+    AddressSpace *pio = host->address_port.as;
 
-    if (size == 4 && off == 0) {
+    if (size == 4) {
         host->latch = (uint32_t)value & CONFIG_ADDRESS_MASK;
+        return;
     }
+    aspace_unmap(&host->address_port);
+    aspace_write(pio, CONFIG_ADDRESS + off, value, size);
+    aspace_map(pio, &host->address_port, CONFIG_ADDRESS, ADDRESS_PRIORITY);
 }
 
 static PciBus *latched_bus(PciHost *host)
@@ -193,7 +212,7 @@ static void host_map(PciHost *host)
     if (host->windows.config_ports && p->pio) {
         io_region_init(&host->address_port, "pci-config-address", &address_ops, host, 4);
         io_region_init(&host->data_port, "pci-config-data", &data_ops, host, 4);
-        aspace_map(p->pio, &host->address_port, CONFIG_ADDRESS, 0);
+        aspace_map(p->pio, &host->address_port, CONFIG_ADDRESS, ADDRESS_PRIORITY);
         aspace_map(p->pio, &host->data_port, CONFIG_DATA, 0);
     }
     if (host->windows.ecam_size) {
