@@ -130,6 +130,12 @@ void *object_class_cast_checked(void *klass, const TypeInfo *type, const char *f
 #define OBJECT_CLASS_CAST_(cls, type) ((void)(type), (void *)(cls))
 #endif
 
+/* Any object as its base. */
+G_GNUC_UNUSED static inline Object *OBJECT(const void *obj)
+{
+    return (Object *)OBJECT_CAST_(obj, &object_type);
+}
+
 /*
  * OBJECT_DECLARE(VirtioBalloon, virtio_balloon, VIRTIO_BALLOON)
  *   declares the typedef, the TypeInfo virtio_balloon_type and the cast VIRTIO_BALLOON(obj).

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -device help, -device TYPE,help, -M help and -M TYPE,help: printed from the type and property tables.
+ */
+#ifndef AEROSTAT_VMM_CLI_HELP_H
+#define AEROSTAT_VMM_CLI_HELP_H
+
+#include "vmm/machine/machine.h"
+
+void help_machines(void);
+void help_devices(void);           /* all user-creatable types, by category */
+void help_type(const TypeInfo *type); /* properties with type, default, range and help line */
+
+#endif

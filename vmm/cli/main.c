@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program: from the command line to a running VM and its exit status. Everything that was made
+ * is undone in reverse order, also after an error.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "vmm/cli/daemon.h"
+#include "vmm/cli/help.h"
+#include "vmm/cli/options.h"
+#include "vmm/cli/types.h"
+#include "vmm/machine/machine.h"
+#include "vmm/monitor/monitor.h"
+
+typedef struct {
+    Options opts;
+    Object *root;
+    Machine *machine;
+    GPtrArray *chardevs; /* of Chardev *, owned by the tree below /chardevs */
+    GPtrArray *monitors; /* of Monitor * */
+    Chardev *serial;     /* as -serial made it: a multiplexer for mon:stdio */
+    PidFile pidfile;
+    int signal_fd;
+    LoopFd *signal_src;
+} Vmm;
+
+/* --- signals --- */
+
+static void on_signal(void *opaque, unsigned events)
+{
+    Vmm *vmm = opaque;
+    struct signalfd_siginfo info;
+
+    if (read(vmm->signal_fd, &info, sizeof info) == sizeof info) {
+        machine_request_shutdown(vmm->machine, SHUTDOWN_CAUSE_HOST_SIGNAL);
+    }
+}
+
+static bool watch_signals(Vmm *vmm, GError **err)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    vmm->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (vmm->signal_fd < 0) {
+        return error_set_errno(err, errno, "signalfd");
+    }
+    vmm->signal_src =
+        loop_fd_new(vmm->machine->platform.loop, vmm->signal_fd, LOOP_READ, on_signal, vmm);
+    return true;
+}
+
+/* --- streams and monitors --- */
+
+static void on_quit_key(void *opaque)
+{
+    machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_UI);
+}
+
+static Chardev *new_stream(Vmm *vmm, const char *option, const char *text, const char *name,
+                           GError **err)
+{
+    Chardev *c = chardev_new_from_option(vmm->machine->platform.loop, option, text, err);
+
+    if (!c) {
+        return NULL;
+    }
+    if (!object_add_child(object_container(vmm->root, "chardevs"), name, OBJECT(c), err)) {
+        object_unref(c);
+        return NULL;
+    }
+    g_ptr_array_add(vmm->chardevs, c);
+    chardev_set_quit_handler(c, on_quit_key, vmm->machine);
+    return c;
+}
+
+static bool uses_stdio(const char *text)
+{
+    return text && (!strcmp(text, "stdio") || !strcmp(text, "mon:stdio"));
+}
+
+static bool stdio_is_free(const Options *o)
+{
+    if (uses_stdio(o->monitor)) {
+        return false;
+    }
+    for (unsigned i = 0; i < o->qmps->len; i++) {
+        if (uses_stdio(o->qmps->pdata[i])) {
+            return false;
+        }
+    }
+    return !o->daemonize;
+}
+
+static bool make_serial(Vmm *vmm, GError **err)
+{
+    const Options *o = &vmm->opts;
+    const char *text = NULL;
+
+    if (o->serials->len > MACHINE_SERIAL_PORTS) {
+        return error_set(err, "-serial %s: the machine has %d serial port",
+                         (char *)o->serials->pdata[MACHINE_SERIAL_PORTS], MACHINE_SERIAL_PORTS);
+    }
+    if (o->serials->len > 0) {
+        text = o->serials->pdata[0];
+    } else if (!o->nodefaults && stdio_is_free(o)) {
+        text = "mon:stdio";
+    }
+    if (o->daemonize && uses_stdio(text)) {
+        return error_set(err, "-serial %s: -daemonize has no terminal; use a file or a socket",
+                         text);
+    }
+    if (!text || !strcmp(text, "none")) {
+        return true;
+    }
+    vmm->serial = new_stream(vmm, "-serial", text, "serial0", err);
+    if (!vmm->serial) {
+        return false;
+    }
+    vmm->machine->serial[0] = chardev_mux_port(vmm->serial, 0);
+    return true;
+}
+
+static bool make_monitors(Vmm *vmm, GError **err)
+{
+    const Options *o = &vmm->opts;
+
+    for (unsigned i = 0; i < o->qmps->len; i++) {
+        g_autofree char *name = g_strdup_printf("compat_monitor%u", i);
+        Chardev *c;
+
+        if (!strcmp(o->qmps->pdata[i], "none")) {
+            continue;
+        }
+        c = new_stream(vmm, "-qmp", o->qmps->pdata[i], name, err);
+        if (!c) {
+            return false;
+        }
+        g_ptr_array_add(vmm->monitors, monitor_new_qmp(vmm->machine, c));
+    }
+    if (vmm->serial && chardev_mux_port(vmm->serial, 1)) {
+        g_ptr_array_add(vmm->monitors,
+                        monitor_new_hmp(vmm->machine, chardev_mux_port(vmm->serial, 1)));
+    }
+    if (o->monitor && strcmp(o->monitor, "none") != 0) {
+        Chardev *c = new_stream(vmm, "-monitor", o->monitor, "hmp0", err);
+
+        if (!c) {
+            return false;
+        }
+        g_ptr_array_add(vmm->monitors, monitor_new_hmp(vmm->machine, c));
+    }
+    return true;
+}
+
+/* --- the machine --- */
+
+static bool set_machine_property(Vmm *vmm, const char *key, const char *value, const char *option,
+                                 GError **err)
+{
+    if (value && !property_set_string(OBJECT(vmm->machine), key, value, err)) {
+        g_prefix_error(err, "%s: ", option);
+        return false;
+    }
+    return true;
+}
+
+static bool set_machine_properties(Vmm *vmm, GError **err)
+{
+    const Options *o = &vmm->opts;
+    Machine *m = vmm->machine;
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(o->machine_props, key, value)
+    {
+        if (!set_machine_property(vmm, key, json_string_value(value), "-M", err)) {
+            return false;
+        }
+    }
+    if (o->ram_size) {
+        m->ram_size = o->ram_size;
+    }
+    if (o->smp) {
+        m->smp = o->smp;
+    }
+    m->no_reboot |= o->no_reboot;
+    m->no_shutdown |= o->no_shutdown;
+    m->defaults = !o->nodefaults;
+    return set_machine_property(vmm, "kernel", o->kernel, "-kernel", err) &&
+           set_machine_property(vmm, "initrd", o->initrd, "-initrd", err) &&
+           set_machine_property(vmm, "append", o->append, "-append", err) &&
+           set_machine_property(vmm, "name", o->name, "-name", err);
+}
+
+static bool make_machine(Vmm *vmm, GError **err)
+{
+    const TypeInfo *type = machine_type_find(vmm->opts.machine ? vmm->opts.machine : "pc", err);
+
+    if (!type) {
+        g_prefix_error(err, "-M: ");
+        return false;
+    }
+    vmm->root = object_new(&container_type);
+    vmm->machine = MACHINE(object_new(type));
+    vmm->machine->platform.root = vmm->root;
+    vmm->machine->accel = ACCEL(object_new(accel_types[0]));
+    object_add_child(vmm->root, "machine", OBJECT(vmm->machine), NULL);
+    object_add_child(OBJECT(vmm->machine), "accel", OBJECT(vmm->machine->accel), NULL);
+    return set_machine_properties(vmm, err);
+}
+
+static bool make_devices(Vmm *vmm, GError **err)
+{
+    for (unsigned i = 0; i < vmm->opts.devices->len; i++) {
+        json_t *opts = vmm->opts.devices->pdata[i];
+
+        if (!machine_add_device(vmm->machine, opts, err)) {
+            g_prefix_error(
+                err, "-device %s: ", json_string_value(json_object_get(opts, "driver")) ?: "");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Everything up to the first instruction of the guest. VM lock held. */
+static bool build(Vmm *vmm, GError **err)
+{
+    if (!watch_signals(vmm, err) || !make_serial(vmm, err) || !machine_init(vmm->machine, err) ||
+        !make_devices(vmm, err) || !machine_boot(vmm->machine, err) || !make_monitors(vmm, err)) {
+        return false;
+    }
+    return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);
+}
+
+/* Undoes build: what the machine and the streams hold goes under the lock, the objects themselves
+ * after it. */
+static void tear_down_machine(Vmm *vmm)
+{
+    pthread_mutex_t *lock = &vmm->machine->platform.lock;
+
+    pthread_mutex_lock(lock);
+    g_ptr_array_set_size(vmm->monitors, 0);
+    machine_finish(vmm->machine);
+    for (unsigned i = 0; i < vmm->chardevs->len; i++) {
+        Chardev *c = vmm->chardevs->pdata[i];
+
+        chardev_flush(c);
+        chardev_close(c);
+        object_unparent(OBJECT(c));
+    }
+    loop_fd_free(vmm->signal_src);
+    pthread_mutex_unlock(lock);
+}
+
+static void tear_down(Vmm *vmm)
+{
+    if (vmm->machine) {
+        tear_down_machine(vmm);
+    }
+    if (vmm->signal_fd >= 0) {
+        close(vmm->signal_fd);
+    }
+    object_unref(vmm->root);
+    pidfile_remove(&vmm->pidfile);
+    g_ptr_array_unref(vmm->monitors);
+    g_ptr_array_unref(vmm->chardevs);
+    options_finish(&vmm->opts);
+}
+
+/* True when the command line asked for a text only; *ret_ok tells whether it could be given. */
+static bool print_help(Vmm *vmm, bool *ret_ok, GError **err)
+{
+    const Options *o = &vmm->opts;
+
+    *ret_ok = true;
+    if (o->handled) {
+        return true;
+    }
+    if (g_strcmp0(o->help_topic, "machine") == 0) {
+        help_machines();
+        return true;
+    }
+    if (json_object_get(o->machine_props, "help")) {
+        const TypeInfo *type = machine_type_find(o->machine ? o->machine : "pc", err);
+
+        *ret_ok = type != NULL;
+        if (type) {
+            help_type(type);
+        }
+        return true;
+    }
+    if (!o->help_topic) {
+        return false;
+    }
+    if (!o->help_driver) {
+        help_devices();
+        return true;
+    }
+    *ret_ok = make_machine(vmm, err);
+    if (*ret_ok) {
+        const TypeInfo *type = machine_device_type(vmm->machine, o->help_driver, err);
+
+        *ret_ok = type != NULL;
+        if (type) {
+            help_type(type);
+        }
+    }
+    return true;
+}
+
+static int run(Vmm *vmm, GError **err)
+{
+    pthread_mutex_t *lock;
+    bool ok;
+
+    if (print_help(vmm, &ok, err)) {
+        return ok ? 0 : 1;
+    }
+    if (vmm->opts.daemonize && !daemon_start(err)) {
+        return 1;
+    }
+    if (!make_machine(vmm, err)) {
+        return 1;
+    }
+    lock = &vmm->machine->platform.lock;
+    pthread_mutex_lock(lock);
+    ok = build(vmm, err);
+    pthread_mutex_unlock(lock);
+    if (!ok) {
+        return 1;
+    }
+    daemon_ready();
+    return machine_run(vmm->machine, vmm->opts.start_paused);
+}
+
+int main(int argc, char **argv)
+{
+    Vmm vmm = {
+        .signal_fd = -1,
+        .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free),
+        .chardevs = g_ptr_array_new(),
+    };
+    g_autoptr(GError) err = NULL;
+    int status = 1;
+
+    types_register_all();
+    if (options_parse(&vmm.opts, argc, argv, &err)) {
+        status = run(&vmm, &err);
+    }
+    if (err) {
+        log_error("%s", err->message);
+    }
+    tear_down(&vmm);
+    return status;
+}

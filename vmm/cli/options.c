@@ -1,0 +1,470 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line. Each option is a row of one table: its name, what follows it, a help line and
+ * the function that takes it. The table makes -help and the suggestion for a misspelt option.
+ */
+#include "vmm/cli/options.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "core/log.h"
+#include "qom/property.h"
+
+typedef struct Option Option;
+struct Option {
+    const char *name;
+    const char *arg; /* what follows, for -help; NULL: nothing */
+    const char *help;
+    bool (*take)(Options *o, const char *arg, GError **err);
+};
+
+/* --- key=value lists --- */
+
+/* The text up to the next single comma, with ",," made ","; *text moves behind it. */
+static char *next_item(const char **text)
+{
+    GString *item = g_string_new(NULL);
+    const char *p = *text;
+
+    for (; *p; p++) {
+        if (*p == ',') {
+            if (p[1] != ',') {
+                break;
+            }
+            p++;
+        }
+        g_string_append_c(item, *p);
+    }
+    *text = *p ? p + 1 : p;
+    return g_string_free(item, FALSE);
+}
+
+json_t *options_parse_keyvals(const char *text, const char *first_key, GError **err)
+{
+    json_t *opts = json_object();
+    bool first = true;
+
+    do {
+        g_autofree char *item = next_item(&text);
+        char *eq = strchr(item, '=');
+        const char *key = item, *value = "on";
+
+        if (eq) {
+            *eq = '\0';
+            value = eq + 1;
+        } else if (first && first_key) {
+            key = first_key;
+            value = item;
+        }
+        if (!*key || !*value) {
+            if (*key && eq) {
+                value = "";
+            } else {
+                json_decref(opts);
+                error_set(err, "empty word between commas; the form is name=value,name=value");
+                return NULL;
+            }
+        }
+        if (json_object_set_new(opts, key, json_string(value)) < 0) {
+            json_decref(opts);
+            error_set(err, "text is not valid UTF-8");
+            return NULL;
+        }
+        first = false;
+    } while (*text);
+    return opts;
+}
+
+static void set_text(char **field, const char *text)
+{
+    g_free(*field);
+    *field = g_strdup(text);
+}
+
+static char *pop_key(json_t *opts, const char *key)
+{
+    char *value = g_strdup(json_string_value(json_object_get(opts, key)));
+
+    json_object_del(opts, key);
+    return value;
+}
+
+static bool reject_rest(json_t *opts, const char *known, GError **err)
+{
+    void *iter = json_object_iter(opts);
+
+    if (!iter) {
+        return true;
+    }
+    return error_set(err, "unknown '%s'; known: %s", json_object_iter_key(iter), known);
+}
+
+/* --- one function per option --- */
+
+static bool take_accel_name(Options *o, const char *name, GError **err)
+{
+    if (!strcmp(name, "help")) {
+        printf("Accelerators supported:\nkvm\n");
+        o->handled = true;
+        return true;
+    }
+    if (strcmp(name, "kvm") != 0) {
+        return error_set(err, "unknown accelerator '%s'; known: kvm", name);
+    }
+    set_text(&o->accel, name);
+    return true;
+}
+
+static bool take_machine(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "type", err);
+    g_autofree char *type = NULL, *accel = NULL;
+
+    if (!opts) {
+        return false;
+    }
+    type = pop_key(opts, "type");
+    accel = pop_key(opts, "accel");
+    if (type) {
+        set_text(&o->machine, type);
+    }
+    json_object_update(o->machine_props, opts);
+    json_decref(opts);
+    if (type && !strcmp(type, "help")) {
+        o->help_topic = "machine";
+        return true;
+    }
+    return !accel || take_accel_name(o, accel, err);
+}
+
+static bool take_accel(Options *o, const char *arg, GError **err)
+{
+    return take_accel_name(o, arg, err);
+}
+
+static bool take_cpu(Options *o, const char *arg, GError **err)
+{
+    if (!strcmp(arg, "help")) {
+        printf("Available CPUs:\n  host   the host's CPU, as far as KVM passes it on\n");
+        o->handled = true;
+        return true;
+    }
+    if (strcmp(arg, "host") != 0 && strcmp(arg, "max") != 0) {
+        return error_set(err, "unknown CPU model '%s'; known: host", arg);
+    }
+    return true;
+}
+
+static bool take_memory(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "size", err);
+    g_autofree char *size = NULL;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    size = pop_key(opts, "size");
+    ok = reject_rest(opts, "size", err);
+    json_decref(opts);
+    if (!ok) {
+        return false;
+    }
+    if (!size || !parse_size(size, 1024 * 1024, &o->ram_size, err)) {
+        return size ? false : error_set(err, "give a size, such as 512M");
+    }
+    if (o->ram_size == 0) {
+        return error_set(err, "the memory size must not be 0; give for example 512M");
+    }
+    return true;
+}
+
+static bool take_smp(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "cpus", err);
+    g_autofree char *cpus = NULL;
+    uint64_t n = 0;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    cpus = pop_key(opts, "cpus");
+    ok = reject_rest(opts, "cpus", err);
+    json_decref(opts);
+    if (!ok) {
+        return false;
+    }
+    if (!cpus || !parse_uint(cpus, &n, err)) {
+        return cpus ? false : error_set(err, "give a number of vCPUs, such as 2");
+    }
+    if (n < 1 || n > 1024) {
+        return error_set(err, "%s vCPUs are out of range (1 to 1024)", cpus);
+    }
+    o->smp = n;
+    return true;
+}
+
+static bool take_device(Options *o, const char *arg, GError **err)
+{
+    json_t *opts;
+
+    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
+        o->help_topic = "device";
+        return true;
+    }
+    if (*arg == '{') {
+        json_error_t jerr;
+
+        opts = json_loads(arg, JSON_REJECT_DUPLICATES, &jerr);
+        if (!opts || !json_is_object(opts)) {
+            json_decref(opts);
+            return error_set(err, "not a JSON object: %s", jerr.text);
+        }
+    } else if (!(opts = options_parse_keyvals(arg, "driver", err))) {
+        return false;
+    }
+    if (json_object_get(opts, "help")) {
+        o->help_topic = "device";
+        set_text(&o->help_driver, json_string_value(json_object_get(opts, "driver")));
+    }
+    g_ptr_array_add(o->devices, opts);
+    return true;
+}
+
+static bool take_serial(Options *o, const char *arg, GError **err)
+{
+    g_ptr_array_add(o->serials, g_strdup(arg));
+    return true;
+}
+
+static bool take_qmp(Options *o, const char *arg, GError **err)
+{
+    g_ptr_array_add(o->qmps, g_strdup(arg));
+    return true;
+}
+
+static bool take_display(Options *o, const char *arg, GError **err)
+{
+    return !strcmp(arg, "none") || error_set(err, "there is no display '%s'; known: none", arg);
+}
+
+static bool take_monitor(Options *o, const char *arg, GError **err)
+{
+    set_text(&o->monitor, arg);
+    return true;
+}
+
+static bool take_name(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "guest", err);
+    g_autofree char *name = NULL;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    name = pop_key(opts, "guest");
+    json_object_del(opts, "debug-threads");
+    ok = reject_rest(opts, "guest, debug-threads", err);
+    json_decref(opts);
+    set_text(&o->name, name);
+    return ok;
+}
+
+static void print_trace_point(const char *event, bool enabled, void *opaque)
+{
+    puts(event);
+}
+
+static bool take_trace(Options *o, const char *arg, GError **err)
+{
+    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
+        trace_list(print_trace_point, NULL);
+        o->handled = true;
+        return true;
+    }
+    if (g_str_has_prefix(arg, "enable=")) {
+        arg += strlen("enable=");
+    }
+    return trace_enable(arg, err);
+}
+
+static bool take_log_items(Options *o, const char *arg, GError **err)
+{
+    if (!strcmp(arg, "help")) {
+        for (const char *const *item = log_items(); *item; item++) {
+            puts(*item);
+        }
+        o->handled = true;
+        return true;
+    }
+    return log_set_items(arg, err);
+}
+
+static bool take_log_file(Options *o, const char *arg, GError **err)
+{
+    return log_set_file(arg, err);
+}
+
+static bool take_version(Options *o, const char *arg, GError **err)
+{
+    printf("Aerostat version %s\n", AEROSTAT_VERSION);
+    o->handled = true;
+    return true;
+}
+
+static bool take_help(Options *o, const char *arg, GError **err);
+
+#define TEXT_OPTION(fn, field)                                \
+    static bool fn(Options *o, const char *arg, GError **err) \
+    {                                                         \
+        set_text(&o->field, arg);                             \
+        return true;                                          \
+    }
+#define FLAG_OPTION(fn, field)                                \
+    static bool fn(Options *o, const char *arg, GError **err) \
+    {                                                         \
+        o->field = true;                                      \
+        return true;                                          \
+    }
+
+TEXT_OPTION(take_kernel, kernel)
+TEXT_OPTION(take_initrd, initrd)
+TEXT_OPTION(take_append, append)
+TEXT_OPTION(take_pidfile, pidfile)
+FLAG_OPTION(take_nographic, nographic)
+FLAG_OPTION(take_nodefaults, nodefaults)
+FLAG_OPTION(take_daemonize, daemonize)
+FLAG_OPTION(take_no_reboot, no_reboot)
+FLAG_OPTION(take_no_shutdown, no_shutdown)
+FLAG_OPTION(take_start_paused, start_paused)
+
+static const Option option_table[] = {
+    {"h", NULL, NULL, take_help},
+    {"help", NULL, "this text", take_help},
+    {"version", NULL, "the version", take_version},
+    {"M", "TYPE[,prop=value...]",
+     "machine and its properties; 'help' lists machines, TYPE,help properties", take_machine},
+    {"machine", "TYPE[,prop=value...]", NULL, take_machine},
+    {"accel", "kvm", "accelerator", take_accel},
+    {"enable-kvm", NULL, NULL, NULL},
+    {"cpu", "host", "CPU model", take_cpu},
+    {"m", "SIZE", "guest memory, in MiB without a suffix (default 128M)", take_memory},
+    {"smp", "N", "number of vCPUs (default 1)", take_smp},
+    {"kernel", "FILE", "Linux kernel: bzImage or uncompressed vmlinux", take_kernel},
+    {"initrd", "FILE", "initial RAM disk", take_initrd},
+    {"append", "TEXT", "kernel command line", take_append},
+    {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
+     take_device},
+    {"serial", "STREAM",
+     "connect COM1: stdio, mon:stdio, file:PATH, null, none, unix:PATH[,server=on][,wait=off]",
+     take_serial},
+    {"nographic", NULL, "console on the terminal (Ctrl-a h for help)", take_nographic},
+    {"display", "none", "there is no display", take_display},
+    {"nodefaults", NULL, "no default serial port and monitor", take_nodefaults},
+    {"monitor", "STREAM", "human monitor on a stream, as in -serial", take_monitor},
+    {"qmp", "STREAM", "QMP monitor: unix:PATH,server=on,wait=off (may be given again)", take_qmp},
+    {"name", "TEXT", "name of the VM", take_name},
+    {"pidfile", "FILE", "write the process id", take_pidfile},
+    {"daemonize", NULL, "go into the background once the VM runs", take_daemonize},
+    {"S", NULL, "do not start the vCPUs; QMP 'cont' does", take_start_paused},
+    {"no-reboot", NULL, "exit when the guest reboots", take_no_reboot},
+    {"no-shutdown", NULL, "stay, stopped, when the guest powers off", take_no_shutdown},
+    {"trace", "PATTERN", "log trace events that match; 'help' lists them", take_trace},
+    {"d", "ITEM[,ITEM...]", "log what a guest does wrong: guest_errors; 'help' lists items",
+     take_log_items},
+    {"D", "FILE", "log into FILE instead of stderr", take_log_file},
+};
+
+static bool take_help(Options *o, const char *arg, GError **err)
+{
+    printf("usage: aerostat [options]\n\n");
+    for (unsigned i = 0; i < G_N_ELEMENTS(option_table); i++) {
+        const Option *opt = &option_table[i];
+
+        if (opt->help) {
+            g_autofree char *left = g_strdup_printf("-%s %s", opt->name, opt->arg ? opt->arg : "");
+
+            printf(strlen(left) <= 30 ? "  %-30s %s\n"
+                                      : "  %s\n                                 %s\n",
+                   left, opt->help);
+        }
+    }
+    o->handled = true;
+    return true;
+}
+
+static const Option *find_option(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(option_table); i++) {
+        if (!strcmp(option_table[i].name, name)) {
+            return &option_table[i];
+        }
+    }
+    return NULL;
+}
+
+static bool unknown_option(const char *text, const char *name, GError **err)
+{
+    const char *names[G_N_ELEMENTS(option_table) + 1] = {NULL};
+    const char *near;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(option_table); i++) {
+        names[i] = option_table[i].name;
+    }
+    near = error_near_miss(name, names);
+    if (near) {
+        return error_set(err, "%s: unknown option; did you mean '-%s'?", text, near);
+    }
+    return error_set(err, "%s: unknown option; '-help' lists all", text);
+}
+
+bool options_parse(Options *o, int argc, char **argv, GError **err)
+{
+    *o = (Options){
+        .machine_props = json_object(),
+        .devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .serials = g_ptr_array_new_with_free_func(g_free),
+        .qmps = g_ptr_array_new_with_free_func(g_free),
+    };
+    for (int i = 1; i < argc && !o->handled; i++) {
+        const char *text = argv[i], *arg = NULL;
+        const Option *opt;
+
+        if (text[0] != '-' || !text[1]) {
+            return error_set(
+                err, "%s: options begin with '-'; a disk or kernel image needs its option", text);
+        }
+        opt = find_option(text + (text[1] == '-' ? 2 : 1));
+        if (!opt) {
+            return unknown_option(text, text + (text[1] == '-' ? 2 : 1), err);
+        }
+        if (opt->arg && !(arg = argv[++i])) {
+            return error_set(err, "%s: needs an argument: %s", text, opt->arg);
+        }
+        if (opt->take && !opt->take(o, arg, err)) {
+            g_prefix_error(err, "-%s %s: ", opt->name, arg ? arg : "");
+            return false;
+        }
+    }
+    return true;
+}
+
+void options_finish(Options *o)
+{
+    g_clear_pointer(&o->machine_props, json_decref);
+    g_clear_pointer(&o->devices, g_ptr_array_unref);
+    g_clear_pointer(&o->serials, g_ptr_array_unref);
+    g_clear_pointer(&o->qmps, g_ptr_array_unref);
+    g_free(o->machine);
+    g_free(o->accel);
+    g_free(o->kernel);
+    g_free(o->initrd);
+    g_free(o->append);
+    g_free(o->name);
+    g_free(o->pidfile);
+    g_free(o->monitor);
+    g_free(o->help_driver);
+}

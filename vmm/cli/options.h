@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The command line: one table of options in QEMU's spelling, parsed into a struct before anything is made.
+ */
+#ifndef AEROSTAT_VMM_CLI_OPTIONS_H
+#define AEROSTAT_VMM_CLI_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <glib.h>
+#include <jansson.h>
+
+#include "qom/error.h"
+
+typedef struct {
+    char *machine;            /* type name of -M; NULL: the default */
+    json_t *machine_props;    /* object: the rest of -M */
+    char *accel;              /* NULL: kvm */
+    uint64_t ram_size;        /* bytes; 0: the machine's default */
+    uint32_t smp;             /* 0: 1 */
+    char *kernel, *initrd, *append;
+    char *name, *pidfile;
+    GPtrArray *devices;       /* of json_t *, each with "driver" */
+    GPtrArray *serials;       /* of char *, the texts of -serial */
+    GPtrArray *qmps;          /* of char *, the texts of -qmp */
+    char *monitor;            /* text of -monitor */
+    bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
+    /* Set when the option's work is done by printing (help, version): exit 0. */
+    bool handled;
+    const char *help_topic;   /* "device", "machine": needs the types; NULL: none */
+    char *help_driver;        /* -device TYPE,help */
+} Options;
+
+/* Parses argv. Errors are one line that begins with the option. */
+bool options_parse(Options *o, int argc, char **argv, GError **err);
+void options_finish(Options *o);
+
+/*
+ * "driver,a=1,flag,b=x,,y" as a JSON object of strings: the word without '=' that comes first goes to first_key (NULL:
+ * none is allowed), later ones are "on"; ",," is a comma. Fails on an empty key.
+ */
+json_t *options_parse_keyvals(const char *text, const char *first_key, GError **err);
+
+#endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The list that names all types: a new device model adds its line here.
+ */
+#include "vmm/cli/types.h"
+
+#include "backends/chardev.h"
+#include "hw/core/device.h"
+#include "hw/core/memory-balloon.h"
+#include "hw/isa/isa.h"
+#include "hw/pci/pci-host.h"
+#include "hw/virtio/devices.h"
+#include "hw/virtio/virtio-pci.h"
+#include "vmm/accel/accel.h"
+#include "vmm/machine/machine.h"
+
+extern const TypeInfo isa_serial_type, acpi_ged_type, mc146818rtc_type, i8042_type,
+    isa_debug_exit_type;
+
+static const TypeInfo *const all_types[] = {
+    /* buses and base classes */
+    &container_type,
+    &main_bus_type,
+    &pci_bus_type,
+    &virtio_bus_type,
+    &hotplug_handler_type,
+    &memory_balloon_type,
+    /* character streams */
+    &chardev_null_type,
+    &chardev_file_type,
+    &chardev_stdio_type,
+    &chardev_socket_type,
+    &chardev_mux_type,
+    /* board devices */
+    &pci_host_type,
+    &isa_serial_type,
+    &acpi_ged_type,
+    &mc146818rtc_type,
+    &i8042_type,
+    &isa_debug_exit_type,
+    /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
+    &virtio_balloon_type,
+    NULL,
+};
+
+void types_register_all(void)
+{
+    type_register_list(all_types);
+    type_register_list(virtio_pci_types);
+    type_register_list(accel_types);
+    type_register_list(machine_types);
+}

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Devices of the user: from "-device DRIVER,prop=value..." to a realized device in
+ * /machine/peripheral. The driver's name may be an alias: "virtio-balloon" is the machine's virtio
+ * transport around virtio-balloon-device.
+ */
+#include "vmm/machine/machine.h"
+
+#include <string.h>
+
+static bool creatable(const TypeInfo *type)
+{
+    return type && type_is_a(type, &device_type) && !type->abstract &&
+           DEVICE_CLASS(type_class(type))->user_creatable;
+}
+
+/* All names that -device takes on this machine, for suggestions; free the array only. */
+static GPtrArray *driver_names(void)
+{
+    g_autoptr(GPtrArray) types = type_list(&device_type, false);
+    GPtrArray *names = g_ptr_array_new();
+
+    for (unsigned i = 0; i < types->len; i++) {
+        if (creatable(types->pdata[i])) {
+            g_ptr_array_add(names, (char *)((const TypeInfo *)types->pdata[i])->name);
+        }
+    }
+    g_ptr_array_add(names, NULL);
+    return names;
+}
+
+const TypeInfo *machine_device_type(Machine *m, const char *driver, GError **err)
+{
+    const char *suffix = MACHINE_GET_CLASS(m)->virtio_suffix;
+    const TypeInfo *type = type_find(driver);
+
+    if (!type && suffix && g_str_has_prefix(driver, "virtio-")) {
+        g_autofree char *name = g_strconcat(driver, suffix, NULL);
+
+        type = type_find(name);
+    }
+    if (creatable(type)) {
+        return type;
+    }
+    if (type && type_is_a(type, &device_type)) {
+        error_set(err, "'%s' is part of the machine and cannot be made by the user", driver);
+        return NULL;
+    }
+    g_autoptr(GPtrArray) names = driver_names();
+    const char *near = error_near_miss(driver, (const char *const *)names->pdata);
+
+    if (near) {
+        error_set(err, "unknown device '%s'; did you mean '%s'?", driver, near);
+    } else {
+        error_set(err, "unknown device '%s'; '-device help' lists all", driver);
+    }
+    return NULL;
+}
+
+static bool id_well_formed(const char *id)
+{
+    if (!g_ascii_isalpha(*id)) {
+        return false;
+    }
+    return strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") ==
+           strlen(id);
+}
+
+static Bus *choose_bus(Machine *m, const TypeInfo *type, const char *name, GError **err)
+{
+    const TypeInfo *wanted = DEVICE_CLASS(type_class(type))->bus_type;
+    Bus *bus;
+
+    if (!wanted) {
+        return m->main_bus;
+    }
+    bus = name ? bus_find_by_name(m->main_bus, name) : bus_find(m->main_bus, wanted);
+    if (bus && object_is_a(bus, wanted)) {
+        return bus;
+    }
+    if (bus) {
+        error_set(err, "bus '%s' is a %s bus, and %s needs a %s bus", name, object_type_name(bus),
+                  type->name, wanted->name);
+    } else if (name) {
+        error_set(err, "there is no bus '%s'", name);
+    } else {
+        error_set(err, "machine '%s' has no free %s bus for %s", MACHINE_GET_CLASS(m)->alias,
+                  wanted->name, type->name);
+    }
+    return NULL;
+}
+
+/* Puts dev into the tree; the tree takes over the reference, also on failure. */
+static bool place(Machine *m, Device *dev, const char *id, GError **err)
+{
+    static const char anon[] = "peripheral-anon";
+    Object *parent = object_container(OBJECT(m), id ? "peripheral" : anon);
+    g_autofree char *name = NULL;
+    unsigned n = 0;
+
+    if (id && !id_well_formed(id)) {
+        object_unref(dev);
+        return error_set(
+            err, "id '%s' must be letters, digits, '-', '.', '_', beginning with a letter", id);
+    }
+    do {
+        g_free(name);
+        name = id ? g_strdup(id) : g_strdup_printf("device[%u]", n++);
+    } while (!id && object_child(parent, name));
+    if (!object_add_child(parent, name, OBJECT(dev), err)) {
+        object_unref(dev);
+        return false;
+    }
+    dev->id = g_strdup(id);
+    return true;
+}
+
+static bool set_properties(Device *dev, json_t *opts, GError **err)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(opts, key, value)
+    {
+        bool ok;
+
+        if (!strcmp(key, "driver") || !strcmp(key, "id") || !strcmp(key, "bus")) {
+            continue;
+        }
+        ok = json_is_string(value)
+                 ? property_set_string(OBJECT(dev), key, json_string_value(value), err)
+                 : property_set_json(OBJECT(dev), key, value, err);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A member of opts that must be a string; *ret_text is NULL when it is missing. */
+static bool get_text(json_t *opts, const char *key, const char **ret_text, GError **err)
+{
+    json_t *value = json_object_get(opts, key);
+
+    if (value && !json_is_string(value)) {
+        return error_set(err, "'%s' must be a string", key);
+    }
+    *ret_text = value ? json_string_value(value) : NULL;
+    return true;
+}
+
+Device *machine_add_device(Machine *m, json_t *opts, GError **err)
+{
+    const char *driver, *id, *bus_name;
+    const TypeInfo *type;
+    Device *dev;
+    Bus *bus;
+
+    if (!get_text(opts, "driver", &driver, err) || !get_text(opts, "id", &id, err) ||
+        !get_text(opts, "bus", &bus_name, err)) {
+        return NULL;
+    }
+    if (!driver || !*driver) {
+        error_set(err, "no device type given; '-device help' lists all");
+        return NULL;
+    }
+    type = machine_device_type(m, driver, err);
+    if (!type || !(bus = choose_bus(m, type, bus_name, err))) {
+        return NULL;
+    }
+    dev = DEVICE(object_new(type));
+    if (!place(m, dev, id, err)) {
+        return NULL;
+    }
+    if (!set_properties(dev, opts, err) || !device_realize(dev, bus, err)) {
+        object_unparent(OBJECT(dev));
+        return NULL;
+    }
+    return dev;
+}

@@ -1,0 +1,401 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The life of a machine: building, booting, running, stopping, resetting and ending it. What a
+ * board consists of is in its own file (pc.c); devices of the user are in machine-device.c.
+ *
+ * Devices, vCPU threads and signals only post requests (shutdown, reset); they are carried out on
+ * the main loop, where the vCPUs can be paused.
+ */
+#include "vmm/machine/machine.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "core/log.h"
+
+typedef struct {
+    void (*fn)(void *opaque, const char *name, json_t *data);
+    void *opaque;
+} EventSink;
+
+static const char *const run_state_names[] = {
+    [RUN_STATE_PRELAUNCH] = "prelaunch",
+    [RUN_STATE_RUNNING] = "running",
+    [RUN_STATE_PAUSED] = "paused",
+    [RUN_STATE_SHUTDOWN] = "shutdown",
+    [RUN_STATE_INTERNAL_ERROR] = "internal-error",
+    [RUN_STATE_GUEST_PANICKED] = "guest-panicked",
+};
+
+const char *run_state_name(RunState state)
+{
+    return run_state_names[state];
+}
+
+/* --- events --- */
+
+void machine_add_event_sink(Machine *m, void (*fn)(void *opaque, const char *name, json_t *data),
+                            void *opaque)
+{
+    EventSink *sink = g_new(EventSink, 1);
+
+    *sink = (EventSink){fn, opaque};
+    g_ptr_array_add(m->event_sinks, sink);
+}
+
+void machine_remove_event_sink(Machine *m, void *opaque)
+{
+    for (unsigned i = m->event_sinks->len; i-- > 0;) {
+        if (((EventSink *)m->event_sinks->pdata[i])->opaque == opaque) {
+            g_ptr_array_remove_index(m->event_sinks, i);
+        }
+    }
+}
+
+/* Steals data. */
+static void emit(Machine *m, const char *name, json_t *data)
+{
+    for (unsigned i = 0; i < m->event_sinks->len; i++) {
+        EventSink *sink = m->event_sinks->pdata[i];
+
+        sink->fn(sink->opaque, name, data);
+    }
+    json_decref(data);
+}
+
+static bool cause_is_guest(ShutdownCause cause)
+{
+    return cause == SHUTDOWN_CAUSE_GUEST_SHUTDOWN || cause == SHUTDOWN_CAUSE_GUEST_RESET ||
+           cause == SHUTDOWN_CAUSE_GUEST_PANIC;
+}
+
+static void emit_with_cause(Machine *m, const char *name, ShutdownCause cause)
+{
+    emit(m, name,
+         json_pack("{s:b, s:s}", "guest", cause_is_guest(cause), "reason",
+                   shutdown_cause_name(cause)));
+}
+
+/* --- run control --- */
+
+static void pause_vcpus(Machine *m)
+{
+    accel_pause(m->accel);
+    clock_stop(m->platform.vclock);
+}
+
+static void start_vcpus(Machine *m)
+{
+    clock_start(m->platform.vclock);
+    accel_start(m->accel);
+}
+
+void machine_stop(Machine *m, RunState state)
+{
+    bool was_running = m->state == RUN_STATE_RUNNING;
+
+    if (was_running) {
+        pause_vcpus(m);
+    }
+    m->state = state;
+    if (was_running) {
+        emit(m, "STOP", NULL);
+    }
+}
+
+bool machine_cont(Machine *m, GError **err)
+{
+    switch (m->state) {
+    case RUN_STATE_RUNNING:
+        return true;
+    case RUN_STATE_SHUTDOWN:
+    case RUN_STATE_INTERNAL_ERROR:
+    case RUN_STATE_GUEST_PANICKED:
+        return error_set(err, "Resetting the Virtual Machine is required");
+    default:
+        break;
+    }
+    m->state = RUN_STATE_RUNNING;
+    start_vcpus(m);
+    emit(m, "RESUME", NULL);
+    return true;
+}
+
+static RunState final_state(ShutdownCause cause)
+{
+    switch (cause) {
+    case SHUTDOWN_CAUSE_HOST_ERROR:
+        return RUN_STATE_INTERNAL_ERROR;
+    case SHUTDOWN_CAUSE_GUEST_PANIC:
+        return RUN_STATE_GUEST_PANICKED;
+    default:
+        return RUN_STATE_SHUTDOWN;
+    }
+}
+
+static void do_shutdown(Machine *m, ShutdownCause cause)
+{
+    bool keep = m->no_shutdown && (cause_is_guest(cause) || cause == SHUTDOWN_CAUSE_HOST_ERROR);
+
+    emit_with_cause(m, "SHUTDOWN", cause);
+    if (keep) {
+        machine_stop(m, final_state(cause));
+        return;
+    }
+    if (m->state == RUN_STATE_RUNNING) {
+        pause_vcpus(m);
+    }
+    m->state = final_state(cause);
+    if (cause == SHUTDOWN_CAUSE_HOST_ERROR) {
+        m->exit_status = 1;
+    }
+    loop_quit(m->platform.loop);
+}
+
+/* Puts RAM, devices and vCPUs into the state in which the guest starts. vCPUs are paused. */
+static bool load_and_reset(Machine *m, GError **err)
+{
+    X86CpuState state = {0};
+
+    bus_reset(m->main_bus);
+    return MACHINE_GET_CLASS(m)->load(m, &state, err) && accel_reset(m->accel, &state, err);
+}
+
+static void do_reset(Machine *m, ShutdownCause cause)
+{
+    g_autoptr(GError) err = NULL;
+    bool was_running = m->state == RUN_STATE_RUNNING;
+
+    if (m->no_reboot && cause == SHUTDOWN_CAUSE_GUEST_RESET) {
+        do_shutdown(m, cause);
+        return;
+    }
+    if (was_running) {
+        pause_vcpus(m);
+    }
+    if (!load_and_reset(m, &err)) {
+        log_error("reset: %s", err->message);
+        m->state = RUN_STATE_PAUSED;
+        do_shutdown(m, SHUTDOWN_CAUSE_HOST_ERROR);
+        return;
+    }
+    emit_with_cause(m, "RESET", cause);
+    if (was_running) {
+        start_vcpus(m);
+    } else if (m->state != RUN_STATE_PRELAUNCH) {
+        m->state = RUN_STATE_PAUSED;
+    }
+}
+
+/* Main loop: a shutdown asked for outweighs a reset. */
+static void handle_requests(void *opaque)
+{
+    Machine *m = opaque;
+
+    if (m->shutdown_pending) {
+        m->shutdown_pending = m->reset_pending = false;
+        do_shutdown(m, m->shutdown_cause);
+    }
+    if (m->reset_pending) {
+        m->reset_pending = false;
+        do_reset(m, m->reset_cause);
+    }
+}
+
+void machine_request_shutdown(Machine *m, ShutdownCause cause)
+{
+    if (!m->shutdown_pending) {
+        m->shutdown_pending = true;
+        m->shutdown_cause = cause;
+        loop_post(m->platform.loop, handle_requests, m);
+    }
+}
+
+void machine_request_reset(Machine *m, ShutdownCause cause)
+{
+    if (!m->reset_pending) {
+        m->reset_pending = true;
+        m->reset_cause = cause;
+        loop_post(m->platform.loop, handle_requests, m);
+    }
+}
+
+void machine_power_button(Machine *m)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+
+    if (mc->power_button) {
+        mc->power_button(m);
+    }
+    emit(m, "POWERDOWN", NULL);
+}
+
+/* --- the platform's requests --- */
+
+static void platform_shutdown(Platform *p, ShutdownCause cause)
+{
+    machine_request_shutdown(machine_of_platform(p), cause);
+}
+
+static void platform_reset(Platform *p, ShutdownCause cause)
+{
+    machine_request_reset(machine_of_platform(p), cause);
+}
+
+static void platform_exit(Platform *p, int status)
+{
+    Machine *m = machine_of_platform(p);
+
+    m->exit_status = status;
+    loop_quit(p->loop);
+}
+
+static void platform_emit(Platform *p, const char *name, json_t *data)
+{
+    emit(machine_of_platform(p), name, data);
+}
+
+static const PlatformOps machine_platform_ops = {
+    .shutdown_request = platform_shutdown,
+    .reset_request = platform_reset,
+    .exit_request = platform_exit,
+    .event = platform_emit,
+};
+
+/* --- building and ending --- */
+
+static bool check_limits(Machine *m, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+    g_autofree char *lo = g_format_size_full(mc->min_ram, G_FORMAT_SIZE_IEC_UNITS);
+    g_autofree char *hi = g_format_size_full(mc->max_ram, G_FORMAT_SIZE_IEC_UNITS);
+
+    if (m->ram_size < mc->min_ram || m->ram_size > mc->max_ram) {
+        return error_set(err, "-m: machine '%s' takes %s to %s of memory", mc->alias, lo, hi);
+    }
+    if (m->ram_size % (1024 * 1024) != 0) {
+        return error_set(err, "-m: the memory size must be a multiple of 1 MiB");
+    }
+    if (m->smp < 1 || m->smp > mc->max_cpus) {
+        return error_set(err, "-smp: machine '%s' takes 1 to %u vCPUs", mc->alias, mc->max_cpus);
+    }
+    return true;
+}
+
+bool machine_init(Machine *m, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+    Platform *p = &m->platform;
+
+    if (!check_limits(m, err)) {
+        return false;
+    }
+    if (mc->prepare_boot && !mc->prepare_boot(m, err)) {
+        return false;
+    }
+    m->main_bus = bus_new(&main_bus_type, NULL, "main-system-bus", p);
+    m->realized = true;
+    m->parent_obj.props_frozen = true;
+    if (!accel_open(m->accel, p, err) || !mc->init(m, err)) {
+        return false;
+    }
+    return accel_create_vcpus(m->accel, m->smp, err);
+}
+
+bool machine_boot(Machine *m, GError **err)
+{
+    return load_and_reset(m, err);
+}
+
+int machine_run(Machine *m, bool start_paused)
+{
+    pthread_mutex_lock(&m->platform.lock);
+    if (!start_paused) {
+        m->state = RUN_STATE_RUNNING;
+        start_vcpus(m);
+        emit(m, "RESUME", NULL);
+    }
+    pthread_mutex_unlock(&m->platform.lock);
+
+    loop_run(m->platform.loop);
+
+    pthread_mutex_lock(&m->platform.lock);
+    if (m->state == RUN_STATE_RUNNING) {
+        pause_vcpus(m);
+        m->state = RUN_STATE_SHUTDOWN;
+    }
+    pthread_mutex_unlock(&m->platform.lock);
+    return m->exit_status;
+}
+
+/* The user's devices last to first, then the board's. */
+static void destroy_devices(Bus *bus)
+{
+    while (bus->devices->len > 0) {
+        Device *dev = bus->devices->pdata[bus->devices->len - 1];
+
+        device_destroy(dev);
+    }
+}
+
+void machine_finish(Machine *m)
+{
+    if (!m->realized) {
+        return;
+    }
+    m->realized = false;
+    destroy_devices(m->main_bus);
+    object_unref(m->main_bus);
+    m->main_bus = NULL;
+    if (MACHINE_GET_CLASS(m)->finish) {
+        MACHINE_GET_CLASS(m)->finish(m);
+    }
+    accel_close(m->accel);
+}
+
+/* --- the type --- */
+
+static void machine_instance_init(Object *obj)
+{
+    Machine *m = MACHINE(obj);
+
+    platform_init(&m->platform, true, false);
+    clock_stop(m->platform.vclock);
+    m->platform.ops = &machine_platform_ops;
+    m->platform.opaque = m;
+    m->event_sinks = g_ptr_array_new_with_free_func(g_free);
+    m->state = RUN_STATE_PRELAUNCH;
+    m->defaults = true;
+}
+
+static void machine_instance_finalize(Object *obj)
+{
+    Machine *m = MACHINE(obj);
+
+    g_ptr_array_unref(m->event_sinks);
+    platform_finish(&m->platform);
+}
+
+static const Property machine_props[] = {
+    PROP_SIZE("ram-size", Machine, ram_size, 128 * 1024 * 1024, 0, UINT64_MAX, "guest memory"),
+    PROP_UINT32("smp", Machine, smp, 1, 0, UINT32_MAX, "number of vCPUs"),
+    PROP_STRING("kernel", Machine, kernel, NULL,
+                "Linux kernel image: bzImage or uncompressed vmlinux"),
+    PROP_STRING("initrd", Machine, initrd, NULL, "initial RAM disk"),
+    PROP_STRING("append", Machine, append, NULL, "kernel command line"),
+    PROP_STRING("name", Machine, name, NULL, "name of the VM"),
+    PROP_BOOL("no-reboot", Machine, no_reboot, false, "exit instead of rebooting"),
+    PROP_BOOL("no-shutdown", Machine, no_shutdown, false,
+              "stay, stopped, when the guest powers off"),
+    PROP_END,
+};
+
+const TypeInfo machine_type = {
+    .name = "machine",
+    .abstract = true,
+    .instance_size = sizeof(Machine),
+    .class_size = sizeof(MachineClass),
+    .instance_init = machine_instance_init,
+    .instance_finalize = machine_instance_finalize,
+    .props = machine_props,
+};

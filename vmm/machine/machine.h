@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Machines: a board with its memory map, buses and boot, and the life of the VM on it. "machine" is an abstract
+ * object type whose properties are those of -M/-machine, -m, -smp, -kernel and so on; "pc-machine" is the x86_64 PC.
+ *
+ * Life: object_new -> properties -> machine_init (board, accelerator) -> devices of -device -> machine_boot ->
+ * machine_run -> machine_finish.
+ *
+ * Threads: the main thread with the VM lock held, unless said otherwise.
+ */
+#ifndef AEROSTAT_VMM_MACHINE_MACHINE_H
+#define AEROSTAT_VMM_MACHINE_MACHINE_H
+
+#include "backends/chardev.h"
+#include "hw/core/device.h"
+#include "vmm/accel/accel.h"
+
+OBJECT_DECLARE_CLASS(Machine, MachineClass, machine, MACHINE)
+
+typedef enum {
+    RUN_STATE_PRELAUNCH,
+    RUN_STATE_RUNNING,
+    RUN_STATE_PAUSED,
+    RUN_STATE_SHUTDOWN,       /* guest powered off, -no-shutdown keeps it */
+    RUN_STATE_INTERNAL_ERROR, /* a vCPU could not go on */
+    RUN_STATE_GUEST_PANICKED,
+} RunState;
+
+enum { MACHINE_SERIAL_PORTS = 1 };
+
+struct Machine {
+    Object parent_obj;
+    /* properties */
+    uint64_t ram_size;
+    uint32_t smp;
+    char *kernel, *initrd, *append;
+    char *name;               /* -name */
+    bool no_reboot, no_shutdown;
+    /* set by the caller before machine_init */
+    Accel *accel;             /* owned: a child of the machine in the tree */
+    Chardev *serial[MACHINE_SERIAL_PORTS]; /* borrowed; NULL: port without a stream */
+    bool defaults;            /* false: -nodefaults */
+    /* the machine's own */
+    Platform platform;
+    Bus *main_bus;
+    RunState state;
+    bool realized;
+    GPtrArray *event_sinks;   /* see machine_add_event_sink */
+    int exit_status;
+    /* requests posted from devices and signals; handled on the main loop in machine.c */
+    bool shutdown_pending, reset_pending;
+    ShutdownCause shutdown_cause, reset_cause;
+};
+
+struct MachineClass {
+    ObjectClass parent_class;
+    const char *alias;        /* name in -M: "pc" */
+    uint32_t max_cpus;
+    uint64_t min_ram, max_ram;
+    bool (*init)(Machine *m, GError **err);        /* RAM, buses, board devices; accel is open */
+    bool (*prepare_boot)(Machine *m, GError **err); /* opens and checks the boot files; once, before devices */
+    /* Puts the loader's data into RAM and gives the start state. On every (re)start. */
+    bool (*load)(Machine *m, X86CpuState *ret_state, GError **err);
+    void (*finish)(Machine *m);
+    void (*power_button)(Machine *m);
+    /* The bus type that "virtio-X" aliases use: proxy suffix "-pci" or "-device". */
+    const char *virtio_suffix;
+};
+
+extern const TypeInfo *const machine_types[]; /* concrete, NULL-terminated */
+
+/* The machine type for a name or alias after -M; NULL with one line and a suggestion. */
+const TypeInfo *machine_type_find(const char *name, GError **err);
+
+/* Checks the properties, opens the accelerator, builds the board. root ("/") becomes the machine's tree root. */
+bool machine_init(Machine *m, GError **err);
+
+/*
+ * -device and device_add: opts is an object with "driver", optional "id" and "bus", and properties (strings or JSON
+ * values). The device lands in /machine/peripheral/ID or /machine/peripheral-anon/device[N]. Aliases are resolved.
+ * Errors name the device.
+ */
+Device *machine_add_device(Machine *m, json_t *opts, GError **err);
+
+/* The concrete type of a -device name, aliases resolved ("virtio-balloon" -> "virtio-balloon-pci"). NULL with err. */
+const TypeInfo *machine_device_type(Machine *m, const char *driver, GError **err);
+
+/* Loads and resets everything; vCPUs stay paused. */
+bool machine_boot(Machine *m, GError **err);
+
+/* Starts the vCPUs unless paused is wanted (-S), runs the main loop until the VM ends. Returns the exit status.
+ * Called without the VM lock. */
+int machine_run(Machine *m, bool start_paused);
+
+void machine_finish(Machine *m); /* undoes everything; the object itself is the caller's */
+
+/* --- run control (QMP, signals, devices) --- */
+void machine_stop(Machine *m, RunState state); /* emits STOP */
+bool machine_cont(Machine *m, GError **err);   /* emits RESUME */
+void machine_request_shutdown(Machine *m, ShutdownCause cause); /* any thread */
+void machine_request_reset(Machine *m, ShutdownCause cause);    /* any thread */
+void machine_power_button(Machine *m);                          /* emits POWERDOWN */
+const char *run_state_name(RunState state);                     /* QMP's spelling */
+
+/* Called for each QMP event, on the thread that caused it, under the VM lock; data is borrowed, may be NULL. */
+void machine_add_event_sink(Machine *m, void (*fn)(void *opaque, const char *name, json_t *data), void *opaque);
+void machine_remove_event_sink(Machine *m, void *opaque);
+
+static inline Machine *machine_of_platform(Platform *p)
+{
+    return p->opaque;
+}
+
+#endif

@@ -1,0 +1,249 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The human monitor behind Ctrl-a c and -monitor: a line editor of the simplest kind and a few
+ * commands, each made of QMP commands. Completion, history and the rest of QEMU's commands are left
+ * out for now.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "qom/property.h"
+#include "vmm/monitor/monitor-internal.h"
+
+enum { HMP_LINE_MAX = 1024 };
+
+typedef struct {
+    Monitor base;
+    char line[HMP_LINE_MAX];
+    size_t len;
+    char last; /* previous byte, to take \r\n as one */
+} HmpMonitor;
+
+typedef struct {
+    const char *name, *params, *help;
+    void (*run)(HmpMonitor *mon, const char *arg);
+} HmpCommand;
+
+static void print(HmpMonitor *mon, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+static void print(HmpMonitor *mon, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    chardev_write(mon->base.stream, text, strlen(text));
+}
+
+/* Runs a QMP command; args is stolen. Prints an error and returns NULL when it failed. */
+static json_t *qmp(HmpMonitor *mon, const char *command, json_t *args)
+{
+    g_autoptr(GError) err = NULL;
+    json_t *result = qmp_execute(mon->base.machine, command, args, &err);
+
+    json_decref(args);
+    if (!result) {
+        print(mon, "Error: %s\r\n", err->message);
+    }
+    return result;
+}
+
+static void run_plain(HmpMonitor *mon, const char *command)
+{
+    json_decref(qmp(mon, command, NULL));
+}
+
+static void hmp_cont(HmpMonitor *mon, const char *arg)
+{
+    run_plain(mon, "cont");
+}
+
+static void hmp_stop(HmpMonitor *mon, const char *arg)
+{
+    run_plain(mon, "stop");
+}
+
+static void hmp_quit(HmpMonitor *mon, const char *arg)
+{
+    run_plain(mon, "quit");
+}
+
+static void hmp_reset(HmpMonitor *mon, const char *arg)
+{
+    run_plain(mon, "system_reset");
+}
+
+static void hmp_powerdown(HmpMonitor *mon, const char *arg)
+{
+    run_plain(mon, "system_powerdown");
+}
+
+static void hmp_balloon(HmpMonitor *mon, const char *arg)
+{
+    g_autoptr(GError) err = NULL;
+    uint64_t bytes;
+
+    if (!parse_size(arg, 1024 * 1024, &bytes, &err)) {
+        print(mon, "Error: balloon: give the memory that the guest shall have, in MiB\r\n");
+        return;
+    }
+    json_decref(
+        qmp(mon, "balloon", json_pack("{s:I}", "value", (json_int_t)MIN(bytes, INT64_MAX))));
+}
+
+static void hmp_info(HmpMonitor *mon, const char *arg)
+{
+    json_t *r;
+
+    if (!strcmp(arg, "status")) {
+        if ((r = qmp(mon, "query-status", NULL))) {
+            bool running = json_is_true(json_object_get(r, "running"));
+
+            print(
+                mon, "VM status: %s%s%s%s\r\n", running ? "running" : "paused", running ? "" : " (",
+                running ? "" : json_string_value(json_object_get(r, "status")), running ? "" : ")");
+            json_decref(r);
+        }
+    } else if (!strcmp(arg, "balloon")) {
+        if ((r = qmp(mon, "query-balloon", NULL))) {
+            print(mon, "balloon: actual=%" JSON_INTEGER_FORMAT "\r\n",
+                  json_integer_value(json_object_get(r, "actual")) / (1024 * 1024));
+            json_decref(r);
+        }
+    } else if (!strcmp(arg, "version")) {
+        print(mon, "%s\r\n", AEROSTAT_VERSION);
+    } else if (!strcmp(arg, "name")) {
+        print(mon, "%s\r\n", mon->base.machine->name ? mon->base.machine->name : "");
+    } else {
+        print(mon, "info balloon|name|status|version\r\n");
+    }
+}
+
+static void hmp_help(HmpMonitor *mon, const char *arg);
+
+static const HmpCommand commands[] = {
+    {"balloon", "MB", "set the memory that the guest shall have", hmp_balloon},
+    {"cont", "", "let the vCPUs run", hmp_cont},
+    {"c", NULL, NULL, hmp_cont},
+    {"help", "", "this text", hmp_help},
+    {"?", NULL, NULL, hmp_help},
+    {"info", "balloon|name|status|version", "show something", hmp_info},
+    {"quit", "", "end the VM at once", hmp_quit},
+    {"q", NULL, NULL, hmp_quit},
+    {"stop", "", "pause the vCPUs", hmp_stop},
+    {"s", NULL, NULL, hmp_stop},
+    {"system_powerdown", "", "press the power button", hmp_powerdown},
+    {"system_reset", "", "press the reset button", hmp_reset},
+};
+
+static void hmp_help(HmpMonitor *mon, const char *arg)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(commands); i++) {
+        if (commands[i].help) {
+            print(mon, "%s %s -- %s\r\n", commands[i].name, commands[i].params, commands[i].help);
+        }
+    }
+}
+
+static void prompt(HmpMonitor *mon)
+{
+    print(mon, "(aerostat) ");
+}
+
+static void run_line(HmpMonitor *mon)
+{
+    char *line = g_strstrip(mon->line), *arg = line + strcspn(line, " \t");
+
+    if (*arg) {
+        *arg++ = '\0';
+        arg = g_strchug(arg);
+    }
+    for (unsigned i = 0; *line && i < G_N_ELEMENTS(commands); i++) {
+        if (!strcmp(commands[i].name, line)) {
+            commands[i].run(mon, arg);
+            return;
+        }
+    }
+    if (*line) {
+        print(mon, "unknown command: '%s'; 'help' lists all\r\n", line);
+    }
+}
+
+static void take_byte(HmpMonitor *mon, uint8_t c)
+{
+    if (c == '\n' && mon->last == '\r') {
+        return;
+    }
+    if (c == '\r' || c == '\n') {
+        print(mon, "\r\n");
+        mon->line[mon->len] = '\0';
+        mon->len = 0;
+        run_line(mon);
+        prompt(mon);
+    } else if (c == 0x7f || c == '\b') {
+        if (mon->len > 0) {
+            mon->len--;
+            print(mon, "\b \b");
+        }
+    } else if (c == 0x15 || c == 0x03) { /* Ctrl-u, Ctrl-c: drop the line */
+        mon->len = 0;
+        print(mon, "\r\n");
+        prompt(mon);
+    } else if (c >= ' ' && mon->len < HMP_LINE_MAX - 1) {
+        mon->line[mon->len++] = c;
+        chardev_write(mon->base.stream, &c, 1);
+    }
+}
+
+static size_t can_receive(void *opaque)
+{
+    return 256;
+}
+
+static void receive(void *opaque, const uint8_t *buf, size_t len)
+{
+    HmpMonitor *mon = opaque;
+
+    for (size_t i = 0; i < len; i++) {
+        take_byte(mon, buf[i]);
+        mon->last = (char)buf[i];
+    }
+}
+
+/* On a multiplexer the monitor greets when the keyboard is switched to it, elsewhere when somebody
+ * connects. */
+static bool is_mux_port(Chardev *stream)
+{
+    return !strcmp(object_type_name(stream), "chardev-mux-port");
+}
+
+static void stream_event(void *opaque, ChardevEvent event)
+{
+    HmpMonitor *mon = opaque;
+
+    if (event == CHARDEV_OPENED || event == CHARDEV_MUX_IN) {
+        mon->len = 0;
+        if (event == CHARDEV_MUX_IN || !is_mux_port(mon->base.stream)) {
+            print(mon, "Aerostat %s monitor - type 'help' for more information\r\n",
+                  AEROSTAT_VERSION);
+            prompt(mon);
+        }
+    }
+}
+
+static void hmp_free(Monitor *base)
+{
+    chardev_set_frontend(base->stream, NULL);
+    g_free(base);
+}
+
+Monitor *monitor_new_hmp(Machine *m, Chardev *stream)
+{
+    HmpMonitor *mon = g_new0(HmpMonitor, 1);
+    ChardevFrontend fe = {can_receive, receive, stream_event, mon};
+
+    mon->base = (Monitor){m, stream, hmp_free};
+    chardev_set_frontend(stream, &fe);
+    return &mon->base;
+}

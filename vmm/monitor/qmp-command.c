@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Finds a QMP command, checks its arguments against its table row and runs it. The messages have
+ * QEMU's wording.
+ */
+#include "vmm/monitor/qmp-command.h"
+
+#include <string.h>
+
+static const QmpCommand *const command_tables[] = {qmp_vm_commands, qmp_qom_commands};
+
+static const QmpCommand *find_command(const char *name)
+{
+    for (unsigned t = 0; t < G_N_ELEMENTS(command_tables); t++) {
+        for (const QmpCommand *c = command_tables[t]; c->name; c++) {
+            if (!strcmp(c->name, name)) {
+                return c;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool type_fits(QmpArgType type, const json_t *value)
+{
+    switch (type) {
+    case QMP_ARG_STR:
+        return json_is_string(value);
+    case QMP_ARG_INT:
+        return json_is_integer(value);
+    case QMP_ARG_BOOL:
+        return json_is_boolean(value);
+    default:
+        return true;
+    }
+}
+
+static const QmpArg *find_arg(const QmpCommand *c, const char *name)
+{
+    for (const QmpArg *a = c->args; a->type != QMP_ARG_END; a++) {
+        if (!strcmp(a->name, name)) {
+            return a;
+        }
+    }
+    return NULL;
+}
+
+static bool check_args(const QmpCommand *c, json_t *args, GError **err)
+{
+    static const char *const type_names[] = {
+        [QMP_ARG_STR] = "string", [QMP_ARG_INT] = "integer", [QMP_ARG_BOOL] = "boolean"};
+    const char *key;
+    json_t *value;
+
+    for (const QmpArg *a = c->args; a->type != QMP_ARG_END; a++) {
+        if (!a->optional && !json_object_get(args, a->name)) {
+            return error_set(err, "Parameter '%s' is missing", a->name);
+        }
+    }
+    json_object_foreach(args, key, value)
+    {
+        const QmpArg *a = find_arg(c, key);
+
+        if (!a) {
+            return error_set(err, "Parameter '%s' is unexpected", key);
+        }
+        if (!type_fits(a->type, value)) {
+            return error_set(err, "Invalid parameter type for '%s', expected: %s", key,
+                             type_names[a->type]);
+        }
+    }
+    return true;
+}
+
+json_t *qmp_execute(Machine *m, const char *command, json_t *arguments, GError **err)
+{
+    const QmpCommand *c = find_command(command);
+    json_t *args, *result = NULL;
+
+    if (!c) {
+        g_set_error(err, AEROSTAT_ERROR, AEROSTAT_ERROR_COMMAND_NOT_FOUND,
+                    "The command %s has not been found", command);
+        return NULL;
+    }
+    args = arguments ? json_incref(arguments) : json_object();
+    if (check_args(c, args, err)) {
+        result = c->run(m, args, err);
+    }
+    json_decref(args);
+    return result;
+}
+
+static gint by_name(gconstpointer a, gconstpointer b)
+{
+    const QmpCommand *const *ca = a, *const *cb = b;
+
+    return strcmp((*ca)->name, (*cb)->name);
+}
+
+void qmp_foreach_command(void (*fn)(const char *name, const char *help, void *opaque), void *opaque)
+{
+    g_autoptr(GPtrArray) all = g_ptr_array_new();
+
+    for (unsigned t = 0; t < G_N_ELEMENTS(command_tables); t++) {
+        for (const QmpCommand *c = command_tables[t]; c->name; c++) {
+            g_ptr_array_add(all, (void *)c);
+        }
+    }
+    g_ptr_array_sort(all, by_name);
+    for (unsigned i = 0; i < all->len; i++) {
+        const QmpCommand *c = all->pdata[i];
+
+        fn(c->name, c->help, opaque);
+    }
+}

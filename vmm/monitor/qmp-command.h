@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * QMP commands: tables of name, arguments and function. A file of commands exports one table; qmp-command.c lists
+ * the tables and checks arguments before a function runs.
+ */
+#ifndef AEROSTAT_VMM_MONITOR_QMP_COMMAND_H
+#define AEROSTAT_VMM_MONITOR_QMP_COMMAND_H
+
+#include "vmm/monitor/monitor.h"
+
+typedef enum { QMP_ARG_END, QMP_ARG_STR, QMP_ARG_INT, QMP_ARG_BOOL, QMP_ARG_ANY } QmpArgType;
+
+typedef struct {
+    const char *name;
+    QmpArgType type;
+    bool optional;
+} QmpArg;
+
+enum { QMP_ARGS_MAX = 4 };
+
+typedef struct {
+    const char *name;
+    const char *help; /* one line */
+    QmpArg args[QMP_ARGS_MAX + 1];
+    /* New reference (an empty object when there is nothing to say), or NULL with err. args is an object. */
+    json_t *(*run)(Machine *m, json_t *args, GError **err);
+} QmpCommand;
+
+extern const QmpCommand qmp_vm_commands[];  /* ended by a row without name */
+extern const QmpCommand qmp_qom_commands[];
+
+/* {"version": ...} of the greeting and of query-version. */
+json_t *qmp_version(void);
+
+#endif

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Cuts a byte stream into JSON values: a value ends with the bracket that closes its first one. Size and nesting are
+ * bounded; what goes beyond is skipped to its end and reported once.
+ */
+#ifndef AEROSTAT_VMM_MONITOR_QMP_STREAM_H
+#define AEROSTAT_VMM_MONITOR_QMP_STREAM_H
+
+#include <stddef.h>
+#include <stdbool.h>
+#include <glib.h>
+#include <jansson.h>
+
+enum { QMP_MAX_NESTING = 1024 };
+
+typedef struct {
+    GString *text;      /* of the value being collected */
+    size_t max_size;
+    unsigned depth;
+    bool in_string, escaped;
+    const char *skip_reason; /* the value is skipped, and why; NULL: it is collected */
+} QmpStream;
+
+void qmp_stream_init(QmpStream *s, size_t max_size);
+void qmp_stream_finish(QmpStream *s);
+void qmp_stream_reset(QmpStream *s);
+
+/*
+ * Takes one byte. Returns true when it ended something: then *ret_value is a new reference, or NULL with *ret_error
+ * set to what is wrong (free with g_free).
+ */
+bool qmp_stream_take(QmpStream *s, char byte, json_t **ret_value, char **ret_error);
+
+#endif
