@@ -258,6 +258,7 @@ static void doorbell_drop(AddressSpace *as, const Doorbell *d)
 static void doorbells_sync(AddressSpace *as)
 {
     GArray *now, *old = as->doorbells;
+    bool *stays; /* of each in now: the listener was told before */
     unsigned i = 0;
 
     if (!as->listener) {
@@ -268,7 +269,7 @@ static void doorbells_sync(AddressSpace *as)
         doorbells_of(as, g_ptr_array_index(as->regions, r), now);
     }
     g_array_sort(now, doorbell_compare);
-    g_autofree bool *stays = g_new0(bool, now->len + 1);
+    stays = g_new0(bool, now->len + 1);
     for (unsigned k = 0; k < old->len; k++) {
         const Doorbell *d = &g_array_index(old, Doorbell, k);
 
@@ -289,6 +290,7 @@ static void doorbells_sync(AddressSpace *as)
             d->served = as->listener->eventfd_add(as->listener, d->addr, &d->e);
         }
     }
+    g_free(stays);
     g_array_free(old, TRUE);
     as->doorbells = now;
 }

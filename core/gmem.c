@@ -573,7 +573,7 @@ static uint64_t resident_anonymous(const GmemRegion *r, int pagemap, uint64_t pa
 {
     enum { CHUNK = 4096 };
     const uint64_t mine = 1ULL << 63 | 1ULL << 56; /* PM_PRESENT, PM_MMAP_EXCLUSIVE */
-    g_autofree uint64_t *entries = g_new(uint64_t, CHUNK);
+    uint64_t *entries = g_new(uint64_t, CHUNK);
     uint64_t first = (uintptr_t)r->host / page, pages = r->size / page, count = 0;
 
     for (uint64_t at = 0; at < pages;) {
@@ -588,13 +588,14 @@ static uint64_t resident_anonymous(const GmemRegion *r, int pagemap, uint64_t pa
         }
         at += (size_t)got / sizeof *entries;
     }
+    g_free(entries);
     return count * page;
 }
 
 static uint64_t resident_mincore(const GmemRegion *r, uint64_t page)
 {
     enum { CHUNK = 65536 };
-    g_autofree unsigned char *vec = g_malloc(CHUNK);
+    unsigned char *vec = g_malloc(CHUNK);
     uint64_t pages = r->size / page, count = 0;
 
     for (uint64_t at = 0; at < pages; at += CHUNK) {
@@ -607,6 +608,7 @@ static uint64_t resident_mincore(const GmemRegion *r, uint64_t page)
             count += vec[i] & 1;
         }
     }
+    g_free(vec);
     return count * page;
 }
 

@@ -166,7 +166,7 @@ bool log_set_items(const char *items, GError **err)
     for (char **word = words; *word; word++) {
         unsigned i = 0;
 
-        while (item_names[i] && strcmp(item_names[i], *word)) {
+        while (item_names[i] && strcmp(item_names[i], *word) != 0) {
             i++;
         }
         if (!item_names[i]) {

@@ -40,8 +40,8 @@ void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque);
 /* events is an or of LOOP_*; the fd stays the caller's and open until the source is freed. 0 pauses the source. What
  * epoll cannot watch (a regular file, /dev/null) is always ready. */
 LoopFd *loop_fd_new(EventLoop *loop, int fd, unsigned events, void (*cb)(void *opaque, unsigned events), void *opaque);
-void loop_fd_set_events(LoopFd *src, unsigned events);
-void loop_fd_free(LoopFd *src); /* NULL is fine; legal inside its own callback */
+void loop_fd_set_events(LoopFd *f, unsigned events);
+void loop_fd_free(LoopFd *f); /* NULL is fine; legal inside its own callback */
 
 /* One-shot timers against a clock (core/clock.h), in its nanoseconds. They stop and go with the clock. */
 LoopTimer *loop_timer_new(EventLoop *loop, Clock *clock, void (*cb)(void *opaque), void *opaque);

@@ -94,8 +94,7 @@ START_TEST(copies_happen_whole_or_not_at_all)
     uint64_t len = ranges[_i].len;
     bool ok = ranges[_i].ok;
     size_t room = MIN(len, 8 * PAGE);
-    g_autofree uint8_t *in = g_malloc(room + 1), *out = g_malloc(room + 1);
-    g_autofree uint8_t *all = g_malloc0(3 * PAGE), *zero = g_malloc0(3 * PAGE);
+    uint8_t in[8 * PAGE + 1], out[8 * PAGE + 1], all[3 * PAGE], zero[3 * PAGE] = {0};
 
     for (size_t i = 0; i < room; i++) {
         in[i] = (uint8_t)(i * 7 + 1);
