@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The virtio device models' types. Their state is private to their files.
+ */
+#ifndef AEROSTAT_HW_VIRTIO_DEVICES_H
+#define AEROSTAT_HW_VIRTIO_DEVICES_H
+
+#include "qom/object.h"
+
+extern const TypeInfo virtio_balloon_type; /* "virtio-balloon-device" */
+
+#endif

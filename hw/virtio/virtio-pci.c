@@ -1,0 +1,769 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio over PCI, modern interface (VIRTIO 1.4 §4.1): one proxy function for all device types. Its
+ * structures lie in one memory BAR (virtio-pci.h), MSI-X in another; without MSI-X it interrupts by
+ * INTx and the ISR byte. Kicks come through one eventfd per queue, or by exit. Left out: the legacy
+ * interface, queue reset, administration queues, notification data.
+ *
+ * Threads: the VM lock, but for virtio_pci_notify with MSI-X enabled, which any thread may call.
+ */
+#include <inttypes.h>
+#include <linux/virtio_pci.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "core/log.h"
+#include "hw/pci/msix.h"
+#include "hw/virtio/devices.h"
+#include "hw/virtio/virtio-pci.h"
+#include "hw/virtio/virtqueue-internal.h"
+
+enum {
+    PCI_VENDOR_VIRTIO = 0x1af4,
+    PCI_DEVICE_VIRTIO_BASE = 0x1040, /* §4.1.2.1: plus the virtio device id */
+    PCI_SUBDEVICE_VIRTIO = 0x1100,
+    SECTION_SIZE = 0x1000, /* each structure has a 4 KiB page of the BAR */
+    BAR_SIZE = 0x4000,
+    COMMON_LEN = 64, /* to admin_queue_num, §4.1.4.3 */
+    VECTORS_AUTO = -1,
+    VECTORS_MAX = 2048,
+};
+
+/* One row per device type, see VIRTIO_PCI_DEVICES at the end. */
+typedef struct {
+    const TypeInfo *child;
+    uint16_t virtio_id;
+    uint32_t class_id;
+    const char *category;
+} ProxyRow;
+
+typedef struct VirtIOPCIProxy VirtIOPCIProxy;
+
+typedef struct {
+    VirtIOPCIProxy *proxy;
+    unsigned queue;
+    int fd; /* -1: not assigned */
+    LoopFd *src;
+} Doorbell;
+
+struct VirtIOPCIProxy {
+    PciDevice parent_obj;
+    VirtIODevice *vdev; /* the child "virtio-backend" */
+    Bus *bus;           /* the child "virtio-bus"; NULL: not realized */
+    IoRegion structures, msix;
+    uint32_t msix_pba; /* offset of the pending bits in their BAR */
+    uint8_t pci_cfg;   /* offset of the PCI configuration access capability */
+    uint32_t nvectors; /* property */
+    bool ioeventfd;    /* property */
+    uint32_t device_feature_select, driver_feature_select;
+    uint16_t queue_select;
+    Doorbell *doorbells; /* one per queue */
+};
+
+OBJECT_DECLARE(VirtIOPCIProxy, virtio_pci, VIRTIO_PCI)
+
+static VirtIOPCIProxy *proxy_of(VirtioBus *vbus)
+{
+    return VIRTIO_PCI(BUS(vbus)->parent);
+}
+
+/* --- interrupts (§4.1.4.5, §4.1.5.3, §4.1.5.4) --- */
+
+static void update_intx(VirtIOPCIProxy *p)
+{
+    pci_set_intx(PCI_DEVICE(p), !msix_enabled(PCI_DEVICE(p)) && p->vdev->isr != 0);
+}
+
+static void virtio_pci_notify(VirtioBus *vbus, uint16_t vector, bool config)
+{
+    VirtIOPCIProxy *p = proxy_of(vbus);
+    PciDevice *dev = PCI_DEVICE(p);
+
+    if (!msix_enabled(dev)) {
+        virtio_isr_set(p->vdev, config ? VIRTIO_ISR_CONFIG : VIRTIO_ISR_QUEUE);
+        update_intx(p);
+        return;
+    }
+    if (config) {
+        virtio_isr_set(p->vdev, VIRTIO_ISR_CONFIG);
+    }
+    if (vector != VIRTIO_MSI_NO_VECTOR) {
+        msix_notify(dev, vector);
+    }
+}
+
+static uint8_t isr_read(VirtIOPCIProxy *p)
+{
+    uint8_t isr = virtio_isr_read(p->vdev);
+
+    update_intx(p);
+    return isr;
+}
+
+/* Moves an event's use from one vector to another. Returns what the driver reads back: NO_VECTOR
+ * when impossible. */
+static uint16_t vector_move(VirtIOPCIProxy *p, uint16_t old, uint16_t vector)
+{
+    PciDevice *dev = PCI_DEVICE(p);
+
+    if (vector >= msix_vectors(dev)) {
+        vector = VIRTIO_MSI_NO_VECTOR;
+    }
+    if (vector != old) {
+        msix_vector_unuse(dev, old);
+        msix_vector_use(dev, vector);
+    }
+    return vector;
+}
+
+/* --- doorbells --- */
+
+static void doorbell_cb(void *opaque, unsigned events)
+{
+    Doorbell *d = opaque;
+    uint64_t count;
+
+    if (read(d->fd, &count, sizeof count) == sizeof count) {
+        virtio_queue_notify(d->proxy->vdev, d->queue);
+    }
+}
+
+static IoEventfd doorbell_event(const Doorbell *d)
+{
+    return (IoEventfd){
+        .off = VIRTIO_PCI_NOTIFY_OFF + (uint64_t)d->queue * VIRTIO_PCI_NOTIFY_MULTIPLIER,
+        .fd = d->fd,
+    };
+}
+
+/* Without an eventfd kicks come by exit: slower, nothing worse. */
+static void doorbell_add(VirtIOPCIProxy *p, Doorbell *d)
+{
+    IoEventfd e;
+
+    d->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (d->fd < 0) {
+        return;
+    }
+    d->src = loop_fd_new(device_platform(DEVICE(p))->loop, d->fd, LOOP_READ, doorbell_cb, d);
+    e = doorbell_event(d);
+    io_region_add_eventfd(&p->structures, &e);
+}
+
+static void doorbell_del(VirtIOPCIProxy *p, Doorbell *d)
+{
+    IoEventfd e = doorbell_event(d);
+
+    io_region_del_eventfd(&p->structures, &e);
+    loop_fd_free(d->src);
+    close(d->fd);
+    d->src = NULL;
+    d->fd = -1;
+}
+
+static void virtio_pci_set_running(VirtioBus *vbus, bool running)
+{
+    VirtIOPCIProxy *p = proxy_of(vbus);
+    AddressSpace *as = device_platform(DEVICE(p))->mmio;
+
+    aspace_begin(as);
+    for (unsigned n = 0; n < p->vdev->queues->len; n++) {
+        Doorbell *d = &p->doorbells[n];
+
+        if (running && p->ioeventfd && d->fd < 0 && virtqueue_ready(virtio_get_queue(p->vdev, n))) {
+            doorbell_add(p, d);
+        } else if (!running && d->fd >= 0) {
+            doorbell_del(p, d);
+        }
+    }
+    aspace_commit(as);
+}
+
+/* --- common configuration (§4.1.4.3) --- */
+
+typedef struct {
+    uint8_t off, size;
+} Field;
+
+static const Field common_fields[] = {
+    {VIRTIO_PCI_COMMON_DFSELECT, 4},  {VIRTIO_PCI_COMMON_DF, 4},
+    {VIRTIO_PCI_COMMON_GFSELECT, 4},  {VIRTIO_PCI_COMMON_GF, 4},
+    {VIRTIO_PCI_COMMON_MSIX, 2},      {VIRTIO_PCI_COMMON_NUMQ, 2},
+    {VIRTIO_PCI_COMMON_STATUS, 1},    {VIRTIO_PCI_COMMON_CFGGENERATION, 1},
+    {VIRTIO_PCI_COMMON_Q_SELECT, 2},  {VIRTIO_PCI_COMMON_Q_SIZE, 2},
+    {VIRTIO_PCI_COMMON_Q_MSIX, 2},    {VIRTIO_PCI_COMMON_Q_ENABLE, 2},
+    {VIRTIO_PCI_COMMON_Q_NOFF, 2},    {VIRTIO_PCI_COMMON_Q_DESCLO, 4},
+    {VIRTIO_PCI_COMMON_Q_DESCHI, 4},  {VIRTIO_PCI_COMMON_Q_AVAILLO, 4},
+    {VIRTIO_PCI_COMMON_Q_AVAILHI, 4}, {VIRTIO_PCI_COMMON_Q_USEDLO, 4},
+    {VIRTIO_PCI_COMMON_Q_USEDHI, 4},
+};
+
+static const Field *common_field_at(uint64_t off)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(common_fields); i++) {
+        const Field *f = &common_fields[i];
+
+        if (off >= f->off && off < f->off + f->size) {
+            return f;
+        }
+    }
+    return NULL;
+}
+
+/* 64-bit fields are pairs of dwords. */
+static uint32_t half(Gpa gpa, unsigned which)
+{
+    return (uint32_t)(gpa.v >> 32 * which);
+}
+
+static void half_set(Gpa *gpa, unsigned which, uint32_t value)
+{
+    gpa->v = (gpa->v & ~((uint64_t)UINT32_MAX << 32 * which)) | (uint64_t)value << 32 * which;
+}
+
+static uint32_t feature_window(uint64_t features, uint32_t select)
+{
+    return select < 2 ? (uint32_t)(features >> 32 * select) : 0;
+}
+
+static uint32_t queue_get(VirtIOPCIProxy *p, unsigned off)
+{
+    VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
+    const VirtQueueSetup *s = vq ? virtqueue_setup(vq) : NULL;
+
+    if (!vq) {
+        return off == VIRTIO_PCI_COMMON_Q_MSIX ? VIRTIO_MSI_NO_VECTOR : 0;
+    }
+    switch (off) {
+    case VIRTIO_PCI_COMMON_Q_SIZE:
+        return s->size;
+    case VIRTIO_PCI_COMMON_Q_MSIX:
+        return virtio_queue_vector(p->vdev, p->queue_select);
+    case VIRTIO_PCI_COMMON_Q_ENABLE:
+        return s->enabled;
+    case VIRTIO_PCI_COMMON_Q_NOFF:
+        return p->queue_select;
+    case VIRTIO_PCI_COMMON_Q_DESCLO:
+    case VIRTIO_PCI_COMMON_Q_DESCHI:
+        return half(s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI);
+    case VIRTIO_PCI_COMMON_Q_AVAILLO:
+    case VIRTIO_PCI_COMMON_Q_AVAILHI:
+        return half(s->driver, off == VIRTIO_PCI_COMMON_Q_AVAILHI);
+    default:
+        return half(s->device, off == VIRTIO_PCI_COMMON_Q_USEDHI);
+    }
+}
+
+static uint32_t common_get(VirtIOPCIProxy *p, unsigned off)
+{
+    switch (off) {
+    case VIRTIO_PCI_COMMON_DFSELECT:
+        return p->device_feature_select;
+    case VIRTIO_PCI_COMMON_DF:
+        return feature_window(p->vdev->host_features, p->device_feature_select);
+    case VIRTIO_PCI_COMMON_GFSELECT:
+        return p->driver_feature_select;
+    case VIRTIO_PCI_COMMON_GF:
+        return feature_window(p->vdev->guest_features, p->driver_feature_select);
+    case VIRTIO_PCI_COMMON_MSIX:
+        return p->vdev->config_vector;
+    case VIRTIO_PCI_COMMON_NUMQ:
+        return p->vdev->queues->len;
+    case VIRTIO_PCI_COMMON_STATUS:
+        return p->vdev->status;
+    case VIRTIO_PCI_COMMON_CFGGENERATION:
+        return (uint8_t)p->vdev->config_generation;
+    case VIRTIO_PCI_COMMON_Q_SELECT:
+        return p->queue_select;
+    default:
+        return queue_get(p, off);
+    }
+}
+
+/* Reads of a field as a whole, of parts, and across fields all give what the bytes hold: none has
+ * side effects. */
+static uint64_t common_read(VirtIOPCIProxy *p, uint64_t off, unsigned size)
+{
+    const Field *f = common_field_at(off);
+    uint64_t value = 0;
+
+    if (f && f->off == off && f->size == size) {
+        return common_get(p, f->off);
+    }
+    for (unsigned i = 0; i < size; i++) {
+        f = common_field_at(off + i);
+        if (f) {
+            value |= (uint64_t)(uint8_t)(common_get(p, f->off) >> 8 * (off + i - f->off)) << 8 * i;
+        }
+    }
+    return value;
+}
+
+/* Where the rings lie cannot change under a queue that is enabled. */
+static void queue_set_place(VirtQueueSetup *s, unsigned off, uint32_t value)
+{
+    switch (off) {
+    case VIRTIO_PCI_COMMON_Q_SIZE:
+        s->size = (uint16_t)value;
+        break;
+    case VIRTIO_PCI_COMMON_Q_DESCLO:
+    case VIRTIO_PCI_COMMON_Q_DESCHI:
+        half_set(&s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI, value);
+        break;
+    case VIRTIO_PCI_COMMON_Q_AVAILLO:
+    case VIRTIO_PCI_COMMON_Q_AVAILHI:
+        half_set(&s->driver, off == VIRTIO_PCI_COMMON_Q_AVAILHI, value);
+        break;
+    case VIRTIO_PCI_COMMON_Q_USEDLO:
+    case VIRTIO_PCI_COMMON_Q_USEDHI:
+        half_set(&s->device, off == VIRTIO_PCI_COMMON_Q_USEDHI, value);
+        break;
+    }
+}
+
+static void queue_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
+{
+    VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
+    unsigned n = p->queue_select;
+
+    if (!vq) {
+        return;
+    }
+    if (off == VIRTIO_PCI_COMMON_Q_MSIX) {
+        virtio_queue_set_vector(p->vdev, n,
+                                vector_move(p, virtio_queue_vector(p->vdev, n), (uint16_t)value));
+    } else if (off == VIRTIO_PCI_COMMON_Q_ENABLE) {
+        if (value == 1 &&
+            !virtio_queue_enabled(p->vdev, n)) { /* §4.1.4.3.2: 0 is not for the driver to write */
+            virtio_queue_enable(p->vdev, n);
+        }
+    } else if (virtio_queue_enabled(p->vdev, n)) {
+        log_guest("virtio-pci: queue %u is enabled, offset 0x%x of its setup cannot change", n,
+                  off);
+    } else if (off == VIRTIO_PCI_COMMON_Q_SIZE &&
+               (value == 0 || (value & (value - 1)) || value > virtqueue_max_size(vq))) {
+        log_guest("virtio-pci: %" PRIu32 " is no size for queue %u of at most %u", value, n,
+                  virtqueue_max_size(vq));
+    } else {
+        queue_set_place(virtqueue_setup(vq), off, value);
+    }
+}
+
+static void common_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
+{
+    uint64_t features;
+
+    switch (off) {
+    case VIRTIO_PCI_COMMON_DFSELECT:
+        p->device_feature_select = value;
+        break;
+    case VIRTIO_PCI_COMMON_GFSELECT:
+        p->driver_feature_select = value;
+        break;
+    case VIRTIO_PCI_COMMON_GF:
+        if (p->driver_feature_select < 2) {
+            unsigned shift = 32 * p->driver_feature_select;
+
+            features = p->vdev->guest_features & ~((uint64_t)UINT32_MAX << shift);
+            virtio_set_guest_features(p->vdev, features | (uint64_t)value << shift);
+        }
+        break;
+    case VIRTIO_PCI_COMMON_MSIX:
+        p->vdev->config_vector = vector_move(p, p->vdev->config_vector, (uint16_t)value);
+        break;
+    case VIRTIO_PCI_COMMON_STATUS:
+        virtio_set_status(p->vdev, (uint8_t)value);
+        break;
+    case VIRTIO_PCI_COMMON_Q_SELECT:
+        p->queue_select = (uint16_t)value;
+        break;
+    case VIRTIO_PCI_COMMON_DF:
+    case VIRTIO_PCI_COMMON_NUMQ:
+    case VIRTIO_PCI_COMMON_CFGGENERATION:
+    case VIRTIO_PCI_COMMON_Q_NOFF:
+        break; /* read-only */
+    default:
+        queue_set(p, off, value);
+    }
+}
+
+/* §4.1.3.1: fields are written whole, 64-bit ones also as two dwords. */
+static void common_write(VirtIOPCIProxy *p, uint64_t off, uint64_t value, unsigned size)
+{
+    const Field *f = common_field_at(off);
+
+    if (size == 8 && off >= VIRTIO_PCI_COMMON_Q_DESCLO && off % 8 == 0) {
+        common_write(p, off, (uint32_t)value, 4);
+        common_write(p, off + 4, value >> 32, 4);
+    } else if (f && f->off == off && f->size == size) {
+        common_set(p, f->off, (uint32_t)value);
+    } else {
+        log_guest("virtio-pci: write of %u bytes at 0x%" PRIx64 " of the common configuration",
+                  size, off);
+    }
+}
+
+/* --- the BARs --- */
+
+static uint64_t structures_read(void *opaque, uint64_t off, unsigned size)
+{
+    VirtIOPCIProxy *p = opaque;
+    uint64_t in_section = off % SECTION_SIZE;
+
+    switch (off - in_section) {
+    case VIRTIO_PCI_COMMON_OFF:
+        return common_read(p, in_section, size);
+    case VIRTIO_PCI_ISR_OFF:
+        return in_section == 0 ? isr_read(p) : 0;
+    case VIRTIO_PCI_DEVICE_OFF:
+        if (size == 8) {
+            uint64_t low = virtio_config_read(p->vdev, in_section, 4);
+
+            return low | (uint64_t)virtio_config_read(p->vdev, in_section + 4, 4) << 32;
+        }
+        return virtio_config_read(p->vdev, in_section, size);
+    default:
+        return 0;
+    }
+}
+
+static void structures_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+    VirtIOPCIProxy *p = opaque;
+    uint64_t in_section = off % SECTION_SIZE;
+
+    switch (off - in_section) {
+    case VIRTIO_PCI_COMMON_OFF:
+        common_write(p, in_section, value, size);
+        break;
+    case VIRTIO_PCI_DEVICE_OFF:
+        virtio_config_write(p->vdev, in_section, (uint32_t)value, MIN(size, 4));
+        if (size == 8) {
+            virtio_config_write(p->vdev, in_section + 4, (uint32_t)(value >> 32), 4);
+        }
+        break;
+    case VIRTIO_PCI_NOTIFY_OFF: /* §4.1.5.2: the place tells the queue */
+        virtio_queue_notify(p->vdev, (unsigned)in_section / VIRTIO_PCI_NOTIFY_MULTIPLIER);
+        break;
+    }
+}
+
+static const IoRegionOps structures_ops = {.read = structures_read, .write = structures_write};
+
+static uint64_t msix_bar_read(void *opaque, uint64_t off, unsigned size)
+{
+    VirtIOPCIProxy *p = opaque;
+
+    if (off >= p->msix_pba) {
+        return msix_pba_read(PCI_DEVICE(p), (uint32_t)off - p->msix_pba, size);
+    }
+    return msix_table_read(PCI_DEVICE(p), (uint32_t)off, size);
+}
+
+static void msix_bar_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+    VirtIOPCIProxy *p = opaque;
+
+    if (off < p->msix_pba) {
+        msix_table_write(PCI_DEVICE(p), (uint32_t)off, value, size);
+    }
+}
+
+static const IoRegionOps msix_bar_ops = {.read = msix_bar_read, .write = msix_bar_write};
+
+/* --- configuration space --- */
+
+static bool overlaps(uint32_t off, unsigned size, uint32_t begin, unsigned len)
+{
+    return off < begin + len && begin < off + size;
+}
+
+/* §4.1.4.9: the BAR access that the capability describes; NULL: none that can be done. */
+static IoRegion *pci_cfg_target(VirtIOPCIProxy *p, uint32_t *ret_off, unsigned *ret_len)
+{
+    const uint8_t *cap = PCI_DEVICE(p)->config + p->pci_cfg;
+    uint32_t off = (uint32_t)le_load(cap + VIRTIO_PCI_CAP_OFFSET, 4);
+    uint32_t len = (uint32_t)le_load(cap + VIRTIO_PCI_CAP_LENGTH, 4);
+    uint8_t bar = cap[VIRTIO_PCI_CAP_BAR];
+    IoRegion *region = bar < PCI_BARS ? PCI_DEVICE(p)->bars[bar].region : NULL;
+
+    if (!region || (len != 1 && len != 2 && len != 4) || off % len || off > region->size - len) {
+        return NULL;
+    }
+    *ret_off = off;
+    *ret_len = len;
+    return region;
+}
+
+static void virtio_pci_config_read(PciDevice *dev, uint32_t off, unsigned size)
+{
+    VirtIOPCIProxy *p = VIRTIO_PCI(dev);
+    uint8_t data = p->pci_cfg + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
+    uint32_t at;
+    unsigned len;
+
+    if (overlaps(off, size, data, 4)) {
+        IoRegion *region = pci_cfg_target(p, &at, &len);
+
+        le_store(dev->config + data, region ? region->ops->read(region->opaque, at, len) : 0, 4);
+    }
+}
+
+static void virtio_pci_config_write(PciDevice *dev, uint32_t off, uint32_t value, unsigned size)
+{
+    VirtIOPCIProxy *p = VIRTIO_PCI(dev);
+    uint8_t data = p->pci_cfg + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
+    uint32_t at;
+    unsigned len;
+
+    if (overlaps(off, size, data, 4)) {
+        IoRegion *region = pci_cfg_target(p, &at, &len);
+
+        if (region) {
+            region->ops->write(region->opaque, at, le_load(dev->config + data, len), len);
+        }
+    }
+    update_intx(p); /* MSI-X may have come or gone */
+    if (overlaps(off, size, PCI_COMMAND, 2)) {
+        virtio_set_dma_allowed(p->vdev, pci_bus_master(dev));
+    }
+}
+
+static uint8_t add_cap(VirtIOPCIProxy *p, uint8_t type, uint8_t size, uint32_t off, uint32_t len)
+{
+    PciDevice *dev = PCI_DEVICE(p);
+    uint8_t at = pci_add_capability(dev, PCI_CAP_ID_VNDR, size);
+    uint8_t *cap = dev->config + at;
+
+    cap[VIRTIO_PCI_CAP_LEN] = size;
+    cap[VIRTIO_PCI_CAP_CFG_TYPE] = type;
+    cap[VIRTIO_PCI_CAP_BAR] = VIRTIO_PCI_BAR;
+    le_store(cap + VIRTIO_PCI_CAP_OFFSET, off, 4);
+    le_store(cap + VIRTIO_PCI_CAP_LENGTH, len, 4);
+    return at;
+}
+
+static void add_capabilities(VirtIOPCIProxy *p)
+{
+    PciDevice *dev = PCI_DEVICE(p);
+    uint32_t notify_len = p->vdev->queues->len * VIRTIO_PCI_NOTIFY_MULTIPLIER;
+    uint8_t at;
+
+    add_cap(p, VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_COMMON_OFF,
+            COMMON_LEN);
+    add_cap(p, VIRTIO_PCI_CAP_ISR_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_ISR_OFF, 1);
+    if (p->vdev->config_size > 0) {
+        add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_DEVICE_OFF,
+                (uint32_t)p->vdev->config_size);
+    }
+    at = add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
+                 VIRTIO_PCI_NOTIFY_OFF, MAX(notify_len, VIRTIO_PCI_NOTIFY_MULTIPLIER));
+    le_store(dev->config + at + VIRTIO_PCI_NOTIFY_CAP_MULT, VIRTIO_PCI_NOTIFY_MULTIPLIER, 4);
+
+    p->pci_cfg = add_cap(p, VIRTIO_PCI_CAP_PCI_CFG, sizeof(struct virtio_pci_cfg_cap), 0, 0);
+    dev->config[p->pci_cfg + VIRTIO_PCI_CAP_BAR] = 0;
+    dev->wmask[p->pci_cfg + VIRTIO_PCI_CAP_BAR] = 0xff;
+    memset(dev->wmask + p->pci_cfg + VIRTIO_PCI_CAP_OFFSET, 0xff,
+           sizeof(struct virtio_pci_cfg_cap) - VIRTIO_PCI_CAP_OFFSET);
+}
+
+/* Table in the lower half of a BAR of its own, pending bits in the upper half. */
+static void add_msix(VirtIOPCIProxy *p, uint16_t nvectors)
+{
+    uint32_t table = nvectors * (uint32_t)PCI_MSIX_ENTRY_SIZE;
+
+    p->msix_pba = 2048;
+    while (p->msix_pba < table) {
+        p->msix_pba *= 2;
+    }
+    io_region_init(&p->msix, "virtio-pci-msix", &msix_bar_ops, p, (uint64_t)p->msix_pba * 2);
+    pci_register_bar(PCI_DEVICE(p), VIRTIO_PCI_MSIX_BAR, PCI_BASE_ADDRESS_SPACE_MEMORY, &p->msix);
+    msix_init(PCI_DEVICE(p), nvectors, VIRTIO_PCI_MSIX_BAR, 0, p->msix_pba);
+}
+
+/* --- the bus between proxy and device --- */
+
+static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GError **err)
+{
+    VirtIOPCIProxy *p = proxy_of(vbus);
+    PciDevice *dev = PCI_DEVICE(p);
+    uint32_t nvectors = p->nvectors == (uint32_t)VECTORS_AUTO ? vdev->queues->len + 1 : p->nvectors;
+
+    if (nvectors > VECTORS_MAX) {
+        return error_set(err, "%s: vectors=%" PRIu32 " is too many, %d is the most",
+                         object_type_name(p), nvectors, VECTORS_MAX);
+    }
+    p->doorbells = g_new0(Doorbell, vdev->queues->len);
+    for (unsigned n = 0; n < vdev->queues->len; n++) {
+        p->doorbells[n] = (Doorbell){.proxy = p, .queue = n, .fd = -1};
+    }
+    io_region_init(&p->structures, "virtio-pci", &structures_ops, p, BAR_SIZE);
+    pci_register_bar(dev, VIRTIO_PCI_BAR,
+                     PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH, &p->structures);
+    add_capabilities(p);
+    if (nvectors > 0) {
+        add_msix(p, (uint16_t)nvectors);
+    }
+    pci_set_interrupt_pin(dev, 1);
+    virtio_set_dma_allowed(vdev, pci_bus_master(dev));
+    return true;
+}
+
+/* Its reset has taken the doorbells away. */
+static void virtio_pci_device_unplugged(VirtioBus *vbus, VirtIODevice *vdev)
+{
+    g_clear_pointer(&proxy_of(vbus)->doorbells, g_free);
+}
+
+static void virtio_pci_device_reset(VirtioBus *vbus)
+{
+    VirtIOPCIProxy *p = proxy_of(vbus);
+
+    for (unsigned n = 0; n < p->vdev->queues->len; n++) {
+        msix_vector_unuse(PCI_DEVICE(p), virtio_queue_vector(p->vdev, n));
+    }
+    msix_vector_unuse(PCI_DEVICE(p), p->vdev->config_vector);
+    p->device_feature_select = p->driver_feature_select = 0;
+    p->queue_select = 0;
+    update_intx(p);
+}
+
+static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
+{
+    VirtioBusClass *bc = VIRTIO_BUS_CLASS(klass);
+
+    bc->notify = virtio_pci_notify;
+    bc->device_plugged = virtio_pci_device_plugged;
+    bc->device_unplugged = virtio_pci_device_unplugged;
+    bc->set_running = virtio_pci_set_running;
+    bc->device_reset = virtio_pci_device_reset;
+}
+
+static const TypeInfo virtio_pci_bus_type = {
+    .name = "virtio-pci-bus",
+    .parent = &virtio_bus_type,
+    .class_init = virtio_pci_bus_class_init,
+};
+
+/* --- the proxy --- */
+
+static void proxy_finish(VirtIOPCIProxy *p)
+{
+    if (p->structures.size) {
+        io_region_finish(&p->structures);
+    }
+    if (p->msix.size) {
+        io_region_finish(&p->msix);
+    }
+    memset(&p->structures, 0, sizeof p->structures);
+    memset(&p->msix, 0, sizeof p->msix);
+    object_unparent(&p->bus->parent_obj);
+    p->bus = NULL;
+}
+
+static bool virtio_pci_realize(PciDevice *dev, GError **err)
+{
+    VirtIOPCIProxy *p = VIRTIO_PCI(dev);
+
+    p->bus = bus_new(&virtio_pci_bus_type, DEVICE(dev), "virtio-bus", device_platform(DEVICE(dev)));
+    if (!device_realize(DEVICE(p->vdev), p->bus, err)) {
+        proxy_finish(p);
+        return false;
+    }
+    return true;
+}
+
+/* The base class has unrealized the device on the bus and unmapped the BARs. */
+static void virtio_pci_unrealize(PciDevice *dev)
+{
+    proxy_finish(VIRTIO_PCI(dev));
+}
+
+/* The device on the bus has been reset; configuration space will be, which ends bus mastering. */
+static void virtio_pci_reset(Device *dev)
+{
+    virtio_set_dma_allowed(VIRTIO_PCI(dev)->vdev, false);
+}
+
+static void virtio_pci_instance_init(Object *obj)
+{
+    const ProxyRow *row = obj->klass->type->class_data;
+    Object *child = object_new(row->child);
+    bool placed = object_add_child(obj, "virtio-backend", child, NULL);
+
+    g_assert(placed);
+    VIRTIO_PCI(obj)->vdev = VIRTIO_DEVICE(child);
+}
+
+static void virtio_pci_class_init(ObjectClass *klass, const void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PciDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+
+    dc->reset = virtio_pci_reset;
+    pc->vendor_id = pc->subsystem_vendor_id = PCI_VENDOR_VIRTIO;
+    pc->subsystem_id = PCI_SUBDEVICE_VIRTIO;
+    pc->revision = 1;
+    pc->realize = virtio_pci_realize;
+    pc->unrealize = virtio_pci_unrealize;
+    pc->config_read = virtio_pci_config_read;
+    pc->config_write = virtio_pci_config_write;
+}
+
+static const Property virtio_pci_props[] = {
+    PROP_UINT32("vectors", VirtIOPCIProxy, nvectors, (uint32_t)VECTORS_AUTO, 0, UINT32_MAX,
+                "MSI-X vectors; 0: none, interrupts by INTx; not given: one per queue and one"),
+    PROP_BOOL("ioeventfd", VirtIOPCIProxy, ioeventfd, true,
+              "take kicks through eventfds, without an exit to the VMM"),
+    PROP_END,
+};
+
+const TypeInfo virtio_pci_type = {
+    .name = "virtio-pci",
+    .parent = &pci_device_type,
+    .instance_size = sizeof(VirtIOPCIProxy),
+    .abstract = true,
+    .instance_init = virtio_pci_instance_init,
+    .class_init = virtio_pci_class_init,
+    .props = virtio_pci_props,
+};
+
+static void proxy_class_init(ObjectClass *klass, const void *data)
+{
+    const ProxyRow *row = data;
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    PciDeviceClass *pc = PCI_DEVICE_CLASS(klass);
+
+    dc->user_creatable = true;
+    dc->category = row->category;
+    pc->device_id = (uint16_t)(PCI_DEVICE_VIRTIO_BASE + row->virtio_id);
+    pc->class_id = row->class_id;
+}
+
+/* --- the table: lower-case name, VIRTIO_ID_*, PCI class, category, description --- */
+
+#define VIRTIO_PCI_DEVICES(ROW)             \
+    ROW(balloon, BALLOON, 0x00ff00, "misc", \
+        "memory balloon: takes memory from the guest and gives it back")
+
+#define PROXY_TYPE(lower, ID, cls, cat, text)    \
+    static const ProxyRow lower##_row = {        \
+        .child = &virtio_##lower##_type,         \
+        .virtio_id = VIRTIO_ID_##ID,             \
+        .class_id = cls,                         \
+        .category = cat,                         \
+    };                                           \
+    static const TypeInfo lower##_pci_type = {   \
+        .name = "virtio-" #lower "-pci",         \
+        .parent = &virtio_pci_type,              \
+        .class_init = proxy_class_init,          \
+        .class_data = &lower##_row,              \
+        .desc = text,                            \
+        .delegate_type = &virtio_##lower##_type, \
+        .delegate_child = "virtio-backend",      \
+    };
+#define PROXY_ENTRY(lower, ID, cls, cat, text) &lower##_pci_type,
+
+VIRTIO_PCI_DEVICES(PROXY_TYPE)
+
+const TypeInfo *const virtio_pci_types[] = {VIRTIO_PCI_DEVICES(PROXY_ENTRY) NULL};

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * virtio over PCI (VIRTIO 1.4 §4.1). There is one proxy implementation; one table in virtio-pci.c makes a type such
+ * as "virtio-balloon-pci" of each virtio device type.
+ */
+#ifndef AEROSTAT_HW_VIRTIO_VIRTIO_PCI_H
+#define AEROSTAT_HW_VIRTIO_VIRTIO_PCI_H
+
+#include "hw/pci/pci.h"
+#include "hw/virtio/virtio.h"
+
+extern const TypeInfo virtio_pci_type; /* abstract parent of all proxies */
+
+/* NULL-terminated: "virtio-balloon-pci", ... */
+extern const TypeInfo *const virtio_pci_types[];
+
+/* Layout of the one memory BAR (number 4, 64-bit, prefetchable), offsets and lengths in bytes. */
+enum {
+    VIRTIO_PCI_BAR = 4,
+    VIRTIO_PCI_MSIX_BAR = 1,
+    VIRTIO_PCI_COMMON_OFF = 0x0000,
+    VIRTIO_PCI_ISR_OFF = 0x1000,
+    VIRTIO_PCI_DEVICE_OFF = 0x2000,
+    VIRTIO_PCI_NOTIFY_OFF = 0x3000,
+    VIRTIO_PCI_NOTIFY_MULTIPLIER = 4,
+};
+
+#endif

@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The virtio core: device status, feature negotiation, configuration space with its generation,
+ * notifications and reset (VIRTIO 1.4 §2.1 to §2.5, §3.1), between a device model above and a
+ * transport below. Left out: the legacy interface, VIRTIO_F_RING_RESET, VIRTIO_F_SUSPEND,
+ * administration queues.
+ */
+#include "core/log.h"
+#include "hw/virtio/virtqueue-ring.h"
+
+#define FEATURE(bit) (UINT64_C(1) << (bit))
+
+const char *virtio_id_name(uint16_t device_id)
+{
+    static const char *const names[] = {
+        [VIRTIO_ID_NET] = "net",         [VIRTIO_ID_BLOCK] = "blk",
+        [VIRTIO_ID_CONSOLE] = "serial",  [VIRTIO_ID_RNG] = "rng",
+        [VIRTIO_ID_BALLOON] = "balloon", [VIRTIO_ID_SCSI] = "scsi",
+        [VIRTIO_ID_9P] = "9p",           [VIRTIO_ID_GPU] = "gpu",
+        [VIRTIO_ID_INPUT] = "input",     [VIRTIO_ID_VSOCK] = "vsock",
+        [VIRTIO_ID_CRYPTO] = "crypto",   [VIRTIO_ID_IOMMU] = "iommu",
+        [VIRTIO_ID_MEM] = "mem",         [VIRTIO_ID_FS] = "fs",
+        [VIRTIO_ID_PMEM] = "pmem",
+    };
+
+    return device_id < G_N_ELEMENTS(names) && names[device_id] ? names[device_id] : "device";
+}
+
+VirtQueue *virtio_get_queue(VirtIODevice *vdev, unsigned n)
+{
+    return vdev->queues && n < vdev->queues->len ? g_ptr_array_index(vdev->queues, n) : NULL;
+}
+
+GuestMemory *virtio_memory(VirtIODevice *vdev)
+{
+    return device_platform(DEVICE(vdev))->mem;
+}
+
+bool virtio_running(const VirtIODevice *vdev)
+{
+    return (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vdev->broken && vdev->dma_allowed;
+}
+
+bool virtio_plugged(const VirtIODevice *vdev)
+{
+    return vdev->vbus && vdev->vbus->vdev == vdev;
+}
+
+/* --- notifications to the driver --- */
+
+static void bus_notify(VirtIODevice *vdev, uint16_t vector, bool config)
+{
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+    if (bc->notify) {
+        bc->notify(vdev->vbus, vector, config);
+    }
+}
+
+void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
+{
+    if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
+        return;
+    }
+    TRACE(virtio_notify, "dev=%s queue=%u vector=%u", virtio_id_name(vdev->device_id), vq->index,
+          vq->vector);
+    bus_notify(vdev, vq->vector, false);
+}
+
+void virtio_notify_config(VirtIODevice *vdev)
+{
+    /* §2.5.2: changes that nobody could have seen half of need no number of their own. */
+    if (vdev->config_read_since_change) {
+        vdev->config_generation++;
+        vdev->config_read_since_change = false;
+    }
+    if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+        TRACE(virtio_notify_config, "dev=%s", virtio_id_name(vdev->device_id));
+        bus_notify(vdev, vdev->config_vector, true);
+    }
+}
+
+void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
+{
+    g_autofree char *text = NULL;
+    va_list args;
+
+    if (vdev->broken) {
+        return;
+    }
+    va_start(args, fmt);
+    text = g_strdup_vprintf(fmt, args);
+    va_end(args);
+    /* Rated: a guest may reset and break its device as often as it likes. */
+    log_warn_rated(&vdev->error_rate, "virtio-%s: %s: the device needs a reset",
+                   virtio_id_name(vdev->device_id), text);
+    vdev->broken = true;
+    vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    virtio_notify_config(vdev); /* §2.1.2: only after DRIVER_OK */
+}
+
+void virtio_isr_set(VirtIODevice *vdev, uint8_t bits)
+{
+    /* Bits that are there already need no bus-locked write. The reader is virtio_isr_read. */
+    if ((__atomic_load_n(&vdev->isr, __ATOMIC_SEQ_CST) & bits) != bits) {
+        __atomic_fetch_or(&vdev->isr, bits, __ATOMIC_SEQ_CST);
+    }
+}
+
+uint8_t virtio_isr_read(VirtIODevice *vdev)
+{
+    return __atomic_exchange_n(&vdev->isr, 0, __ATOMIC_SEQ_CST);
+}
+
+/* --- kicks --- */
+
+static void queue_run(VirtIODevice *vdev, VirtQueue *vq)
+{
+    if (vq->handle_output) {
+        vq->handle_output(vdev, vq);
+    }
+}
+
+void virtio_queue_notify(VirtIODevice *vdev, unsigned n)
+{
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+
+    TRACE(virtio_queue_notify, "dev=%s queue=%u", virtio_id_name(vdev->device_id), n);
+    if (vq && vq->ready && virtio_running(vdev)) {
+        queue_run(vdev, vq);
+    } else {
+        log_guest("virtio-%s: kick for queue %u, which is not there or not running",
+                  virtio_id_name(vdev->device_id), n);
+    }
+}
+
+/* Serves what came while kicks were not listened to. */
+static void serve_waiting(VirtIODevice *vdev)
+{
+    for (unsigned n = 0; n < vdev->queues->len && virtio_running(vdev); n++) {
+        VirtQueue *vq = virtio_get_queue(vdev, n);
+
+        if (!virtqueue_empty(vq)) {
+            queue_run(vdev, vq);
+        }
+    }
+}
+
+static void run_later_cb(void *opaque)
+{
+    VirtIODevice *vdev = opaque;
+
+    for (unsigned n = 0; n < vdev->queues->len; n++) {
+        VirtQueue *vq = virtio_get_queue(vdev, n);
+
+        if (vq->run_later) {
+            vq->run_later = false;
+            virtio_queue_notify(vdev, n);
+        }
+    }
+}
+
+void virtio_queue_run_later(VirtIODevice *vdev, VirtQueue *vq)
+{
+    Platform *p = device_platform(DEVICE(vdev));
+
+    if (!vdev->later) {
+        vdev->later = loop_timer_new(p->loop, p->rtclock, run_later_cb, vdev);
+    }
+    vq->run_later = true;
+    loop_timer_arm_in(vdev->later, 0);
+}
+
+void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
+{
+    bool before = vdev->dma_allowed;
+
+    vdev->dma_allowed = allowed;
+    if (allowed && !before && vdev->queues) {
+        serve_waiting(vdev);
+    }
+}
+
+/* --- queues as transports see them --- */
+
+bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
+{
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+
+    if (!vq || vq->setup.size == 0) {
+        return false;
+    }
+    vq->setup.enabled = true;
+    if ((vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vdev->broken && virtqueue_start(vq)) {
+        VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+        if (bc->set_running) { /* gives the new queue its doorbell */
+            bc->set_running(vdev->vbus, true);
+        }
+    }
+    return true;
+}
+
+bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n)
+{
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+
+    return vq && vq->setup.enabled;
+}
+
+uint16_t virtio_queue_vector(VirtIODevice *vdev, unsigned n)
+{
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+
+    return vq ? vq->vector : VIRTIO_NO_VECTOR;
+}
+
+void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
+{
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+
+    if (vq) {
+        vq->vector = vector;
+    }
+}
+
+/* --- status and features --- */
+
+void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features)
+{
+    if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK)) {
+        vdev->guest_features = features;
+    }
+}
+
+static bool features_acceptable(VirtIODevice *vdev)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    uint64_t features = vdev->guest_features;
+
+    if ((features & ~vdev->host_features) || !virtio_has_feature(vdev, VIRTIO_F_VERSION_1) ||
+        (vc->validate_features && !vc->validate_features(vdev, features))) {
+        log_guest("virtio-%s: features 0x%" PRIx64 " are not acceptable, offered were 0x%" PRIx64,
+                  virtio_id_name(vdev->device_id), features, vdev->host_features);
+        return false;
+    }
+    return true;
+}
+
+static void driver_ok(VirtIODevice *vdev)
+{
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+    for (unsigned n = 0; n < vdev->queues->len && !vdev->broken; n++) {
+        VirtQueue *vq = virtio_get_queue(vdev, n);
+
+        if (vq->setup.enabled) {
+            virtqueue_start(vq);
+        }
+    }
+    if (bc->set_running && !vdev->broken) {
+        bc->set_running(vdev->vbus, true);
+    }
+}
+
+void virtio_set_status(VirtIODevice *vdev, uint8_t status)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    uint8_t old = vdev->status, added = status & (uint8_t) ~(old | VIRTIO_CONFIG_S_NEEDS_RESET);
+
+    TRACE(virtio_set_status, "dev=%s status=0x%02x", virtio_id_name(vdev->device_id), status);
+    if (status == 0) {
+        virtio_reset(vdev);
+        return;
+    }
+    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !features_acceptable(vdev)) {
+        added &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+    }
+    if (!((old | added) & VIRTIO_CONFIG_S_FEATURES_OK)) {
+        added &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+    }
+    vdev->status |= added;
+    if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
+        driver_ok(vdev);
+    }
+    if (added && vc->set_status) {
+        vc->set_status(vdev, old);
+    }
+    if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
+        serve_waiting(vdev); /* some drivers fill a queue before DRIVER_OK */
+    }
+}
+
+/*
+ * Doorbells go first, so that nothing new comes in; then the model lets go of what it has in
+ * flight, while its queues still stand; then the queues.
+ */
+void virtio_reset(VirtIODevice *vdev)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+    TRACE(virtio_reset, "dev=%s", virtio_id_name(vdev->device_id));
+    if (bc->set_running) {
+        bc->set_running(vdev->vbus, false);
+    }
+    vdev->status = 0; /* from here on nothing is sent */
+    if (vc->reset) {
+        vc->reset(vdev);
+    }
+    virtio_isr_read(vdev);
+    if (bc->device_reset) {
+        bc->device_reset(vdev->vbus);
+    }
+    for (unsigned n = 0; n < vdev->queues->len; n++) {
+        virtqueue_reset(virtio_get_queue(vdev, n));
+    }
+    if (vdev->later) {
+        loop_timer_cancel(vdev->later);
+    }
+    vdev->broken = false;
+    vdev->guest_features = 0;
+    vdev->config_vector = VIRTIO_NO_VECTOR;
+}
+
+/* --- configuration space --- */
+
+static void config_refresh(VirtIODevice *vdev)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+
+    if (vc->get_config) {
+        vc->get_config(vdev, vdev->config);
+    }
+}
+
+uint32_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size)
+{
+    uint8_t bytes[4] = {0};
+
+    g_assert(size <= sizeof bytes);
+    if (off >= vdev->config_size) {
+        return 0;
+    }
+    config_refresh(vdev);
+    memcpy(bytes, vdev->config + off, MIN(size, vdev->config_size - off));
+    vdev->config_read_since_change = true;
+    return (uint32_t)le_load(bytes, sizeof bytes);
+}
+
+void virtio_config_write(VirtIODevice *vdev, size_t off, uint32_t value, unsigned size)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    bool any = false;
+
+    g_assert(size <= sizeof value);
+    if (off >= vdev->config_size || !vc->config_writable) {
+        return;
+    }
+    config_refresh(vdev);
+    size = (unsigned)MIN(size, vdev->config_size - off);
+    for (unsigned i = 0; i < size; i++) {
+        if (vc->config_writable(vdev, off + i)) {
+            vdev->config[off + i] = (uint8_t)(value >> 8 * i);
+            any = true;
+        }
+    }
+    if (any && vc->set_config) {
+        vc->set_config(vdev, vdev->config, off, size);
+    }
+}
+
+/* --- life --- */
+
+void virtio_init(VirtIODevice *vdev, uint16_t device_id, size_t config_size)
+{
+    vdev->device_id = device_id;
+    vdev->config_size = config_size;
+    vdev->config = g_malloc0(config_size);
+    vdev->queues = g_ptr_array_new_with_free_func((GDestroyNotify)virtqueue_free);
+    vdev->config_vector = VIRTIO_NO_VECTOR;
+    vdev->dma_allowed = true;
+}
+
+VirtQueue *virtio_add_queue(VirtIODevice *vdev, uint16_t queue_size,
+                            VirtIOHandleOutput handle_output)
+{
+    VirtQueue *vq;
+
+    g_assert(vdev->queues->len < VIRTIO_QUEUES_MAX);
+    vq = virtqueue_new(vdev, vdev->queues->len, queue_size, handle_output);
+    g_ptr_array_add(vdev->queues, vq);
+    return vq;
+}
+
+bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+    vdev->host_features |= FEATURE(VIRTIO_F_VERSION_1);
+    if (vc->get_features) {
+        vdev->host_features |= vc->get_features(vdev, vdev->host_features);
+    }
+    vdev->vbus->vdev = vdev;
+    if (bc->device_plugged && !bc->device_plugged(vdev->vbus, vdev, err)) {
+        vdev->vbus->vdev = NULL;
+        return false;
+    }
+    return true;
+}
+
+void virtio_cleanup(VirtIODevice *vdev)
+{
+    g_clear_pointer(&vdev->later, loop_timer_free);
+    g_clear_pointer(&vdev->queues, g_ptr_array_unref);
+    g_clear_pointer(&vdev->config, g_free);
+    vdev->config_size = 0;
+    vdev->host_features = vdev->prop_features; /* it may be realized again */
+    vdev->vbus = NULL;
+}
+
+static bool virtio_device_realize(Device *dev, GError **err)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(dev);
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(dev);
+
+    vdev->vbus = VIRTIO_BUS(dev->bus);
+    vdev->prop_features = vdev->host_features;
+    if (vc->realize && !vc->realize(vdev, err)) {
+        virtio_cleanup(vdev);
+        return false;
+    }
+    g_assert(vdev->queues); /* virtio_init is a duty of the model's realize */
+    if (!virtio_bus_device_plugged(vdev, err)) {
+        if (vc->unrealize) {
+            vc->unrealize(vdev);
+        }
+        virtio_cleanup(vdev);
+        return false;
+    }
+    return true;
+}
+
+static void virtio_device_unrealize(Device *dev)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(dev);
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(dev);
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+    vdev->vbus->vdev = NULL;
+    virtio_reset(vdev);
+    if (bc->device_unplugged) {
+        bc->device_unplugged(vdev->vbus, vdev);
+    }
+    if (vc->unrealize) {
+        vc->unrealize(vdev);
+    }
+    virtio_cleanup(vdev);
+}
+
+static void virtio_device_reset(Device *dev)
+{
+    virtio_reset(VIRTIO_DEVICE(dev));
+}
+
+static void virtio_device_class_init(ObjectClass *klass, const void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+
+    dc->realize = virtio_device_realize;
+    dc->unrealize = virtio_device_unrealize;
+    dc->reset = virtio_device_reset;
+    dc->bus_type = &virtio_bus_type;
+}
+
+static const Property virtio_device_props[] = {
+    PROP_BIT64("indirect_desc", VirtIODevice, host_features, VIRTIO_RING_F_INDIRECT_DESC, true,
+               "offer indirect descriptors"),
+    PROP_BIT64("event_idx", VirtIODevice, host_features, VIRTIO_RING_F_EVENT_IDX, true,
+               "offer event indexes, which save kicks and interrupts"),
+    PROP_END,
+};
+
+const TypeInfo virtio_device_type = {
+    .name = "virtio-device",
+    .parent = &device_type,
+    .instance_size = sizeof(VirtIODevice),
+    .class_size = sizeof(VirtioDeviceClass),
+    .abstract = true,
+    .class_init = virtio_device_class_init,
+    .props = virtio_device_props,
+};
+
+static void virtio_bus_instance_init(Object *obj)
+{
+    BUS(obj)->max_devices = 1;
+}
+
+const TypeInfo virtio_bus_type = {
+    .name = "virtio-bus",
+    .parent = &bus_type,
+    .instance_size = sizeof(VirtioBus),
+    .class_size = sizeof(VirtioBusClass),
+    .abstract = true,
+    .instance_init = virtio_bus_instance_init,
+};

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The virtio core (VIRTIO 1.4 §2): a device between its transport and its own model. The transport (virtio-pci.c,
+ * virtio-mmio.c) calls the functions under "for transports"; a device model calls virtio_init, virtio_add_queue
+ * and the rest of the first half, and fills in VirtioDeviceClass.
+ *
+ * Threads: everything but virtio_notify runs on the thread that owns the device (with the VM lock on the main loop).
+ */
+#ifndef AEROSTAT_HW_VIRTIO_VIRTIO_H
+#define AEROSTAT_HW_VIRTIO_VIRTIO_H
+
+#include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
+
+#include "core/log.h"
+#include "hw/core/device.h"
+#include "hw/virtio/virtqueue.h"
+
+OBJECT_DECLARE_CLASS(VirtIODevice, VirtioDeviceClass, virtio_device, VIRTIO_DEVICE)
+OBJECT_DECLARE_CLASS(VirtioBus, VirtioBusClass, virtio_bus, VIRTIO_BUS)
+
+typedef void (*VirtIOHandleOutput)(VirtIODevice *vdev, VirtQueue *vq);
+
+enum { VIRTIO_QUEUES_MAX = 1024, VIRTIO_NO_VECTOR = 0xffff };
+enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
+
+struct VirtIODevice {
+    Device parent_obj;
+    uint16_t device_id;        /* VIRTIO_ID_* */
+    uint8_t status;            /* VIRTIO_CONFIG_S_* */
+    bool broken;               /* NEEDS_RESET was raised; nothing is processed until reset */
+    bool dma_allowed;          /* may it touch guest memory? See virtio_set_dma_allowed */
+    uint64_t host_features;    /* offered; bits of properties such as indirect_desc, event_idx included */
+    uint64_t prop_features;    /* what properties made of host_features, before realize */
+    uint64_t guest_features;   /* what the driver wrote; negotiated once FEATURES_OK is set */
+    GPtrArray *queues;         /* of VirtQueue * */
+    uint8_t *config;           /* device configuration as the driver sees it, little-endian */
+    size_t config_size;
+    uint32_t config_generation;
+    bool config_read_since_change; /* drives the generation */
+    uint16_t config_vector;    /* transport's vector for configuration changes; VIRTIO_NO_VECTOR */
+    uint8_t isr;               /* atomic; VIRTIO_ISR_* */
+    VirtioBus *vbus;           /* the transport's bus, once plugged */
+    LoopTimer *later;          /* for virtio_queue_run_later; made on first use */
+    LogRate error_rate;        /* of virtio_error */
+};
+
+/* A device model fills in what it needs; all may be NULL. */
+struct VirtioDeviceClass {
+    DeviceClass parent_class;
+    bool (*realize)(VirtIODevice *vdev, GError **err);   /* virtio_init and virtio_add_queue happen here */
+    void (*unrealize)(VirtIODevice *vdev);
+    /* Device features to offer besides the common ones; common holds what the core offers. */
+    uint64_t (*get_features)(VirtIODevice *vdev, uint64_t common);
+    /* A last word on what the driver chose (a subset of the offer, VERSION_1 in it): false keeps FEATURES_OK clear. */
+    bool (*validate_features)(VirtIODevice *vdev, uint64_t features);
+    /* Refreshes the whole config space before the driver reads or writes it. */
+    void (*get_config)(VirtIODevice *vdev, void *config);
+    /* After a driver write to config space: config holds the new bytes, [off, off+len) were written. Only bytes for
+     * which config_writable says yes are ever changed by the driver; a write that touches none is dropped. */
+    void (*set_config)(VirtIODevice *vdev, const void *config, size_t off, size_t len);
+    bool (*config_writable)(VirtIODevice *vdev, size_t off); /* NULL: nothing is writable */
+    void (*set_status)(VirtIODevice *vdev, uint8_t old_status);
+    void (*reset)(VirtIODevice *vdev); /* cancels or drains what is in flight, before queues are reset */
+};
+
+/* What a transport does for the core. */
+struct VirtioBusClass {
+    BusClass parent_class;
+    void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; any thread */
+    bool (*device_plugged)(VirtioBus *bus, VirtIODevice *vdev, GError **err);
+    void (*device_unplugged)(VirtioBus *bus, VirtIODevice *vdev);
+    /* DRIVER_OK came or went: the transport assigns or takes away doorbells. */
+    void (*set_running)(VirtioBus *bus, bool running);
+    /* The device is being reset, by its driver or with the machine: vectors (the queues still tell theirs), selectors
+     * and interrupts go. */
+    void (*device_reset)(VirtioBus *bus);
+};
+
+struct VirtioBus {
+    Bus parent_obj;
+    VirtIODevice *vdev; /* the one device, or NULL */
+};
+
+/* --- for device models, in realize --- */
+
+void virtio_init(VirtIODevice *vdev, uint16_t device_id, size_t config_size);
+VirtQueue *virtio_add_queue(VirtIODevice *vdev, uint16_t queue_size, VirtIOHandleOutput handle_output);
+bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err); /* called by virtio_device's realize, after the model's */
+void virtio_cleanup(VirtIODevice *vdev);                          /* by its unrealize */
+
+/* --- for device models, at work --- */
+
+/* Interrupts the driver about queue vq when its rules ask for it. Nothing before DRIVER_OK; vq NULL: nothing. */
+void virtio_notify(VirtIODevice *vdev, VirtQueue *vq);
+
+/* The device changed its configuration: bumps the generation and interrupts the driver. */
+void virtio_notify_config(VirtIODevice *vdev);
+
+/*
+ * Runs handle_output of vq again from the main loop, soon: for a device that bounds the work of one kick and found
+ * more. Forgotten at reset.
+ */
+void virtio_queue_run_later(VirtIODevice *vdev, VirtQueue *vq);
+
+/* The driver broke the protocol: NEEDS_RESET, a configuration interrupt, one rate-limited line. */
+void virtio_error(VirtIODevice *vdev, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+
+/* Negotiated? (after FEATURES_OK) */
+static inline bool virtio_has_feature(const VirtIODevice *vdev, unsigned bit)
+{
+    return (vdev->guest_features >> bit) & 1;
+}
+
+VirtQueue *virtio_get_queue(VirtIODevice *vdev, unsigned n); /* NULL: no such queue */
+GuestMemory *virtio_memory(VirtIODevice *vdev);
+bool virtio_running(const VirtIODevice *vdev); /* DRIVER_OK, not broken, DMA allowed */
+
+bool virtio_plugged(const VirtIODevice *vdev); /* false while it is taken off its bus: nobody is left to tell */
+
+/* --- for transports --- */
+
+/*
+ * Status writes, in the order rules of §3.1 and §2.1: 0 resets; other bits are only ever added; FEATURES_OK is taken
+ * only when the features are acceptable, DRIVER_OK only after FEATURES_OK; NEEDS_RESET cannot be written. DRIVER_OK
+ * starts the enabled queues and serves what is in them already.
+ */
+void virtio_set_status(VirtIODevice *vdev, uint8_t status);
+void virtio_reset(VirtIODevice *vdev);
+/* Kept as written, offered or not, and judged at FEATURES_OK; ignored once that is set. */
+void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features);
+
+/* PCI's bus mastering. Without it no ring is touched; when it comes back, waiting buffers are served. True at first. */
+void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed);
+
+/* 1, 2 or 4 bytes (8 are split by the transport); beyond the end reads give zero and writes are dropped. */
+uint32_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size);
+void virtio_config_write(VirtIODevice *vdev, size_t off, uint32_t value, unsigned size);
+
+void virtio_queue_notify(VirtIODevice *vdev, unsigned n); /* a kick: runs handle_output when the device is running */
+/* Enables queue n as its setup says; false: no such queue, or size 0. Started at DRIVER_OK, or now when that is past. */
+bool virtio_queue_enable(VirtIODevice *vdev, unsigned n);
+bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n);
+uint16_t virtio_queue_vector(VirtIODevice *vdev, unsigned n);
+void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector);
+void virtio_isr_set(VirtIODevice *vdev, uint8_t bits); /* by VirtioBusClass.notify; any thread */
+uint8_t virtio_isr_read(VirtIODevice *vdev);           /* and clears it */
+
+const char *virtio_id_name(uint16_t device_id); /* "balloon", for messages */
+
+#endif

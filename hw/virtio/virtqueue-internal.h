@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The queue as virtio.c and the transports see it: setting up and taking down. Devices use virtqueue.h.
+ */
+#ifndef AEROSTAT_HW_VIRTIO_VIRTQUEUE_INTERNAL_H
+#define AEROSTAT_HW_VIRTIO_VIRTQUEUE_INTERNAL_H
+
+#include "hw/virtio/virtio.h"
+
+/* What the driver programmed through the transport. */
+typedef struct {
+    uint16_t size;          /* entries; a power of two up to max_size for split rings */
+    Gpa desc, driver, device; /* descriptor area, driver area (available ring), device area (used ring) */
+    bool enabled;
+} VirtQueueSetup;
+
+VirtQueue *virtqueue_new(VirtIODevice *vdev, unsigned index, uint16_t max_size, VirtIOHandleOutput handle_output);
+void virtqueue_free(VirtQueue *vq);
+
+/* Back to the state after virtio_add_queue. Elements in flight lose their buffers: nothing can be read from or
+ * written to them any more, and a later push of one of them is dropped. */
+void virtqueue_reset(VirtQueue *vq);
+
+VirtQueueSetup *virtqueue_setup(VirtQueue *vq);
+uint16_t virtqueue_max_size(const VirtQueue *vq);
+uint16_t virtqueue_index(const VirtQueue *vq);
+
+/* Takes the setup into use after features are negotiated: maps the rings. False when it is not acceptable (size,
+ * alignment, outside RAM): virtio_error was called. */
+bool virtqueue_start(VirtQueue *vq);
+bool virtqueue_ready(const VirtQueue *vq);
+
+/* Decides whether used buffers pushed since the last call call for an interrupt (§2.7.7, §2.7.10). */
+bool virtqueue_should_notify(VirtQueue *vq);
+
+/* Ring positions for introspection. */
+typedef struct { uint16_t avail_idx, last_avail_idx, used_idx, in_flight; } VirtQueueState;
+void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state);
+
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What virtqueue.c (elements, pools, setting up) and the ring formats (virtqueue-split.c) share. Nobody else
+ * includes it. A ring format is one VqRingOps table.
+ */
+#ifndef AEROSTAT_HW_VIRTIO_VIRTQUEUE_RING_H
+#define AEROSTAT_HW_VIRTIO_VIRTQUEUE_RING_H
+
+#include <inttypes.h>
+#include <linux/virtio_ring.h>
+
+#include "hw/virtio/virtqueue-internal.h"
+
+typedef struct VqPool VqPool;
+
+enum {
+    VQ_ELEM_SMALL = 6,         /* pieces that an element holds itself */
+    VQ_IOV_CLASS_MIN = 16,     /* larger arrays hold 16 << class pieces */
+    VQ_IOV_CLASSES = 13,       /* so at most 65536 pieces in one chain */
+    VQ_IOV_BUDGET = 1 << 20,   /* pieces in arrays of one queue: the most a guest makes us hold (16 MiB) */
+};
+
+struct VqElem {
+    VqPool *pool;
+    VqElem *next_free;         /* pool.free */
+    struct iovec *iov;         /* small, or an array of the pool; device-readable pieces first */
+    uint32_t cap, n;           /* room in iov, pieces in use */
+    uint32_t out_pos, out_end; /* pieces [out_pos, out_end) are not read yet */
+    uint32_t in_pos;           /* pieces [in_pos, n) are not written yet */
+    uint32_t written;          /* becomes used.len */
+    uint64_t out_left, in_left;
+    uint16_t head;
+    bool in_use, writable_seen;
+    struct iovec small[VQ_ELEM_SMALL];
+};
+
+/* The elements of one start of a queue. It outlives a reset while elements are out: vq is NULL then. */
+struct VqPool {
+    VirtQueue *vq;
+    VqElem *free;
+    unsigned size, fresh;      /* elems[fresh..] were never handed out */
+    unsigned in_flight;
+    size_t iov_total;          /* pieces in all arrays, spare ones included */
+    struct iovec *spare[VQ_IOV_CLASSES]; /* lists, linked through the first piece's iov_base */
+    VqElem elems[];
+};
+
+typedef struct {
+    bool (*map)(VirtQueue *vq);   /* checks the setup and maps the rings; false: virtio_error was called */
+    VqElem *(*pop)(VirtQueue *vq);
+    void (*unpop)(VirtQueue *vq);
+    void (*push)(VirtQueue *vq, const VqElem *e);
+    bool (*empty)(VirtQueue *vq);
+    bool (*should_notify)(VirtQueue *vq);
+    bool (*set_kicks)(VirtQueue *vq, bool enable); /* true: elements came before the driver could know */
+    void (*state)(VirtQueue *vq, VirtQueueState *ret_state);
+} VqRingOps;
+
+extern const VqRingOps vq_split_ops;
+
+/* A split ring (VIRTIO 1.4 §2.7). Pointers are into guest memory. */
+typedef struct {
+    const uint8_t *desc;
+    const uint16_t *avail;     /* flags, idx, ring[num], used_event */
+    uint8_t *used;             /* flags, idx, ring[num] of {id, len}, avail_event */
+    uint16_t mask;             /* num - 1 */
+    uint16_t last_avail;       /* next entry to pop */
+    uint16_t seen_avail;       /* the driver's idx as last read */
+    uint16_t used_idx;
+    uint16_t avail_event;      /* as last written, when avail_event_valid */
+    bool avail_event_valid;
+} VqSplit;
+
+struct VirtQueue {
+    VirtIODevice *vdev;
+    GuestMemory *mem;
+    const VqRingOps *ops;
+    VqPool *pool;              /* NULL: not started */
+    uint64_t generation;       /* of guest memory when the rings were mapped */
+    uint32_t unsignalled;      /* pushed since virtqueue_should_notify was last asked */
+    uint16_t num;              /* entries, once started */
+    bool ready, event_idx, indirect, kicks_wanted;
+    VqSplit split;
+    VirtIOHandleOutput handle_output;
+    VirtQueueSetup setup;
+    uint16_t index, max_size, vector;
+    bool run_later;            /* virtio_queue_run_later was called */
+};
+
+#define vq_error(vq, fmt, ...) virtio_error((vq)->vdev, "queue %u: " fmt, (vq)->index, ##__VA_ARGS__)
+
+/* A fresh element, or NULL after vq_error: the driver has more requests out than the queue has entries. */
+VqElem *vq_elem_get(VirtQueue *vq);
+void vq_elem_put(VqElem *e);
+
+/* Room for n pieces in all; false after vq_error. */
+bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n);
+bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len);
+
+/* Appends one descriptor's buffer; false after vq_error. */
+static inline bool vq_elem_add(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, bool writable)
+{
+    int n;
+
+    if (G_UNLIKELY(!writable && e->writable_seen)) {
+        vq_error(vq, "device-readable descriptor after a device-writable one");
+        return false;
+    }
+    n = gmem_iov(vq->mem, GPA(addr), len, e->iov + e->n, e->cap - e->n);
+    if (G_LIKELY(n >= 0)) {
+        e->n += (uint32_t)n;
+    } else if (!vq_elem_add_slow(vq, e, addr, len)) {
+        return false;
+    }
+    if (writable) {
+        e->writable_seen = true;
+        e->in_left += len;
+    } else {
+        e->out_end = e->in_pos = e->n;
+        e->out_left += len;
+    }
+    return true;
+}
+
+#endif

@@ -1,0 +1,453 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtqueues: setting up and taking down, elements with their cursors, and the pools they come from
+ * (VIRTIO 1.4 §2.6). Ring formats are in virtqueue-split.c; they come in through one table of
+ * functions.
+ *
+ * Memory is bounded by the host, not by the guest: a queue has as many elements as entries, and all
+ * pieces of guest memory that its elements refer to are counted against VQ_IOV_BUDGET before an
+ * array is allocated. Arrays are recycled, so a running queue allocates nothing.
+ */
+#include "hw/virtio/virtqueue-ring.h"
+
+/* --- pools --- */
+
+static unsigned iov_class(size_t n)
+{
+    unsigned c = 0;
+
+    while (((size_t)VQ_IOV_CLASS_MIN << c) < n) {
+        c++;
+    }
+    return c;
+}
+
+static void iov_spare_add(VqPool *pool, struct iovec *iov, size_t cap)
+{
+    unsigned c = iov_class(cap);
+
+    iov[0].iov_base = pool->spare[c];
+    pool->spare[c] = iov;
+}
+
+static void iov_spare_free_all(VqPool *pool)
+{
+    for (unsigned c = 0; c < VQ_IOV_CLASSES; c++) {
+        while (pool->spare[c]) {
+            struct iovec *iov = pool->spare[c];
+
+            pool->spare[c] = iov[0].iov_base;
+            pool->iov_total -= (size_t)VQ_IOV_CLASS_MIN << c;
+            g_free(iov);
+        }
+    }
+}
+
+/* An array of class c, from the spare ones where possible; NULL: the budget is used up. */
+static struct iovec *iov_get(VqPool *pool, unsigned c)
+{
+    size_t cap = (size_t)VQ_IOV_CLASS_MIN << c;
+    struct iovec *iov = pool->spare[c];
+
+    if (iov) {
+        pool->spare[c] = iov[0].iov_base;
+        return iov;
+    }
+    if (pool->iov_total + cap > VQ_IOV_BUDGET) {
+        iov_spare_free_all(pool);
+    }
+    if (pool->iov_total + cap > VQ_IOV_BUDGET) {
+        return NULL;
+    }
+    pool->iov_total += cap;
+    return g_new(struct iovec, cap);
+}
+
+static VqPool *pool_new(VirtQueue *vq)
+{
+    VqPool *pool = g_malloc0(sizeof *pool + vq->num * sizeof pool->elems[0]);
+
+    pool->vq = vq;
+    pool->size = vq->num;
+    return pool;
+}
+
+static void pool_free(VqPool *pool)
+{
+    iov_spare_free_all(pool);
+    g_free(pool);
+}
+
+/* The queue leaves: elements that are out lose their buffers, and the last one home frees the pool.
+ */
+static void pool_orphan(VqPool *pool)
+{
+    pool->vq = NULL;
+    if (pool->in_flight == 0) {
+        pool_free(pool);
+        return;
+    }
+    for (unsigned i = 0; i < pool->fresh; i++) {
+        VqElem *e = &pool->elems[i];
+
+        e->out_left = e->in_left = 0;
+        e->out_pos = e->out_end = e->in_pos = e->n = 0;
+    }
+}
+
+VqElem *vq_elem_get(VirtQueue *vq)
+{
+    VqPool *pool = vq->pool;
+    VqElem *e = pool->free;
+
+    if (G_LIKELY(e)) {
+        pool->free = e->next_free;
+    } else if (pool->fresh < pool->size) {
+        e = &pool->elems[pool->fresh++];
+        e->pool = pool;
+        e->iov = e->small;
+        e->cap = VQ_ELEM_SMALL;
+    } else {
+        vq_error(vq, "more requests in flight than the queue has entries (%u)", pool->size);
+        return NULL;
+    }
+    pool->in_flight++;
+    e->n = e->out_pos = e->out_end = e->in_pos = e->written = 0;
+    e->out_left = e->in_left = 0;
+    e->writable_seen = false;
+    e->in_use = true;
+    return e;
+}
+
+void vq_elem_put(VqElem *e)
+{
+    VqPool *pool = e->pool;
+
+    g_assert(e->in_use);
+    if (G_UNLIKELY(e->iov != e->small)) {
+        iov_spare_add(pool, e->iov, e->cap);
+        e->iov = e->small;
+        e->cap = VQ_ELEM_SMALL;
+    }
+    e->in_use = false;
+    e->next_free = pool->free;
+    pool->free = e;
+    if (--pool->in_flight == 0 && G_UNLIKELY(!pool->vq)) {
+        pool_free(pool);
+    }
+}
+
+bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n)
+{
+    struct iovec *iov;
+    unsigned c;
+
+    if (n <= e->cap) {
+        return true;
+    }
+    c = iov_class(n);
+    iov = c < VQ_IOV_CLASSES ? iov_get(e->pool, c) : NULL;
+    if (!iov) {
+        vq_error(vq, "too many pieces of memory in flight");
+        return false;
+    }
+    memcpy(iov, e->iov, e->n * sizeof *iov);
+    if (e->iov != e->small) {
+        iov_spare_add(e->pool, e->iov, e->cap);
+    }
+    e->iov = iov;
+    e->cap = VQ_IOV_CLASS_MIN << c;
+    return true;
+}
+
+/* gmem_iov said no: the buffer is not all RAM, or there is no room for its pieces. */
+bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len)
+{
+    int n = -1;
+
+    if (!gmem_contains(vq->mem, GPA(addr), len)) {
+        vq_error(vq, "buffer outside RAM: 0x%" PRIx64 ", %" PRIu32 " bytes", addr, len);
+        return false;
+    }
+    while (n < 0) {
+        if (!vq_elem_reserve(vq, e, (size_t)e->cap * 2)) {
+            return false;
+        }
+        n = gmem_iov(vq->mem, GPA(addr), len, e->iov + e->n, e->cap - e->n);
+    }
+    e->n += (uint32_t)n;
+    return true;
+}
+
+/* --- setting up and taking down --- */
+
+VirtQueue *virtqueue_new(VirtIODevice *vdev, unsigned index, uint16_t max_size,
+                         VirtIOHandleOutput handle_output)
+{
+    VirtQueue *vq = g_new0(VirtQueue, 1);
+
+    g_assert(max_size > 0 && max_size <= VIRTQUEUE_MAX_SIZE);
+    vq->vdev = vdev;
+    vq->mem = virtio_memory(vdev);
+    vq->ops = &vq_split_ops;
+    vq->index = (uint16_t)index;
+    vq->max_size = max_size;
+    vq->handle_output = handle_output;
+    virtqueue_reset(vq);
+    return vq;
+}
+
+void virtqueue_free(VirtQueue *vq)
+{
+    if (vq) {
+        virtqueue_reset(vq);
+        g_free(vq);
+    }
+}
+
+void virtqueue_reset(VirtQueue *vq)
+{
+    if (vq->pool) {
+        pool_orphan(vq->pool);
+        vq->pool = NULL;
+    }
+    vq->setup = (VirtQueueSetup){.size = vq->max_size};
+    vq->vector = VIRTIO_NO_VECTOR;
+    vq->ready = vq->event_idx = vq->indirect = vq->run_later = false;
+    vq->kicks_wanted = true;
+    vq->unsignalled = 0;
+    vq->num = 0;
+    vq->generation = 0;
+    memset(&vq->split, 0, sizeof vq->split);
+}
+
+VirtQueueSetup *virtqueue_setup(VirtQueue *vq)
+{
+    return &vq->setup;
+}
+
+uint16_t virtqueue_max_size(const VirtQueue *vq)
+{
+    return vq->max_size;
+}
+
+uint16_t virtqueue_index(const VirtQueue *vq)
+{
+    return vq->index;
+}
+
+bool virtqueue_start(VirtQueue *vq)
+{
+    if (vq->ready) {
+        return true;
+    }
+    vq->event_idx = virtio_has_feature(vq->vdev, VIRTIO_RING_F_EVENT_IDX);
+    vq->indirect = virtio_has_feature(vq->vdev, VIRTIO_RING_F_INDIRECT_DESC);
+    vq->num = vq->setup.size;
+    if (!vq->ops->map(vq)) {
+        return false;
+    }
+    vq->generation = gmem_generation(vq->mem);
+    vq->pool = pool_new(vq);
+    vq->ready = true;
+    return true;
+}
+
+bool virtqueue_ready(const VirtQueue *vq)
+{
+    return vq->ready;
+}
+
+static bool vq_remap(VirtQueue *vq)
+{
+    if (!vq->ops->map(vq)) {
+        return false;
+    }
+    vq->generation = gmem_generation(vq->mem);
+    return true;
+}
+
+/* May the rings be touched now? */
+static inline bool vq_usable(VirtQueue *vq)
+{
+    if (G_UNLIKELY(!vq->ready || vq->vdev->broken || !vq->vdev->dma_allowed)) {
+        return false;
+    }
+    return G_LIKELY(vq->generation == gmem_generation(vq->mem)) || vq_remap(vq);
+}
+
+/* --- the ring --- */
+
+VqElem *virtqueue_pop(VirtQueue *vq)
+{
+    return vq_usable(vq) ? vq->ops->pop(vq) : NULL;
+}
+
+void virtqueue_push(VqElem *e)
+{
+    VirtQueue *vq;
+
+    if (!e) {
+        return;
+    }
+    vq = e->pool->vq;
+    if (G_LIKELY(vq && vq_usable(vq))) {
+        vq->ops->push(vq, e);
+        vq->unsignalled++;
+    }
+    vq_elem_put(e);
+}
+
+void virtqueue_unpop(VqElem *e)
+{
+    VirtQueue *vq = e->pool->vq;
+
+    if (vq) {
+        vq->ops->unpop(vq);
+    }
+    vq_elem_put(e);
+}
+
+void virtqueue_detach(VqElem *e)
+{
+    vq_elem_put(e);
+}
+
+bool virtqueue_empty(VirtQueue *vq)
+{
+    return !vq_usable(vq) || vq->ops->empty(vq);
+}
+
+bool virtqueue_enable_kicks(VirtQueue *vq)
+{
+    vq->kicks_wanted = true;
+    return vq_usable(vq) && vq->ops->set_kicks(vq, true);
+}
+
+void virtqueue_disable_kicks(VirtQueue *vq)
+{
+    vq->kicks_wanted = false;
+    if (vq_usable(vq)) {
+        vq->ops->set_kicks(vq, false);
+    }
+}
+
+bool virtqueue_should_notify(VirtQueue *vq)
+{
+    return vq->unsignalled > 0 && vq_usable(vq) && vq->ops->should_notify(vq);
+}
+
+void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state)
+{
+    *ret_state = (VirtQueueState){0};
+    if (vq_usable(vq)) {
+        vq->ops->state(vq, ret_state);
+        ret_state->in_flight = (uint16_t)vq->pool->in_flight;
+    }
+}
+
+/* --- elements --- */
+
+VirtQueue *vq_elem_queue(const VqElem *e)
+{
+    return e->pool->vq;
+}
+
+unsigned vq_elem_head(const VqElem *e)
+{
+    return e->head;
+}
+
+size_t vq_elem_out_left(const VqElem *e)
+{
+    return e->out_left;
+}
+
+size_t vq_elem_in_left(const VqElem *e)
+{
+    return e->in_left;
+}
+
+/*
+ * Moves the cursor at iov[*pos] over len bytes, which must be there, and copies on the way: out of
+ * the pieces into dst, or from src into the pieces; both NULL: just moves.
+ */
+static void cursor_move(struct iovec *iov, uint32_t *pos, size_t len, uint8_t *dst,
+                        const uint8_t *src)
+{
+    while (len > 0) {
+        struct iovec *v = &iov[*pos];
+        size_t n = MIN(len, v->iov_len);
+
+        if (dst) {
+            memcpy(dst, v->iov_base, n);
+            dst += n;
+        } else if (src) {
+            memcpy(v->iov_base, src, n);
+            src += n;
+        }
+        v->iov_base = (uint8_t *)v->iov_base + n;
+        v->iov_len -= n;
+        len -= n;
+        if (v->iov_len == 0) {
+            ++*pos;
+        }
+    }
+}
+
+size_t vq_elem_read_some(VqElem *e, void *dst, size_t len)
+{
+    len = MIN(len, e->out_left);
+    cursor_move(e->iov, &e->out_pos, len, dst, NULL);
+    e->out_left -= len;
+    return len;
+}
+
+size_t vq_elem_write_some(VqElem *e, const void *src, size_t len)
+{
+    len = MIN(len, e->in_left);
+    cursor_move(e->iov, &e->in_pos, len, NULL, src);
+    e->in_left -= len;
+    e->written += (uint32_t)len;
+    return len;
+}
+
+bool vq_elem_read(VqElem *e, void *dst, size_t len)
+{
+    return len <= e->out_left && vq_elem_read_some(e, dst, len) == len;
+}
+
+bool vq_elem_write(VqElem *e, const void *src, size_t len)
+{
+    return len <= e->in_left && vq_elem_write_some(e, src, len) == len;
+}
+
+bool vq_elem_skip_out(VqElem *e, size_t len)
+{
+    if (len > e->out_left) {
+        return false;
+    }
+    cursor_move(e->iov, &e->out_pos, len, NULL, NULL);
+    e->out_left -= len;
+    return true;
+}
+
+const struct iovec *vq_elem_out_iov(VqElem *e, unsigned *ret_n)
+{
+    *ret_n = e->out_end - e->out_pos;
+    return e->iov + e->out_pos;
+}
+
+const struct iovec *vq_elem_in_iov(VqElem *e, unsigned *ret_n)
+{
+    *ret_n = e->n - e->in_pos;
+    return e->iov + e->in_pos;
+}
+
+void vq_elem_wrote(VqElem *e, size_t len)
+{
+    len = MIN(len, e->in_left);
+    cursor_move(e->iov, &e->in_pos, len, NULL, NULL);
+    e->in_left -= len;
+    e->written += (uint32_t)len;
+}

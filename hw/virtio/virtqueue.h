@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtqueues as a device sees them (VIRTIO 1.4 §2.6 to §2.8): pop an element, read what the driver wrote through
+ * its cursors, write the answer, push. Only virtqueue.c knows ring layouts, and only it uses memory barriers.
+ *
+ *     VqElem *e;
+ *     while ((e = virtqueue_pop(vq))) {
+ *         g_autoptr(VqElem) elem = e;      // handed back to the guest on every path
+ *         ...
+ *     }
+ *     virtio_notify(vdev, vq);
+ *
+ * Elements come from a pool of the queue: at most queue-size are out at a time, nothing is allocated per request.
+ *
+ * Threads: the one that owns the device.
+ */
+#ifndef AEROSTAT_HW_VIRTIO_VIRTQUEUE_H
+#define AEROSTAT_HW_VIRTIO_VIRTQUEUE_H
+
+#include <sys/uio.h>
+
+#include "core/gmem.h"
+#include "core/le.h"
+
+typedef struct VirtQueue VirtQueue;
+typedef struct VqElem VqElem;
+
+enum { VIRTQUEUE_MAX_SIZE = 32768 };
+
+/*
+ * The next available element, or NULL: the ring is empty, not set up, or the driver broke it. A broken ring
+ * (index jump beyond the size, descriptor out of range, loop, chain longer than the queue, nested or misshapen
+ * indirect table, buffer outside RAM, device-readable after device-writable) sets DEVICE_NEEDS_RESET by
+ * virtio_error and gives NULL from then on. Chains of only zero-length descriptors are legal.
+ */
+VqElem *virtqueue_pop(VirtQueue *vq);
+
+/* Hands e back with the number of bytes that vq_elem_write and mates counted, and frees it to the pool. It becomes
+ * visible to the driver at once; the notification is virtio_notify's. NULL is fine. After a reset of the queue, and
+ * while the device is broken or may not do DMA, the guest sees nothing. */
+void virtqueue_push(VqElem *e);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(VqElem, virtqueue_push)
+
+/* Puts the most recently popped element back as if it had never been popped. */
+void virtqueue_unpop(VqElem *e);
+
+/* Frees e to the pool without telling the guest: for requests in flight at reset. */
+void virtqueue_detach(VqElem *e);
+
+bool virtqueue_empty(VirtQueue *vq); /* true also when it is not ready or broken */
+
+/* Asks the driver (not) to kick; a hint. Enabling returns true when elements came meanwhile: pop again. */
+bool virtqueue_enable_kicks(VirtQueue *vq);
+void virtqueue_disable_kicks(VirtQueue *vq);
+
+/* --- an element --- */
+
+VirtQueue *vq_elem_queue(const VqElem *e);   /* NULL: the queue was reset since */
+unsigned vq_elem_head(const VqElem *e); /* for traces */
+
+/* Device-readable bytes not yet read, device-writable bytes not yet written. */
+size_t vq_elem_out_left(const VqElem *e);
+size_t vq_elem_in_left(const VqElem *e);
+
+/* Copy and move the cursor; false, and nothing copied or moved, when fewer than len bytes are left. */
+bool vq_elem_read(VqElem *e, void *dst, size_t len) GMEM_CHECKED;
+bool vq_elem_write(VqElem *e, const void *src, size_t len) GMEM_CHECKED;
+bool vq_elem_skip_out(VqElem *e, size_t len) GMEM_CHECKED;
+
+/* Up to len bytes; returns the bytes copied. */
+size_t vq_elem_read_some(VqElem *e, void *dst, size_t len);
+size_t vq_elem_write_some(VqElem *e, const void *src, size_t len);
+
+/* The rest beyond the cursor as host memory, for readv/writev. The array belongs to e. *ret_n pieces. */
+const struct iovec *vq_elem_out_iov(VqElem *e, unsigned *ret_n);
+const struct iovec *vq_elem_in_iov(VqElem *e, unsigned *ret_n);
+
+/* Tells that len bytes at the in cursor were written by somebody else (readv into vq_elem_in_iov): they count as
+ * used and the cursor moves over them. */
+void vq_elem_wrote(VqElem *e, size_t len);
+
+#endif
