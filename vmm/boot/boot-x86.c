@@ -323,7 +323,7 @@ bool boot_x86_load(BootX86 *boot, GuestMemory *mem, const BootX86Layout *layout,
                    X86CpuState *ret_state, GError **err)
 {
     InitrdPlace initrd = {0};
-    uint64_t kernel_end;
+    uint64_t kernel_end = 0;
 
     g_assert(layout->e820_count <= E820_MAX);
     if (!check_kernel_place(boot, layout, &kernel_end, err) ||
