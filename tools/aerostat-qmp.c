@@ -30,7 +30,13 @@ static int usage(void)
     return EXIT_USAGE;
 }
 
-static FILE *connect_to(const char *path, int timeout)
+/* Reading and writing keep separate buffers: a socket cannot seek, which switching one stream
+ * between them needs. */
+typedef struct {
+    FILE *in, *out;
+} Connection;
+
+static bool connect_to(Connection *conn, const char *path, int timeout)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     struct timeval tv = {.tv_sec = timeout};
@@ -38,21 +44,24 @@ static FILE *connect_to(const char *path, int timeout)
 
     if (strlen(path) >= sizeof addr.sun_path) {
         fprintf(stderr, "aerostat-qmp: %s: path is too long for a socket\n", path);
-        return NULL;
+        return false;
     }
     strcpy(addr.sun_path, path);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
         fprintf(stderr, "aerostat-qmp: %s: cannot connect: %s\n", path, strerror(errno));
-        return NULL;
+        return false;
     }
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &tv, sizeof tv);
-    return fdopen(fd, "r+");
+    conn->in = fdopen(fd, "r");
+    conn->out = fdopen(dup(fd), "w");
+    return conn->in && conn->out;
 }
 
-static bool send_command(FILE *f, const char *command, json_t *args)
+static bool send_command(Connection *conn, const char *command, json_t *args)
 {
     json_t *request = json_pack("{s:s, s:O}", "execute", command, "arguments", args);
-    bool ok = json_dumpf(request, f, JSON_COMPACT) == 0 && fputc('\n', f) != EOF && fflush(f) == 0;
+    bool ok = json_dumpf(request, conn->out, JSON_COMPACT) == 0 && fputc('\n', conn->out) != EOF &&
+              fflush(conn->out) == 0;
 
     json_decref(request);
     return ok;
@@ -60,10 +69,10 @@ static bool send_command(FILE *f, const char *command, json_t *args)
 
 /* The next message that has one of the two members; NULL at the end of the connection or after the
  * timeout. */
-static json_t *next_message(FILE *f, const char *member, const char *other)
+static json_t *next_message(Connection *conn, const char *member, const char *other)
 {
     for (;;) {
-        json_t *message = json_loadf(f, JSON_DISABLE_EOF_CHECK, NULL);
+        json_t *message = json_loadf(conn->in, JSON_DISABLE_EOF_CHECK, NULL);
 
         if (!message || json_object_get(message, member) || json_object_get(message, other)) {
             return message;
@@ -72,13 +81,13 @@ static json_t *next_message(FILE *f, const char *member, const char *other)
     }
 }
 
-static bool negotiate(FILE *f)
+static bool negotiate(Connection *conn)
 {
-    json_t *greeting = next_message(f, "QMP", "QMP"), *args = json_object(), *answer = NULL;
-    bool ok = greeting && send_command(f, "qmp_capabilities", args);
+    json_t *greeting = next_message(conn, "QMP", "QMP"), *args = json_object(), *answer = NULL;
+    bool ok = greeting && send_command(conn, "qmp_capabilities", args);
 
     if (ok) {
-        answer = next_message(f, "return", "error");
+        answer = next_message(conn, "return", "error");
         ok = json_object_get(answer, "return") != NULL;
     }
     json_decref(greeting);
@@ -107,7 +116,7 @@ static json_t *parse_args(int n, char **words)
     return args;
 }
 
-static int run_command(FILE *f, const char *command, int n, char **words)
+static int run_command(Connection *conn, const char *command, int n, char **words)
 {
     json_t *args = parse_args(n, words), *answer, *result;
     int status = EXIT_COMMAND_FAILED;
@@ -115,9 +124,9 @@ static int run_command(FILE *f, const char *command, int n, char **words)
     if (!args) {
         return EXIT_USAGE;
     }
-    send_command(f, command, args);
+    send_command(conn, command, args);
     json_decref(args);
-    answer = next_message(f, "return", "error");
+    answer = next_message(conn, "return", "error");
     if (!answer) {
         fprintf(stderr, "aerostat-qmp: no answer to %s\n", command);
     } else if ((result = json_object_get(answer, "return"))) {
@@ -132,10 +141,10 @@ static int run_command(FILE *f, const char *command, int n, char **words)
     return status;
 }
 
-static int wait_event(FILE *f, const char *name)
+static int wait_event(Connection *conn, const char *name)
 {
     for (;;) {
-        json_t *event = next_message(f, "event", "event");
+        json_t *event = next_message(conn, "event", "event");
         const char *got = json_string_value(json_object_get(event, "event"));
 
         if (!event) {
@@ -156,7 +165,7 @@ int main(int argc, char **argv)
 {
     const char *event = NULL;
     int timeout = DEFAULT_TIMEOUT;
-    FILE *f;
+    Connection conn;
 
     if (argc < 3) {
         return usage();
@@ -168,13 +177,12 @@ int main(int argc, char **argv)
         event = argv[3];
         timeout = argc == 6 ? atoi(argv[5]) : timeout;
     }
-    f = connect_to(argv[1], timeout);
-    if (!f) {
+    if (!connect_to(&conn, argv[1], timeout)) {
         return EXIT_USAGE;
     }
-    if (!negotiate(f)) {
+    if (!negotiate(&conn)) {
         fprintf(stderr, "aerostat-qmp: %s: no QMP server\n", argv[1]);
         return EXIT_USAGE;
     }
-    return event ? wait_event(f, event) : run_command(f, argv[2], argc - 3, argv + 3);
+    return event ? wait_event(&conn, event) : run_command(&conn, argv[2], argc - 3, argv + 3);
 }
