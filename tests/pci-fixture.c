@@ -97,6 +97,26 @@ static void test_pci_unrealize(PciDevice *dev)
     test_pci_finish_regions(TEST_PCI(dev));
 }
 
+static void test_pci_config_write(PciDevice *dev, uint32_t off, uint32_t value, unsigned size)
+{
+    TestPci *t = TEST_PCI(dev);
+
+    g_assert(off % 4 + size <= 4);
+    t->config_writes++;
+    t->config_off = off;
+}
+
+/* The last byte of the vendor capability counts reads. */
+static void test_pci_config_read(PciDevice *dev, uint32_t off, unsigned size)
+{
+    TestPci *t = TEST_PCI(dev);
+
+    g_assert(off % 4 + size <= 4);
+    if (off == t->vendor_cap + 12u) {
+        dev->config[off]++;
+    }
+}
+
 static void test_pci_reset(Device *dev)
 {
     TEST_PCI(dev)->resets++;
@@ -114,6 +134,8 @@ static void test_pci_class_init(ObjectClass *klass, const void *data)
     pc->class_id = 0x078001;
     pc->realize = test_pci_realize;
     pc->unrealize = test_pci_unrealize;
+    pc->config_write = test_pci_config_write;
+    pc->config_read = test_pci_config_read;
     DEVICE_CLASS(klass)->reset = test_pci_reset;
 }
 

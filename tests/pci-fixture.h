@@ -27,6 +27,8 @@ struct TestPci {
     IoRegion mem32, io, mem64, msix_bar;
     bool fail_realize;   /* property "fail-realize" */
     unsigned resets;     /* calls of the subclass's reset */
+    unsigned config_writes;
+    uint32_t config_off; /* of the newest configuration write */
     uint64_t last_write; /* value of the newest BAR write */
     uint8_t vendor_cap;  /* a capability of 16 bytes, the first 4 after its header writable */
 };

@@ -246,6 +246,22 @@ START_TEST(capability_bytes_are_writable_where_the_device_says_so)
 }
 END_TEST
 
+START_TEST(the_device_may_refresh_registers_and_sees_writes)
+{
+    uint8_t devfn = PCI_DEVFN_OF(1, 0);
+    TestPci *t = pci_fixture_add(&f, "1");
+    unsigned reg = t->vendor_cap + 12u;
+
+    ck_assert_uint_eq(cfg_read(&f, devfn, reg, 1), 1);
+    ck_assert_uint_eq(ecam_read(&f, devfn, reg, 4), 2);
+    cfg_write(&f, devfn, t->vendor_cap + 5, 0x11, 1);
+    ck_assert_uint_eq(t->config_writes, 1);
+    ck_assert_uint_eq(t->config_off, t->vendor_cap + 5);
+    ecam_write(&f, devfn, t->vendor_cap + 2, 0, 4); /* two words */
+    ck_assert_uint_eq(t->config_writes, 3);
+}
+END_TEST
+
 START_TEST(reset_brings_back_what_realize_left)
 {
     uint8_t devfn = PCI_DEVFN_OF(1, 0);
@@ -473,6 +489,7 @@ static TCase *config_case(void)
     tcase_add_test(tc, writing_one_clears_status_bits_and_writing_zero_keeps_them);
     tcase_add_test(tc, capabilities_are_listed_in_order_of_adding);
     tcase_add_test(tc, capability_bytes_are_writable_where_the_device_says_so);
+    tcase_add_test(tc, the_device_may_refresh_registers_and_sees_writes);
     tcase_add_test(tc, reset_brings_back_what_realize_left);
     tcase_add_test(tc, reset_of_the_host_clears_the_address_latch);
     tcase_add_test(tc, the_host_can_be_unrealized_and_realized_again);

@@ -29,7 +29,7 @@ typedef struct {
 } Vector;
 
 struct MsixState {
-    GMutex lock;
+    pthread_mutex_t lock;
     int enabled; /* atomic: msix_enabled reads it on any thread */
     bool live;   /* enabled, function not masked, bus master: vectors that are not masked fire */
     uint8_t cap;
@@ -83,25 +83,17 @@ static void vector_update_route(MsixState *s, Vector *v)
     }
 }
 
-/* After anything changed. Takes the lock. */
-static void vector_update(MsixState *s, Vector *v)
+/* Sends what waits, where it may go now. Takes the lock. */
+static void deliver_pending(MsixState *s, Vector *v)
 {
     MsiMessage msg;
     bool send;
 
-    g_mutex_lock(&s->lock);
-    vector_update_route(s, v);
+    pthread_mutex_lock(&s->lock);
     send = v->pending && vector_can_fire(s, v) && vector_fire(s, v, &msg);
-    g_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
     if (send) {
         msi_send(s->platform->msi, msg, s->requester);
-    }
-}
-
-static void update_all(MsixState *s)
-{
-    for (unsigned i = 0; i < s->count; i++) {
-        vector_update(s, &s->vectors[i]);
     }
 }
 
@@ -123,7 +115,7 @@ void msix_init(PciDevice *dev, uint16_t nvectors, uint8_t bar, uint32_t table_of
 
     g_assert(!dev->msix && nvectors >= 1 && nvectors <= MAX_VECTORS && bar < PCI_BARS);
     g_assert(table_off % 8 == 0 && pba_off % 8 == 0);
-    g_mutex_init(&s->lock);
+    pthread_mutex_init(&s->lock, NULL);
     s->count = nvectors;
     s->vectors = g_new0(Vector, nvectors);
     s->platform = device_platform(&dev->parent_obj);
@@ -145,7 +137,7 @@ void msix_finish(PciDevice *dev)
 
     if (s) {
         vectors_clear(s);
-        g_mutex_clear(&s->lock);
+        pthread_mutex_destroy(&s->lock);
         g_free(s->vectors);
         g_free(s);
     }
@@ -161,11 +153,11 @@ void msix_reset(PciDevice *dev)
     }
     flags = dev->config + s->cap + PCI_MSIX_FLAGS;
     le_store(flags, le_load(flags, 2) & PCI_MSIX_FLAGS_QSIZE, 2);
-    g_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->lock);
     __atomic_store_n(&s->enabled, 0, __ATOMIC_RELAXED);
     s->live = false;
     vectors_clear(s);
-    g_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
 }
 
 bool msix_enabled(const PciDevice *dev)
@@ -189,7 +181,9 @@ void msix_vector_use(PciDevice *dev, uint16_t vector)
 
     /* uses is looked at and changed under the VM lock only. */
     if (v && v->uses++ == 0) {
-        vector_update(dev->msix, v);
+        pthread_mutex_lock(&dev->msix->lock);
+        vector_update_route(dev->msix, v);
+        pthread_mutex_unlock(&dev->msix->lock);
     }
 }
 
@@ -201,10 +195,10 @@ void msix_vector_unuse(PciDevice *dev, uint16_t vector)
     if (!v || v->uses == 0 || --v->uses > 0) {
         return;
     }
-    g_mutex_lock(&dev->msix->lock);
+    pthread_mutex_lock(&dev->msix->lock);
     v->pending = false;
     vector_update_route(dev->msix, v);
-    g_mutex_unlock(&dev->msix->lock);
+    pthread_mutex_unlock(&dev->msix->lock);
 }
 
 void msix_notify(PciDevice *dev, uint16_t vector)
@@ -217,9 +211,9 @@ void msix_notify(PciDevice *dev, uint16_t vector)
     if (!v) {
         return;
     }
-    g_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->lock);
     send = s->enabled && vector_fire(s, v, &msg);
-    g_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
     if (send) {
         msi_send(s->platform->msi, msg, s->requester);
     }
@@ -227,10 +221,14 @@ void msix_notify(PciDevice *dev, uint16_t vector)
 
 /* --- the guest's side --- */
 
-static void forget_pending(MsixState *s)
+/* Takes over what the registers say, with the lock held. */
+static void state_update(MsixState *s, bool enabled, bool live)
 {
+    __atomic_store_n(&s->enabled, enabled, __ATOMIC_RELAXED);
+    s->live = live;
     for (unsigned i = 0; i < s->count; i++) {
-        s->vectors[i].pending = false;
+        vector_update_route(s, &s->vectors[i]);
+        s->vectors[i].pending &= enabled;
     }
 }
 
@@ -246,14 +244,12 @@ void msix_config_written(PciDevice *dev, uint32_t off, unsigned size)
     }
     TRACE(msix_config, "dev=%02x.%x enabled=%d live=%d", PCI_SLOT(dev->devfn), PCI_FUNC(dev->devfn),
           enabled, live);
-    g_mutex_lock(&s->lock);
-    __atomic_store_n(&s->enabled, enabled, __ATOMIC_RELAXED);
-    s->live = live;
-    if (!enabled) {
-        forget_pending(s);
+    pthread_mutex_lock(&s->lock);
+    state_update(s, enabled, live);
+    pthread_mutex_unlock(&s->lock);
+    for (unsigned i = 0; live && i < s->count; i++) {
+        deliver_pending(s, &s->vectors[i]);
     }
-    g_mutex_unlock(&s->lock);
-    update_all(s);
 }
 
 /* The part of a dword that an access of size bytes at off sees. */
@@ -301,14 +297,17 @@ void msix_table_write(PciDevice *dev, uint32_t off, uint64_t value, unsigned siz
     if (!v || (size != 4 && size != 8) || off % size) {
         return;
     }
-    g_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->lock);
     changed = word_write(s, v, n, (uint32_t)value);
     if (size == 8) {
         changed |= word_write(s, v, n + 1, (uint32_t)(value >> 32));
     }
-    g_mutex_unlock(&s->lock);
     if (changed) {
-        vector_update(s, v);
+        vector_update_route(s, v);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (changed) {
+        deliver_pending(s, v);
     }
 }
 
@@ -320,10 +319,10 @@ uint64_t msix_pba_read(PciDevice *dev, uint32_t off, unsigned size)
     if (!s) {
         return 0;
     }
-    g_mutex_lock(&s->lock);
+    pthread_mutex_lock(&s->lock);
     for (uint64_t i = 0; i < 8 * size && (uint64_t)off * 8 + i < s->count; i++) {
         bits |= (uint64_t)s->vectors[(uint64_t)off * 8 + i].pending << i;
     }
-    g_mutex_unlock(&s->lock);
+    pthread_mutex_unlock(&s->lock);
     return bits;
 }
