@@ -23,7 +23,8 @@ typedef struct {
 } AcpiConfig;
 
 /*
- * The tables as one blob to be put at base (below 4 GiB), and the address of the RSDP within it. Deterministic.
+ * The tables as one blob to be put at base (below 4 GiB, a multiple of 16), and the address of the RSDP within it.
+ * Deterministic.
  * Free with g_byte_array_unref.
  */
 GByteArray *acpi_build(const AcpiConfig *config, Gpa base, Gpa *ret_rsdp);
