@@ -113,6 +113,12 @@ static void nest_instance_init(Object *obj)
 static const TypeInfo nest_type = {
     .name = "test-nest", .parent = &leaf_type, .instance_init = nest_instance_init};
 
+static const TypeInfo twigballoon_type = {
+    .name = "test-twigballoon",
+    .parent = &twigleaf_type,
+    .interfaces = (const TypeInfo *const[]){&memory_balloon_type, NULL},
+};
+
 static const TypeInfo balloonleaf_type = {
     .name = "test-balloon",
     .parent = &leaf_type,
@@ -303,6 +309,19 @@ START_TEST(a_second_balloon_is_refused)
     ck_assert_ptr_null(memory_balloon_find(root));
     ck_assert(device_realize(two, main_bus, NULL));
     ck_assert_ptr_eq(memory_balloon_find(root), two);
+}
+END_TEST
+
+START_TEST(a_second_balloon_behind_a_proxy_is_named_by_the_proxy)
+{
+    Device *proxy = plug(&nest_type, "p", main_bus), *inner;
+
+    plug(&balloonleaf_type, "one", main_bus);
+    inner = DEVICE(object_new(&twigballoon_type));
+    ck_assert(object_add_child((Object *)proxy, "inner", (Object *)inner, NULL));
+    refuse(inner, twig_of(proxy),
+           "only one balloon device is supported: 'one' (test-balloon) is there already, so "
+           "'p' (test-nest) cannot be added");
 }
 END_TEST
 
@@ -529,6 +548,7 @@ int main(void)
     tcase_add_test(tc, a_bus_takes_no_more_than_its_limit);
     tcase_add_test(tc, the_bus_may_refuse_a_device_before_realize);
     tcase_add_test(tc, a_second_balloon_is_refused);
+    tcase_add_test(tc, a_second_balloon_behind_a_proxy_is_named_by_the_proxy);
     tcase_add_test(tc, no_balloon_is_found_in_no_tree);
     tcase_add_test(tc, reset_goes_from_the_leaves_up);
     tcase_add_test(tc, reset_runs_each_class_once_the_derived_first);

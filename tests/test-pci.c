@@ -272,8 +272,10 @@ START_TEST(reset_brings_back_what_realize_left)
     cfg_write(&f, devfn, PCI_INTERRUPT_LINE, 10, 1);
     cfg_write(&f, devfn, t->vendor_cap + 4, 0x11223344, 4);
     pci_set_intx(&t->parent_obj, 1);
+    t->config_off = 0;
     bus_reset(f.main);
     ck_assert_uint_eq(t->resets, 1);
+    ck_assert_uint_eq(t->config_off, PCI_COMMAND); /* the device is told of that one */
     ck_assert_uint_eq(cfg_read(&f, devfn, PCI_COMMAND, 4), PCI_STATUS_CAP_LIST << 16);
     ck_assert_uint_eq(cfg_read(&f, devfn, PCI_BASE_ADDRESS_0, 4), 0);
     ck_assert_uint_eq(cfg_read(&f, devfn, PCI_INTERRUPT_LINE, 1), 0);

@@ -59,24 +59,35 @@ static void note_balloon(Device *dev, void *opaque)
     }
 }
 
+/* A device that is a part of another (behind a transport's proxy) is described as that one. */
+static char *describe_whole(Device *dev, Bus *bus)
+{
+    while (bus && bus->parent && dev->parent_obj.parent == &bus->parent->parent_obj) {
+        dev = bus->parent;
+        bus = dev->bus;
+    }
+    return device_describe(dev);
+}
+
 /* Goes by the bus tree, so it holds for devices that nobody placed in the composition tree, too. */
 static bool fits_balloon_rule(Device *dev, Bus *bus, GError **err)
 {
     g_autofree char *what = NULL, *other = NULL;
     Device *found = NULL;
+    Bus *top = bus;
 
     if (!object_is_a(dev, &memory_balloon_type)) {
         return true;
     }
-    while (bus->parent && bus->parent->bus) {
-        bus = bus->parent->bus;
+    while (top->parent && top->parent->bus) {
+        top = top->parent->bus;
     }
-    bus_foreach(bus, note_balloon, &found);
+    bus_foreach(top, note_balloon, &found);
     if (!found) {
         return true;
     }
-    what = device_describe(dev);
-    other = device_describe(found);
+    what = describe_whole(dev, bus);
+    other = describe_whole(found, found->bus);
     return error_set(
         err, "only one balloon device is supported: %s is there already, so %s cannot be added",
         other, what);

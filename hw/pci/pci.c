@@ -310,6 +310,7 @@ static void pci_device_unrealize(Device *d)
 static void pci_device_reset(Device *d)
 {
     PciDevice *dev = PCI_DEVICE(d);
+    PciDeviceClass *pc = PCI_DEVICE_GET_CLASS(dev);
 
     pci_set_intx(dev, 0);
     msix_reset(dev);
@@ -319,6 +320,9 @@ static void pci_device_reset(Device *d)
         dev->config[i] = (uint8_t)((dev->config[i] & ~mask) | (dev->reset_config[i] & mask));
     }
     bars_update(dev);
+    if (pc->config_write) {
+        pc->config_write(dev, PCI_COMMAND, 0, 2); /* for those who follow bus mastering */
+    }
 }
 
 static void pci_device_class_init(ObjectClass *klass, const void *data)
