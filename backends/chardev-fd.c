@@ -8,9 +8,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backends/chardev-impl.h"
@@ -149,10 +146,6 @@ static void fd_stop_input(FdChardev *f)
     loop_fd_free(f->in);
     f->in = NULL;
     f->in_fd = -1;
-    if (f->ready_fd >= 0) {
-        close(f->ready_fd);
-        f->ready_fd = -1;
-    }
 }
 
 static void fd_input(void *opaque, unsigned events)
@@ -189,19 +182,6 @@ static void fd_accept_input(Chardev *c)
     }
 }
 
-/* Plain files and /dev/null are always ready, and epoll refuses them. */
-static bool fd_can_poll(int fd)
-{
-    struct epoll_event ev = {.events = EPOLLIN};
-    int ep = epoll_create1(EPOLL_CLOEXEC);
-    bool ok = ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, fd, &ev) == 0;
-
-    if (ep >= 0) {
-        close(ep);
-    }
-    return ok;
-}
-
 /* --- life --- */
 
 void fd_chardev_start(FdChardev *f, int in_fd, int out_fd)
@@ -210,12 +190,8 @@ void fd_chardev_start(FdChardev *f, int in_fd, int out_fd)
     f->out_fd = out_fd;
     f->ending = f->out_broken = false;
     if (in_fd >= 0) {
-        if (!fd_can_poll(in_fd)) {
-            f->ready_fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
-        }
         f->in_on = true;
-        f->in = loop_fd_new(CHARDEV(f)->loop, f->ready_fd >= 0 ? f->ready_fd : in_fd, LOOP_READ,
-                            fd_input, f);
+        f->in = loop_fd_new(CHARDEV(f)->loop, in_fd, LOOP_READ, fd_input, f);
     }
 }
 
@@ -246,7 +222,7 @@ static void chardev_fd_init(Object *obj)
 {
     FdChardev *f = CHARDEV_FD(obj);
 
-    f->in_fd = f->out_fd = f->ready_fd = -1;
+    f->in_fd = f->out_fd = -1;
 }
 
 static void chardev_fd_class_init(ObjectClass *klass, const void *data)

@@ -47,7 +47,6 @@ OBJECT_DECLARE_CLASS(FdChardev, FdChardevClass, chardev_fd, CHARDEV_FD)
 struct FdChardev {
     Chardev parent_obj;
     int in_fd, out_fd;   /* -1: none. Closing them is the kind's business. */
-    int ready_fd;        /* an eventfd that is always readable, in place of an in_fd that cannot be polled; or -1 */
     LoopFd *in, *out;    /* out exists only while something is pending */
     bool in_on;
     bool ending;         /* input is thrown away until its end */

@@ -62,12 +62,14 @@ void chardev_restore_terminal(void)
     errno = saved;
 }
 
-/* SA_RESETHAND: the default action is back already. A fault happens again on return, with its real
- * address. */
+/* SA_RESETHAND: the default action is back. A fault happens again on return, with its real address;
+ * all else is raised. */
 static void terminal_on_fatal(int sig, siginfo_t *info, void *context)
 {
+    bool faults = sig == SIGSEGV || sig == SIGBUS || sig == SIGFPE || sig == SIGILL;
+
     chardev_restore_terminal();
-    if (info->si_code <= 0) {
+    if (!faults || info->si_code <= 0) {
         raise(sig);
     }
 }

@@ -145,7 +145,7 @@ static void rtc_load_registers(RtcState *s)
     s->ram[RTC_WEEKDAY] = rtc_encode(s, tm.tm_wday + 1);
     s->ram[RTC_DAY] = rtc_encode(s, tm.tm_mday);
     s->ram[RTC_MONTH] = rtc_encode(s, tm.tm_mon + 1);
-    s->ram[RTC_YEAR] = rtc_encode(s, tm.tm_year % 100);
+    s->ram[RTC_YEAR] = rtc_encode(s, (tm.tm_year + 1900) % 100);
     s->ram[RTC_CENTURY] = rtc_encode(s, (tm.tm_year + 1900) / 100);
 }
 
