@@ -152,7 +152,8 @@ static void fd_input(void *opaque, unsigned events)
 {
     FdChardev *f = opaque;
     Chardev *c = CHARDEV(f);
-    g_autoptr(Object) hold = object_ref(f); /* the front end may drop its reference in receive */
+    G_GNUC_UNUSED g_autoptr(Object) hold =
+        object_ref(f); /* the front end may drop its reference in receive */
     uint8_t buf[READ_CHUNK];
     size_t room = f->ending ? sizeof buf : MIN(chardev_fe_room(c), sizeof buf);
     ssize_t n;

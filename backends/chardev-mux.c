@@ -183,7 +183,7 @@ static size_t mux_can_receive(void *opaque)
 static void mux_receive(void *opaque, const uint8_t *buf, size_t len)
 {
     MuxChardev *m = opaque;
-    g_autoptr(Object) hold = object_ref(m); /* a quit handler may drop the last one */
+    G_GNUC_UNUSED g_autoptr(Object) hold = object_ref(m); /* a quit handler may drop the last one */
 
     for (size_t i = 0; i < len && !CHARDEV(m)->closed; i++) {
         if (m->escaped) {

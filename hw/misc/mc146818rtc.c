@@ -434,7 +434,7 @@ static bool rtc_realize(Device *dev, GError **err)
 {
     RtcState *s = MC146818RTC(dev);
     Platform *p = device_platform(dev);
-    int64_t now_ns;
+    int64_t now_ns = 0;
 
     if (!rtc_parse_base(s->base ? s->base : "utc", &now_ns, err) ||
         !isa_map_pio(ISA_DEVICE(s), &s->io, "rtc", &rtc_ops, RTC_PORT, 2, err)) {
