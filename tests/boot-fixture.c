@@ -45,8 +45,9 @@ void check_mem(Vm *vm, uint64_t gpa, const void *want, size_t len)
 
 void check_zero(Vm *vm, uint64_t gpa, size_t len)
 {
-    g_autofree uint8_t *zeros = g_malloc0(len);
+    static const uint8_t zeros[0x20000];
 
+    ck_assert_uint_le(len, sizeof zeros);
     check_mem(vm, gpa, zeros, len);
 }
 
@@ -82,8 +83,9 @@ static GByteArray *pattern(size_t len, uint32_t seed)
     GByteArray *a = g_byte_array_sized_new(len);
 
     g_byte_array_set_size(a, len);
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         a->data[i] = (seed = seed * 1664525 + 1013904223) >> 24;
+    }
     return a;
 }
 
@@ -113,7 +115,7 @@ GByteArray *make_bzimage(void)
     le_store(h + 0x1fe, 0xaa55, 2);
     h[0x200] = 0xeb;
     h[0x201] = 0x6a;
-    memcpy(h + 0x202, "HdrS", 4);
+    le_store(h + 0x202, 0x53726448, 4); /* "HdrS" */
     le_store(h + 0x206, 0x20f, 2);
     h[0x211] = 1;                       /* loadflags: LOADED_HIGH */
     le_store(h + 0x22c, 0x7fffffff, 4); /* initrd_addr_max */
@@ -134,6 +136,9 @@ static void put_phdr(GByteArray *f, unsigned i, Elf64_Phdr ph)
 
 GByteArray *make_elf(void)
 {
+    static const char notes[44] =
+        "\x06\0\0\0\x06\0\0\0\x01\0\0\0Linux\0\0\0hello\0\0\0" /* padded, before it */
+        "\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen";
     GByteArray *f = pattern(ELF_DATA_OFF + ELF_DATA_SIZE, 2);
     Elf64_Ehdr eh = {
         .e_ident = {0x7f, 'E', 'L', 'F', ELFCLASS64, ELFDATA2LSB, EV_CURRENT},
@@ -164,9 +169,7 @@ GByteArray *make_elf(void)
         f, 2,
         (Elf64_Phdr){
             .p_type = PT_NOTE, .p_offset = ELF_NOTES, .p_filesz = ELF_NOTES_SIZE, .p_align = 4});
-    memcpy(n, "\x06\0\0\0\x06\0\0\0\x01\0\0\0Linux\0\0\0hello\0\0\0",
-           28); /* a note before it, padded */
-    memcpy(n + 28, "\x04\0\0\0\x04\0\0\0\x12\0\0\0Xen\0", 16);
+    memcpy(n, notes, sizeof notes);
     le_store(n + 44, ELF_ENTRY, 4);
     return f;
 }

@@ -50,8 +50,9 @@ static uint8_t sum(const uint8_t *p, size_t len)
 {
     uint8_t s = 0;
 
-    while (len--)
+    while (len--) {
         s += *p++;
+    }
     return s;
 }
 
@@ -74,8 +75,9 @@ static const uint8_t *checked_table(const GByteArray *blob, uint64_t gpa, const 
     const uint8_t *t = at(blob, gpa, 36);
 
     ck_assert_uint_eq(gpa % 16, 0);
-    if (signature)
+    if (signature) {
         ck_assert_mem_eq(t, signature, 4);
+    }
     ck_assert_uint_ge(table_len(t), 36);
     at(blob, gpa, table_len(t));
     ck_assert_uint_eq(sum(t, table_len(t)), 0);
@@ -120,8 +122,9 @@ static unsigned count(const uint8_t *table, const void *bytes, size_t n)
 {
     unsigned found = 0;
 
-    for (size_t i = 0; i + n <= table_len(table); i++)
+    for (size_t i = 0; i + n <= table_len(table); i++) {
         found += !memcmp(table + i, bytes, n);
+    }
     return found;
 }
 
@@ -250,8 +253,9 @@ START_TEST(every_table_is_found_and_its_bytes_sum_to_zero)
 
     blob = acpi_build(&full, GPA(BASE), &rsdp);
     ck_assert_uint_eq(rsdp.v % 16, 0);
-    for (size_t i = 0; i < G_N_ELEMENTS(all); i++)
+    for (size_t i = 0; i < G_N_ELEMENTS(all); i++) {
         ck_assert_msg(find(blob, rsdp, all[i]), "%s", all[i]);
+    }
 }
 END_TEST
 
@@ -445,8 +449,9 @@ static void check_with_iasl(const char *dir, const uint8_t *table)
     ck_assert_msg(!strcasestr(output, "error") && !strcasestr(output, "warning") &&
                       !strcasestr(output, "invalid"),
                   "%s: %s", name, output);
-    if (strcmp(name, "DSDT") != 0)
+    if (strcmp(name, "DSDT") != 0) {
         return;
+    }
     run_iasl(dir, compile, &again);
     ck_assert_msg(strstr(again, "0 Errors, 0 Warnings"), "%s", again);
 }
@@ -484,8 +489,9 @@ START_TEST(iasl_finds_nothing_wrong)
     for (size_t i = 0; i < G_N_ELEMENTS(tables); i++) {
         const uint8_t *t = i ? find(blob, rsdp, tables[i]) : xsdt_of(blob, rsdp);
 
-        if (t)
+        if (t) {
             check_with_iasl(dir, t);
+        }
     }
     remove_dir(dir);
 }

@@ -81,8 +81,9 @@ static void check_damage(MakeKernel make, const Damage *d)
     g_autoptr(GByteArray) f = make();
     g_autofree char *line = g_strconcat("-kernel kernel: ", d->line, NULL);
 
-    if (d->size)
+    if (d->size) {
         le_store(f->data + d->off, d->value, d->size);
+    }
     write_file("kernel", f->data, d->size ? f->len : d->off);
     new_fails(NULL, NULL, line);
 }
@@ -216,8 +217,9 @@ static bool try_kernel(Vm *vm)
     g_autoptr(GError) err = NULL;
     g_autoptr(BootX86) boot = boot_x86_new("kernel", "initrd", "quiet", &err);
 
-    if (boot && boot_x86_load(boot, vm->mem, &vm->layout, &vm->cpu, &err))
+    if (boot && boot_x86_load(boot, vm->mem, &vm->layout, &vm->cpu, &err)) {
         return true;
+    }
     ck_assert_ptr_nonnull(err);
     ck_assert_msg(err->message[0] == '-' && !strchr(err->message, '\n'), "%s", err->message);
     return false;

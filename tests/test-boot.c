@@ -16,11 +16,13 @@ static uint64_t translate(Vm *vm, uint64_t va)
 
     for (int shift = 39; shift >= 21; shift -= 9) {
         e = peek(vm, (e & ~UINT64_C(0xfff)) + (va >> shift & 511) * 8, 8);
-        if ((e & 3) != 3)
+        if ((e & 3) != 3) {
             return UINT64_MAX;
-        if (e & 0x80)
+        }
+        if (e & 0x80) {
             return (e & ~(uint64_t)0x1fff & ~((UINT64_C(1) << shift) - 1)) |
                    (va & ((UINT64_C(1) << shift) - 1));
+        }
     }
     return UINT64_MAX;
 }
@@ -36,8 +38,9 @@ START_TEST(bzimage_starts_at_the_64_bit_entry_with_paging_on)
     ck_assert_int_eq(vm.cpu.mode, X86_START_LONG64);
     ck_assert_uint_eq(vm.cpu.rip, BZ_LOAD + 0x200);
     check_mem(&vm, BZ_LOAD, f->data + BZ_SETUP, BZ_PAYLOAD);
-    for (size_t i = 0; i < G_N_ELEMENTS(addresses); i++)
+    for (size_t i = 0; i < G_N_ELEMENTS(addresses); i++) {
         ck_assert_uint_eq(translate(&vm, addresses[i]), addresses[i]);
+    }
     ck_assert_uint_eq(translate(&vm, UINT64_C(1) << 32), UINT64_MAX);
     ck_assert_uint_ge(vm.cpu.gdt_limit, vm.cpu.data_selector | 7);
     ck_assert_uint_eq(peek(&vm, vm.cpu.gdt.v + vm.cpu.code_selector, 8),
@@ -232,8 +235,9 @@ START_TEST(loading_again_gives_the_same_memory)
         g_autofree uint8_t *bytes = g_malloc(written[i].len);
 
         if (_i == 0 ? written[i].gpa == 0x1200000
-                    : written[i].gpa == 0x7000 || written[i].gpa == 0x8000)
+                    : written[i].gpa == 0x7000 || written[i].gpa == 0x8000) {
             continue; /* only the other kind has it */
+        }
         ck_assert(gmem_read(a.mem, GPA(written[i].gpa), bytes, written[i].len));
         check_mem(&b, written[i].gpa, bytes, written[i].len);
     }

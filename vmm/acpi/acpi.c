@@ -12,6 +12,7 @@
 
 enum { HEADER_SIZE = 36, RSDP_SIZE = 36, RSDP_V1_SIZE = 20, TABLE_ALIGN = 16, TABLES_MAX = 4 };
 
+static const char rsdp_signature[8] = "RSD PTR ";
 static const char oem_id[6] = "AEROST";
 static const char oem_table_id[8] = "AEROSTAT";
 static const char creator_id[4] = "AERO";
@@ -21,8 +22,9 @@ static void put_checksum(uint8_t *p, size_t len, size_t sum_at)
 {
     uint8_t sum = 0;
 
-    for (size_t i = 0; i < len; i++)
+    for (size_t i = 0; i < len; i++) {
         sum += p[i];
+    }
     p[sum_at] = -sum;
 }
 
@@ -171,8 +173,9 @@ static guint add_madt(GByteArray *out, const AcpiConfig *config)
 
     put_le(out, config->lapic_base, 4);
     put_le(out, 0, 4); /* no 8259s */
-    for (unsigned i = 0; i < config->nr_cpus; i++)
+    for (unsigned i = 0; i < config->nr_cpus; i++) {
         add_madt_cpu(out, i);
+    }
     put_le(out, MADT_IOAPIC | 12 << 8, 2);
     put_le(out, 0, 2); /* id 0 */
     put_le(out, config->ioapic_base, 4);
@@ -200,7 +203,7 @@ static guint add_mcfg(GByteArray *out, const PciHostWindows *w)
 
 static void put_rsdp(uint8_t *p, uint64_t xsdt)
 {
-    memcpy(p, "RSD PTR ", 8);
+    memcpy(p, rsdp_signature, sizeof rsdp_signature);
     memcpy(p + 9, oem_id, sizeof oem_id);
     p[15] = 2;
     le_store(p + 20, RSDP_SIZE, 4);
@@ -219,11 +222,13 @@ GByteArray *acpi_build(const AcpiConfig *config, Gpa base, Gpa *ret_rsdp)
     dsdt = add_dsdt(out, config);
     tables[n++] = add_fadt(out, config, base.v + dsdt);
     tables[n++] = add_madt(out, config);
-    if (config->pci && config->pci->ecam_size)
+    if (config->pci && config->pci->ecam_size) {
         tables[n++] = add_mcfg(out, config->pci);
+    }
     xsdt = table_begin(out, "XSDT", 1);
-    for (guint i = 0; i < n; i++)
+    for (guint i = 0; i < n; i++) {
         put_le(out, base.v + tables[i], 8);
+    }
     table_end(out, xsdt);
     put_rsdp(out->data, base.v + xsdt);
     g_assert(base.v % TABLE_ALIGN == 0 && base.v + out->len <= UINT64_C(1) << 32);

@@ -77,18 +77,21 @@ void aml_eisa_id(GByteArray *out, const char *id)
     uint32_t v = 0;
 
     g_assert(strlen(id) == 7);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         v = v << 5 | (id[i] - 'A' + 1);
-    for (int i = 3; i < 7; i++)
+    }
+    for (int i = 3; i < 7; i++) {
         v = v << 4 | g_ascii_xdigit_value(id[i]);
+    }
     put8(out, OP_DWORD);
     put_le(out, GUINT32_SWAP_LE_BE(v), 4);
 }
 
 static const char *put_name_seg(GByteArray *out, const char *p)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         put8(out, *p && *p != '.' ? *p++ : '_');
+    }
     g_assert(!*p || *p == '.');
     return *p == '.' ? p + 1 : p;
 }
@@ -97,10 +100,12 @@ void aml_path(GByteArray *out, const char *path)
 {
     unsigned segs = 0;
 
-    while (*path == '\\' || *path == '^')
+    while (*path == '\\' || *path == '^') {
         put8(out, *path++);
-    for (const char *p = path; p; p = strchr(p, '.') ? strchr(p, '.') + 1 : NULL)
+    }
+    for (const char *p = path; p; p = strchr(p, '.') ? strchr(p, '.') + 1 : NULL) {
         segs++;
+    }
     g_assert(*path && segs < 256);
     if (segs == 2) {
         put8(out, OP_DUAL_NAME);
@@ -108,8 +113,9 @@ void aml_path(GByteArray *out, const char *path)
         put8(out, OP_MULTI_NAME);
         put8(out, segs);
     }
-    while (*path)
+    while (*path) {
         path = put_name_seg(out, path);
+    }
 }
 
 /* ACPI 6.5 §20.2.4: one byte below 64, else the low nibble in the first byte and up to three bytes
@@ -118,8 +124,9 @@ unsigned aml_pkg_length(uint8_t enc[4], uint32_t length, bool include_self)
 {
     unsigned n = 1;
 
-    while (length + (include_self ? n : 0) >= (n == 1 ? 1u << 6 : 1u << (4 + 8 * (n - 1))))
+    while (length + (include_self ? n : 0) >= (n == 1 ? 1u << 6 : 1u << (4 + 8 * (n - 1)))) {
         n++;
+    }
     g_assert(n <= 4);
     length += include_self ? n : 0;
     if (n == 1) {
@@ -127,8 +134,9 @@ unsigned aml_pkg_length(uint8_t enc[4], uint32_t length, bool include_self)
         return 1;
     }
     enc[0] = (n - 1) << 6 | (length & 0xf);
-    for (unsigned i = 1; i < n; i++)
+    for (unsigned i = 1; i < n; i++) {
         enc[i] = length >> (8 * i - 4);
+    }
     return n;
 }
 
@@ -352,14 +360,16 @@ void aml_res_bus_window(GByteArray *res, uint8_t first, unsigned count)
 
 void aml_res_io_window(GByteArray *res, uint32_t base, uint32_t size)
 {
-    if (size)
+    if (size) {
         address_space(res, size > UINT16_MAX ? 4 : 2, SPACE_IO, ADDR_FIXED, IO_ENTIRE_RANGE, base,
                       size);
+    }
 }
 
 void aml_res_memory_window(GByteArray *res, uint64_t base, uint64_t size)
 {
-    if (size)
+    if (size) {
         address_space(res, fits_32(base, size) ? 4 : 8, SPACE_MEMORY, ADDR_FIXED,
                       MEMORY_RW_UNCACHED, base, size);
+    }
 }

@@ -53,8 +53,9 @@ static void add_io_windows(GByteArray *res, const PciHostWindows *w)
     if (w->config_ports) {
         aml_res_io(res, CONFIG_PORTS, CONFIG_PORTS_LEN);
         if (start < CONFIG_PORTS + CONFIG_PORTS_LEN && end > CONFIG_PORTS) {
-            if (start < CONFIG_PORTS)
+            if (start < CONFIG_PORTS) {
                 aml_res_io_window(res, start, CONFIG_PORTS - start);
+            }
             start = MIN(end, CONFIG_PORTS + CONFIG_PORTS_LEN);
         }
     }
@@ -175,20 +176,25 @@ void acpi_dsdt_aml(GByteArray *out, const AcpiConfig *config)
 {
     AmlMark sb;
 
-    if (config->ged_base)
+    if (config->ged_base) {
         add_s5(out);
+    }
     sb = aml_scope_begin(out, "\\_SB");
     add_cpus(out, config->nr_cpus);
     if (config->pci) {
         add_pci_host(out, config);
-        if (config->pci->ecam_size)
+        if (config->pci->ecam_size) {
             add_ecam_reservation(out, config->pci);
+        }
     }
-    if (config->serial_iobase)
+    if (config->serial_iobase) {
         add_isa_device(out, "COM1", "PNP0501", config->serial_iobase, 8, config->serial_irq);
-    if (config->rtc)
+    }
+    if (config->rtc) {
         add_isa_device(out, "RTC", "PNP0B00", 0x70, 2, 8);
-    if (config->ged_base)
+    }
+    if (config->ged_base) {
         add_ged(out, config);
+    }
     aml_end(out, sb);
 }

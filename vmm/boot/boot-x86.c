@@ -41,12 +41,15 @@ bool boot_file_read(const BootFile *f, uint64_t off, void *dst, size_t len, GErr
     while (len) {
         ssize_t n = pread(f->fd, p, len, off);
 
-        if (n < 0 && errno == EINTR)
+        if (n < 0 && errno == EINTR) {
             continue;
-        if (n < 0)
+        }
+        if (n < 0) {
             return boot_file_error(f, err, "cannot read: %s", g_strerror(errno));
-        if (n == 0)
+        }
+        if (n == 0) {
             return boot_file_error(f, err, "became shorter while it was read");
+        }
         p += n;
         off += n;
         len -= n;
@@ -63,24 +66,30 @@ static bool boot_file_open(BootFile *f, const char *option, const char *path, GE
     f->option = option;
     f->path = g_strdup(path);
     f->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not block */
-    if (f->fd < 0)
+    if (f->fd < 0) {
         return boot_file_error(f, err, "cannot open: %s", g_strerror(errno));
-    if (fstat(f->fd, &st) < 0)
+    }
+    if (fstat(f->fd, &st) < 0) {
         return boot_file_error(f, err, "cannot stat: %s", g_strerror(errno));
-    if (S_ISDIR(st.st_mode))
+    }
+    if (S_ISDIR(st.st_mode)) {
         return boot_file_error(f, err, "is a directory; a file is needed");
-    if (!S_ISREG(st.st_mode))
+    }
+    if (!S_ISREG(st.st_mode)) {
         return boot_file_error(f, err, "is not a regular file");
-    if (st.st_size == 0)
+    }
+    if (st.st_size == 0) {
         return boot_file_error(f, err, "is empty");
+    }
     f->size = st.st_size;
     return true;
 }
 
 static void boot_file_finish(BootFile *f)
 {
-    if (f->fd >= 0)
+    if (f->fd >= 0) {
         close(f->fd);
+    }
     g_free(f->path);
 }
 
@@ -109,8 +118,9 @@ static const char *wrong_format(const uint8_t *head, size_t len)
 
     for (size_t i = 0; i < G_N_ELEMENTS(known); i++) {
         if (len >= known[i].off + known[i].len &&
-            !memcmp(head + known[i].off, known[i].magic, known[i].len))
+            !memcmp(head + known[i].off, known[i].magic, known[i].len)) {
             return known[i].what;
+        }
     }
     return "neither a bzImage nor an uncompressed ELF vmlinux of x86_64";
 }
@@ -121,12 +131,15 @@ static bool parse_kernel(BootX86 *boot, GError **err)
     uint8_t head[1024];
     size_t len = MIN(f->size, sizeof head);
 
-    if (!boot_file_read(f, 0, head, len, err))
+    if (!boot_file_read(f, 0, head, len, err)) {
         return false;
-    if (elf_probe(head, len))
+    }
+    if (elf_probe(head, len)) {
         return elf_pvh_parse(f, &boot->image, err);
-    if (bzimage_probe(head, len))
+    }
+    if (bzimage_probe(head, len)) {
         return bzimage_parse(f, &boot->image, err);
+    }
     return boot_file_error(f, err, "%s", wrong_format(head, len));
 }
 
@@ -134,31 +147,34 @@ static bool check_cmdline(const BootX86 *boot, GError **err)
 {
     size_t len = strlen(boot->cmdline);
 
-    if (len <= boot->image.cmdline_max)
+    if (len <= boot->image.cmdline_max) {
         return true;
+    }
     return error_set(err, "-append: the command line has %zu bytes; %s takes at most %u", len,
                      boot->kernel.path, boot->image.cmdline_max);
 }
 
 BootX86 *boot_x86_new(const char *kernel, const char *initrd, const char *cmdline, GError **err)
 {
-    g_autoptr(BootX86) boot = g_new0(BootX86, 1);
+    BootX86 *boot = g_new0(BootX86, 1);
 
     boot->kernel.fd = boot->initrd.fd = -1;
     boot->image.segments = g_array_new(FALSE, TRUE, sizeof(BootSegment));
     boot->cmdline = g_strdup(cmdline ? cmdline : "");
-    if (!boot_file_open(&boot->kernel, "-kernel", kernel, err) || !parse_kernel(boot, err) ||
-        !check_cmdline(boot, err))
-        return NULL;
-    if (initrd && !boot_file_open(&boot->initrd, "-initrd", initrd, err))
-        return NULL;
-    return g_steal_pointer(&boot);
+    if (boot_file_open(&boot->kernel, "-kernel", kernel, err) && parse_kernel(boot, err) &&
+        check_cmdline(boot, err) &&
+        (!initrd || boot_file_open(&boot->initrd, "-initrd", initrd, err))) {
+        return boot;
+    }
+    boot_x86_free(boot);
+    return NULL;
 }
 
 void boot_x86_free(BootX86 *boot)
 {
-    if (!boot)
+    if (!boot) {
         return;
+    }
     boot_file_finish(&boot->kernel);
     boot_file_finish(&boot->initrd);
     g_array_unref(boot->image.segments);
@@ -180,8 +196,9 @@ static bool usable_ram(const BootX86Layout *layout, unsigned i, uint64_t *ret_st
     const E820Entry *e = &layout->e820[i];
     uint64_t limit = MIN(layout->low_ram_size, UINT64_C(1) << 32);
 
-    if (e->type != E820_RAM || e->base.v >= limit)
+    if (e->type != E820_RAM || e->base.v >= limit) {
         return false;
+    }
     *ret_start = MAX(e->base.v, KERNEL_MIN);
     *ret_end = e->base.v + MIN(e->size, limit - e->base.v);
     return *ret_start < *ret_end;
@@ -193,8 +210,9 @@ static bool segment_in_ram(const BootSegment *s, const BootX86Layout *layout)
 
     for (unsigned i = 0; i < layout->e820_count; i++) {
         if (usable_ram(layout, i, &start, &end) && s->gpa >= start && s->gpa < end &&
-            s->mem_size <= end - s->gpa)
+            s->mem_size <= end - s->gpa) {
             return true;
+        }
     }
     return false;
 }
@@ -211,11 +229,12 @@ static bool check_kernel_place(const BootX86 *boot, const BootX86Layout *layout,
         fits = fits && segment_in_ram(s, layout);
         end = s->gpa + s->mem_size;
     }
-    if (!fits)
+    if (!fits) {
         return boot_file_error(&boot->kernel, err,
                                "needs RAM up to %" PRIu64 " MiB, the guest has %" PRIu64
                                " MiB below 4 GiB; give it more with -m",
                                mib_up(end), layout->low_ram_size >> 20);
+    }
     *ret_end = end;
     return true;
 }
@@ -227,24 +246,28 @@ static bool place_initrd(const BootX86 *boot, const BootX86Layout *layout, uint6
 {
     uint64_t size = boot->initrd.size, best = 0, start, end;
 
-    if (boot->initrd.fd < 0)
+    if (boot->initrd.fd < 0) {
         return true;
+    }
     for (unsigned i = 0; i < layout->e820_count; i++) {
-        if (!usable_ram(layout, i, &start, &end))
+        if (!usable_ram(layout, i, &start, &end)) {
             continue;
+        }
         start = MAX(start, kernel_end);
         end = MIN(end, boot->image.initrd_end_max);
         if (start >= end || size > end - start ||
-            ((end - size) & ~(uint64_t)(GUEST_PAGE - 1)) < start)
+            ((end - size) & ~(uint64_t)(GUEST_PAGE - 1)) < start) {
             continue;
+        }
         best = MAX(best, (end - size) & ~(uint64_t)(GUEST_PAGE - 1));
     }
-    if (!best)
+    if (!best) {
         return boot_file_error(&boot->initrd, err,
                                "its %" PRIu64
                                " MiB do not fit above the kernel, which ends at %" PRIu64
                                " MiB, in %" PRIu64 " MiB of RAM; give the guest more with -m",
                                mib_up(size), mib_up(kernel_end), layout->low_ram_size >> 20);
+    }
     *ret = (InitrdPlace){best, size};
     return true;
 }
@@ -257,17 +280,19 @@ static bool load_segment(const BootX86 *boot, GuestMemory *mem, const BootSegmen
         g_prefix_error(err, "-kernel %s: ", boot->kernel.path);
         return false;
     }
-    if (s->zero_rest && !gmem_set(mem, GPA(s->gpa + s->file_size), 0, s->mem_size - s->file_size))
+    if (s->zero_rest && !gmem_set(mem, GPA(s->gpa + s->file_size), 0, s->mem_size - s->file_size)) {
         return boot_file_error(&boot->kernel, err, "its bss at 0x%" PRIx64 " is not in RAM",
                                s->gpa + s->file_size);
+    }
     return true;
 }
 
 static bool load_files(const BootX86 *boot, GuestMemory *mem, InitrdPlace initrd, GError **err)
 {
     for (unsigned i = 0; i < boot->image.segments->len; i++) {
-        if (!load_segment(boot, mem, &g_array_index(boot->image.segments, BootSegment, i), err))
+        if (!load_segment(boot, mem, &g_array_index(boot->image.segments, BootSegment, i), err)) {
             return false;
+        }
     }
     if (initrd.size &&
         !gmem_read_file(mem, GPA(initrd.gpa), boot->initrd.fd, 0, initrd.size, err)) {
@@ -294,10 +319,12 @@ static bool write_low(const BootX86 *boot, GuestMemory *mem, const BootX86Layout
                       InitrdPlace initrd)
 {
     if (!write_gdt(mem, boot->image.mode) ||
-        !gmem_write(mem, GPA(LOW_CMDLINE), boot->cmdline, strlen(boot->cmdline) + 1))
+        !gmem_write(mem, GPA(LOW_CMDLINE), boot->cmdline, strlen(boot->cmdline) + 1)) {
         return false;
-    if (boot->image.mode == X86_START_LONG64)
+    }
+    if (boot->image.mode == X86_START_LONG64) {
         return bzimage_write_params(&boot->image, mem, layout, initrd);
+    }
     return pvh_write_start_info(mem, layout, initrd);
 }
 
@@ -328,11 +355,13 @@ bool boot_x86_load(BootX86 *boot, GuestMemory *mem, const BootX86Layout *layout,
     g_assert(layout->e820_count <= E820_MAX);
     if (!check_kernel_place(boot, layout, &kernel_end, err) ||
         !place_initrd(boot, layout, kernel_end, &initrd, err) ||
-        !load_files(boot, mem, initrd, err))
+        !load_files(boot, mem, initrd, err)) {
         return false;
-    if (!write_low(boot, mem, layout, initrd))
+    }
+    if (!write_low(boot, mem, layout, initrd)) {
         return error_set(err, "-m: the first %d KiB of guest memory must be RAM to start a kernel",
                          LOW_END >> 10);
+    }
     *ret_state = start_state(&boot->image);
     return true;
 }

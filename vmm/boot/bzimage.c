@@ -56,18 +56,22 @@ static bool check_protocol(const BootFile *f, const uint8_t *head, GError **err)
 {
     unsigned version = le_load(head + HDR_VERSION, 2);
 
-    if (le_load(head + HDR_BOOT_FLAG, 2) != 0xaa55)
+    if (le_load(head + HDR_BOOT_FLAG, 2) != 0xaa55) {
         return boot_file_error(f, err,
                                "damaged bzImage: no 0xaa55 mark at the end of its first sector");
-    if (version < PROTOCOL_MIN)
+    }
+    if (version < PROTOCOL_MIN) {
         return boot_file_error(
             f, err, "bzImage with boot protocol %u.%02u; 2.12 (Linux 3.8) or newer is needed",
             version >> 8, version & 0xff);
-    if (!(head[HDR_LOADFLAGS] & LOADED_HIGH))
+    }
+    if (!(head[HDR_LOADFLAGS] & LOADED_HIGH)) {
         return boot_file_error(f, err, "zImage that loads low; a bzImage is needed");
-    if (!(le_load(head + HDR_XLOADFLAGS, 2) & XLF_KERNEL_64))
+    }
+    if (!(le_load(head + HDR_XLOADFLAGS, 2) & XLF_KERNEL_64)) {
         return boot_file_error(f, err,
                                "bzImage without a 64-bit entry; an x86_64 kernel is needed");
+    }
     return true;
 }
 
@@ -82,21 +86,25 @@ static bool parse_payload(const BootFile *f, const uint8_t *head, KernelImage *i
     uint64_t load = le_load(head + HDR_PREF_ADDRESS, 8);
     uint64_t init_size = le_load(head + HDR_INIT_SIZE, 4);
 
-    if (off >= f->size || f->size - off + 15 < size)
+    if (off >= f->size || f->size - off + 15 < size) {
         return boot_file_error(f, err,
                                "truncated bzImage: %" PRIu64 " bytes, its header says %" PRIu64,
                                f->size, off + size);
+    }
     size = MIN(size, f->size - off);
-    if (size <= ENTRY_64_OFFSET)
+    if (size <= ENTRY_64_OFFSET) {
         return boot_file_error(
             f, err, "damaged bzImage: %" PRIu64 " bytes of kernel do not reach its 64-bit entry",
             size);
-    if (!load)
+    }
+    if (!load) {
         load = KERNEL_MIN;
-    if (load < KERNEL_MIN || load > UINT32_MAX)
+    }
+    if (load < KERNEL_MIN || load > UINT32_MAX) {
         return boot_file_error(
             f, err, "damaged bzImage: load address 0x%" PRIx64 " is not between 1 MiB and 4 GiB",
             load);
+    }
     g_array_append_val(
         img->segments,
         ((BootSegment){
@@ -110,15 +118,19 @@ bool bzimage_parse(const BootFile *f, KernelImage *img, GError **err)
     uint8_t head[2 * SECTOR];
     uint32_t end;
 
-    if (f->size < sizeof head)
+    if (f->size < sizeof head) {
         return boot_file_error(f, err, "truncated bzImage: only %" PRIu64 " bytes", f->size);
-    if (!boot_file_read(f, 0, head, sizeof head, err) || !check_protocol(f, head, err))
+    }
+    if (!boot_file_read(f, 0, head, sizeof head, err) || !check_protocol(f, head, err)) {
         return false;
+    }
     end = HDR_MAGIC + head[HDR_JUMP_OFFSET]; /* the jump over the header gives its length */
-    if (end < HDR_MIN_END)
+    if (end < HDR_MIN_END) {
         return boot_file_error(f, err, "damaged bzImage: its setup header ends at 0x%x", end);
-    if (!parse_payload(f, head, img, err))
+    }
+    if (!parse_payload(f, head, img, err)) {
         return false;
+    }
     img->mode = X86_START_LONG64;
     img->initrd_end_max = le_load(head + HDR_INITRD_ADDR_MAX, 4) + 1;
     img->cmdline_max = MIN(le_load(head + HDR_CMDLINE_SIZE, 4), LOW_CMDLINE_SIZE - 1);
@@ -137,8 +149,9 @@ static bool write_page_tables(GuestMemory *mem)
     tables[0][0] = le64_make((LOW_PAGE_TABLES + 0x1000) | PRESENT_RW);
     for (unsigned d = 0; d < DIRS; d++) {
         tables[1][d] = le64_make((LOW_PAGE_TABLES + 0x2000 + d * 0x1000) | PRESENT_RW);
-        for (uint64_t i = 0; i < 512; i++)
+        for (uint64_t i = 0; i < 512; i++) {
             tables[2 + d][i] = le64_make((d * 512 + i) << 21 | LARGE | PRESENT_RW);
+        }
     }
     return gmem_write(mem, GPA(LOW_PAGE_TABLES), tables, sizeof tables);
 }

@@ -63,24 +63,30 @@ static bool check_ehdr(const BootFile *f, const Elf64_Ehdr *eh, GError **err)
 {
     unsigned machine = le16toh(eh->e_machine); /* at the same offset in 32-bit files */
 
-    if (eh->e_ident[EI_CLASS] == ELFCLASS32)
+    if (eh->e_ident[EI_CLASS] == ELFCLASS32) {
         return boot_file_error(f, err, "32-bit ELF file; an x86_64 vmlinux or a bzImage is needed");
-    if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_VERSION] != EV_CURRENT)
+    }
+    if (eh->e_ident[EI_CLASS] != ELFCLASS64 || eh->e_ident[EI_VERSION] != EV_CURRENT) {
         return boot_file_error(f, err, "damaged ELF file: unknown class or version");
-    if (eh->e_ident[EI_DATA] != ELFDATA2LSB)
+    }
+    if (eh->e_ident[EI_DATA] != ELFDATA2LSB) {
         return boot_file_error(f, err,
                                "big-endian ELF file; an x86_64 vmlinux or a bzImage is needed");
-    if (machine != EM_X86_64)
+    }
+    if (machine != EM_X86_64) {
         return boot_file_error(f, err, "ELF file for %s (%u); an x86_64 kernel is needed",
                                elf_machine_name(machine), machine);
-    if (le16toh(eh->e_type) != ET_EXEC && le16toh(eh->e_type) != ET_DYN)
+    }
+    if (le16toh(eh->e_type) != ET_EXEC && le16toh(eh->e_type) != ET_DYN) {
         return boot_file_error(f, err, "ELF file of type %u is not a program; vmlinux is needed",
                                le16toh(eh->e_type));
+    }
     if (!eh->e_phnum || le16toh(eh->e_phnum) > PHDRS_MAX ||
-        le16toh(eh->e_phentsize) != sizeof(Elf64_Phdr))
+        le16toh(eh->e_phentsize) != sizeof(Elf64_Phdr)) {
         return boot_file_error(
             f, err, "damaged ELF file: %u program headers of %u bytes; 1 to %d of %zu are possible",
             le16toh(eh->e_phnum), le16toh(eh->e_phentsize), PHDRS_MAX, sizeof(Elf64_Phdr));
+    }
     return true;
 }
 
@@ -101,21 +107,25 @@ static bool add_segment(const BootFile *f, const Elf64_Phdr *ph, unsigned i, Ker
         .zero_rest = true,
     };
 
-    if (!seg.mem_size && !seg.file_size)
+    if (!seg.mem_size && !seg.file_size) {
         return true;
-    if (seg.file_size > seg.mem_size)
+    }
+    if (seg.file_size > seg.mem_size) {
         return boot_file_error(
             f, err, "damaged ELF file: segment %u has more bytes in the file than in memory", i);
-    if (!in_file(f, seg.file_off, seg.file_size))
+    }
+    if (!in_file(f, seg.file_off, seg.file_size)) {
         return boot_file_error(
             f, err, "truncated ELF file: segment %u ends beyond the file's %" PRIu64 " bytes", i,
             f->size);
+    }
     if (seg.gpa < KERNEL_MIN || seg.gpa > UINT32_MAX ||
-        seg.mem_size > (UINT64_C(1) << 32) - seg.gpa)
+        seg.mem_size > (UINT64_C(1) << 32) - seg.gpa) {
         return boot_file_error(f, err,
                                "segment %u at physical address 0x%" PRIx64 " (0x%" PRIx64
                                " bytes) is not between 1 MiB and 4 GiB; a kernel is linked there",
                                i, seg.gpa, seg.mem_size);
+    }
     g_array_append_val(img->segments, seg);
     return true;
 }
@@ -131,15 +141,17 @@ static bool check_segments(const BootFile *f, KernelImage *img, GError **err)
 {
     uint64_t end = 0;
 
-    if (!img->segments->len)
+    if (!img->segments->len) {
         return boot_file_error(f, err, "ELF file with nothing to load; vmlinux is needed");
+    }
     g_array_sort(img->segments, segment_compare);
     for (unsigned i = 0; i < img->segments->len; i++) {
         const BootSegment *s = &g_array_index(img->segments, BootSegment, i);
 
-        if (s->gpa < end)
+        if (s->gpa < end) {
             return boot_file_error(f, err, "damaged ELF file: segments overlap at 0x%" PRIx64,
                                    s->gpa);
+        }
         end = s->gpa + s->mem_size;
     }
     return true;
@@ -158,15 +170,17 @@ static bool find_entry_note(const uint8_t *notes, uint64_t len, unsigned align, 
         uint64_t desc = name + (namesz + align - 1) / align * align;
         uint64_t next = desc + (descsz + align - 1) / align * align;
 
-        if (desc > len || descsz > len - desc)
+        if (desc > len || descsz > len - desc) {
             return false;
+        }
         if (type == XEN_ELFNOTE_PHYS32_ENTRY && namesz == 4 &&
             memcmp(notes + name, "Xen", 4) == 0 && (descsz == 4 || descsz == 8)) {
             *ret_entry = le_load(notes + desc, descsz);
             return true;
         }
-        if (next > len)
+        if (next > len) {
             return false;
+        }
         at = next;
     }
     return false;
@@ -179,17 +193,20 @@ static bool read_notes(const BootFile *f, const Elf64_Phdr *ph, unsigned i, bool
     uint64_t off = le64toh(ph->p_offset), len = le64toh(ph->p_filesz);
     g_autofree uint8_t *notes = NULL;
 
-    if (!in_file(f, off, len))
+    if (!in_file(f, off, len)) {
         return boot_file_error(
             f, err,
             "truncated ELF file: notes (segment %u) end beyond the file's %" PRIu64 " bytes", i,
             f->size);
-    if (len > NOTES_MAX)
+    }
+    if (len > NOTES_MAX) {
         return boot_file_error(f, err, "damaged ELF file: %" PRIu64 " bytes of notes (segment %u)",
                                len, i);
+    }
     notes = g_malloc(len + 1); /* never NULL */
-    if (!boot_file_read(f, off, notes, len, err))
+    if (!boot_file_read(f, off, notes, len, err)) {
         return false;
+    }
     *ret_found = find_entry_note(notes, len, le64toh(ph->p_align) == 8 ? 8 : 4, ret_entry);
     return true;
 }
@@ -199,8 +216,9 @@ static bool check_entry(const BootFile *f, const KernelImage *img, GError **err)
     for (unsigned i = 0; i < img->segments->len; i++) {
         const BootSegment *s = &g_array_index(img->segments, BootSegment, i);
 
-        if (img->entry >= s->gpa && img->entry - s->gpa < s->file_size)
+        if (img->entry >= s->gpa && img->entry - s->gpa < s->file_size) {
             return true;
+        }
     }
     return boot_file_error(f, err,
                            "damaged ELF file: PVH entry 0x%" PRIx64 " lies outside of its segments",
@@ -215,18 +233,22 @@ static bool parse_phdrs(const BootFile *f, const Elf64_Phdr *ph, unsigned n, Ker
     for (unsigned i = 0; i < n; i++) {
         uint32_t type = le32toh(ph[i].p_type);
 
-        if (type == PT_LOAD && !add_segment(f, &ph[i], i, img, err))
+        if (type == PT_LOAD && !add_segment(f, &ph[i], i, img, err)) {
             return false;
-        if (type == PT_NOTE && !found && !read_notes(f, &ph[i], i, &found, &img->entry, err))
+        }
+        if (type == PT_NOTE && !found && !read_notes(f, &ph[i], i, &found, &img->entry, err)) {
             return false;
+        }
     }
-    if (!check_segments(f, img, err))
+    if (!check_segments(f, img, err)) {
         return false;
-    if (!found)
+    }
+    if (!found) {
         return boot_file_error(
             f, err,
             "ELF file without a PVH entry note; a vmlinux built with CONFIG_PVH=y or a "
             "bzImage is needed");
+    }
     return check_entry(f, img, err);
 }
 
@@ -237,18 +259,22 @@ bool elf_pvh_parse(const BootFile *f, KernelImage *img, GError **err)
     uint64_t phoff;
     unsigned n;
 
-    if (f->size < sizeof eh)
+    if (f->size < sizeof eh) {
         return boot_file_error(f, err, "truncated ELF file: only %" PRIu64 " bytes", f->size);
-    if (!boot_file_read(f, 0, &eh, sizeof eh, err) || !check_ehdr(f, &eh, err))
+    }
+    if (!boot_file_read(f, 0, &eh, sizeof eh, err) || !check_ehdr(f, &eh, err)) {
         return false;
+    }
     phoff = le64toh(eh.e_phoff);
     n = le16toh(eh.e_phnum);
-    if (!in_file(f, phoff, n * sizeof *ph))
+    if (!in_file(f, phoff, n * sizeof *ph)) {
         return boot_file_error(
             f, err, "truncated ELF file: program headers end beyond the file's %" PRIu64 " bytes",
             f->size);
-    if (!boot_file_read(f, phoff, ph, n * sizeof *ph, err))
+    }
+    if (!boot_file_read(f, phoff, ph, n * sizeof *ph, err)) {
         return false;
+    }
     img->mode = X86_START_PROTECTED32;
     img->initrd_end_max = UINT64_C(1) << 32;
     img->cmdline_max = PVH_CMDLINE_MAX;
