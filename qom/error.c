@@ -27,7 +27,7 @@ static char *one_line(const char *fmt, va_list ap)
     return line;
 }
 
-bool error_set(GError **err, const char *fmt, ...)
+void error_set_line(GError **err, const char *fmt, ...)
 {
     if (err != NULL) {
         va_list ap;
@@ -37,10 +37,9 @@ bool error_set(GError **err, const char *fmt, ...)
         va_end(ap);
         g_set_error_literal(err, AEROSTAT_ERROR, AEROSTAT_ERROR_GENERIC, line);
     }
-    return false;
 }
 
-bool error_set_errno(GError **err, int errnum, const char *fmt, ...)
+void error_set_errno_line(GError **err, int errnum, const char *fmt, ...)
 {
     if (err != NULL) {
         va_list ap;
@@ -51,7 +50,6 @@ bool error_set_errno(GError **err, int errnum, const char *fmt, ...)
         g_set_error(err, AEROSTAT_ERROR, AEROSTAT_ERROR_GENERIC, "%s: %s", line,
                     g_strerror(errnum));
     }
-    return false;
 }
 
 /*

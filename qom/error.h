@@ -22,10 +22,20 @@ typedef enum {
 GQuark aerostat_error_quark(void);
 
 /* Sets *err (when err is not NULL) to AEROSTAT_ERROR_GENERIC with the formatted line; always returns false. */
-bool error_set(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+void error_set_line(GError **err, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+#define error_set(...)                                                                             \
+    ({                                                                                             \
+        error_set_line(__VA_ARGS__);                                                               \
+        false; /* here, so that the compiler knows it and follows the failure path */              \
+    })
 
 /* The same, followed by ": " and the text of errnum. */
-bool error_set_errno(GError **err, int errnum, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+void error_set_errno_line(GError **err, int errnum, const char *fmt, ...) G_GNUC_PRINTF(3, 4);
+#define error_set_errno(...)                                                                       \
+    ({                                                                                             \
+        error_set_errno_line(__VA_ARGS__);                                                         \
+        false;                                                                                     \
+    })
 
 /*
  * The candidate nearest to word (edit distance, case ignored) when it is near enough to be a typing slip,
