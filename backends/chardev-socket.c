@@ -95,7 +95,7 @@ static bool socket_address(const char *path, struct sockaddr_un *addr, GError **
     if (strlen(path) >= sizeof addr->sun_path) {
         return error_set(err, "the path is longer than %zu bytes", sizeof addr->sun_path - 1);
     }
-    strcpy(addr->sun_path, path);
+    g_strlcpy(addr->sun_path, path, sizeof addr->sun_path);
     return true;
 }
 

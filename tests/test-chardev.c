@@ -1,172 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Character streams: options, files, sockets, standard streams and the multiplexer. The terminal's
- * tests run this program again as a child on a pseudo-terminal (see child_main).
+ * Character streams: options, files, sockets and the multiplexer. Standard streams have a suite of
+ * their own.
  */
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glib/gstdio.h>
-#include <pty.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
-#include <sys/wait.h>
-#include <termios.h>
 #include <unistd.h>
-#include <utmp.h>
 
-#include "backends/chardev.h"
-
-enum { CTRL_A = 1, WAIT_US = 10 * 1000 * 1000 };
-
-/* --- a front end that records --- */
-
-typedef struct {
-    GString *got;
-    size_t room;
-    int opened, closed, breaks, mux_in, mux_out, quits;
-    Chardev *drop; /* unref'd and zeroed at the first byte */
-    bool hang_up;  /* disconnects at the first byte */
-    Chardev *c;
-} Recorder;
-
-static EventLoop *loop;
-static char *dir;
-static Recorder rec, mon;
-
-static size_t rec_room(void *opaque)
-{
-    return ((Recorder *)opaque)->room;
-}
-
-static void rec_receive(void *opaque, const uint8_t *buf, size_t len)
-{
-    Recorder *r = opaque;
-
-    g_assert_cmpuint(len, <=, r->room); /* the terminal's children run this, too: no check there */
-    g_string_append_len(r->got, (const char *)buf, (gssize)len);
-    if (r->drop) {
-        object_unref(g_steal_pointer(&r->drop));
-    }
-    if (r->hang_up) {
-        r->hang_up = false;
-        chardev_disconnect(r->c);
-    }
-}
-
-static void rec_event(void *opaque, ChardevEvent event)
-{
-    Recorder *r = opaque;
-
-    switch (event) {
-    case CHARDEV_OPENED:
-        r->opened++;
-        break;
-    case CHARDEV_CLOSED:
-        r->closed++;
-        break;
-    case CHARDEV_BREAK:
-        r->breaks++;
-        break;
-    case CHARDEV_MUX_IN:
-        r->mux_in++;
-        break;
-    case CHARDEV_MUX_OUT:
-        r->mux_out++;
-        break;
-    }
-}
-
-static void rec_quit(void *opaque)
-{
-    ((Recorder *)opaque)->quits++;
-}
-
-static void attach(Recorder *r, Chardev *c)
-{
-    ChardevFrontend fe = {rec_room, rec_receive, rec_event, r};
-
-    r->c = c;
-    chardev_set_frontend(c, &fe);
-}
-
-static void setup(void)
-{
-    loop = loop_new(NULL);
-    dir = g_dir_make_tmp("test-chardev-XXXXXX", NULL);
-    rec = (Recorder){.got = g_string_new(NULL), .room = 4096};
-    mon = (Recorder){.got = g_string_new(NULL), .room = 4096};
-}
-
-static void teardown(void)
-{
-    GDir *d = g_dir_open(dir, 0, NULL);
-    const char *name;
-
-    while ((name = g_dir_read_name(d))) {
-        g_autofree char *path = g_build_filename(dir, name, NULL);
-        unlink(path);
-    }
-    g_dir_close(d);
-    rmdir(dir);
-    g_free(dir);
-    g_string_free(rec.got, TRUE);
-    g_string_free(mon.got, TRUE);
-    loop_free(loop);
-}
-
-/* Runs the loop until cond or until it has taken far too long. */
-#define WAIT_FOR(cond)                                                                    \
-    do {                                                                                  \
-        int64_t end_ = g_get_monotonic_time() + WAIT_US;                                  \
-        while (!(cond)) {                                                                 \
-            ck_assert_msg(g_get_monotonic_time() < end_, "waited in vain for %s", #cond); \
-            if (!loop_iterate(loop, false)) {                                             \
-                g_usleep(200);                                                            \
-            }                                                                             \
-        }                                                                                 \
-    } while (0)
-
-static void settle(void)
-{
-    for (int quiet = 0; quiet < 5; quiet++) {
-        if (loop_iterate(loop, false)) {
-            quiet = 0;
-        }
-        g_usleep(200);
-    }
-}
-
-static Chardev *open_option(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
-static Chardev *open_option(const char *fmt, ...)
-{
-    g_autoptr(GError) err = NULL;
-    g_autofree char *option = NULL;
-    Chardev *c;
-    va_list ap;
-
-    va_start(ap, fmt);
-    option = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    c = chardev_new_from_option(loop, "-serial", option, &err);
-    ck_assert_msg(c != NULL, "%s: %s", option, err ? err->message : "?");
-    return c;
-}
-
-static void expect_error(const char *option, const char *message)
-{
-    g_autoptr(GError) err = NULL;
-    Chardev *c = chardev_new_from_option(loop, "-serial", option, &err);
-
-    ck_assert_ptr_null(c);
-    ck_assert_ptr_nonnull(err);
-    ck_assert_msg(strstr(err->message, message), "'%s' has no '%s'", err->message, message);
-    ck_assert_ptr_null(strchr(err->message, '\n'));
-}
+#include "chardev-fixture.h"
 
 static char *contents(const char *path)
 {
@@ -288,58 +134,6 @@ START_TEST(two_commas_in_a_path_are_one)
 END_TEST
 
 /* --- sockets --- */
-
-static char *sock_path(void)
-{
-    return g_build_filename(dir, "sock", NULL);
-}
-
-static int dial(const char *path)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_strlcpy(addr.sun_path, path, sizeof addr.sun_path);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
-    fcntl(fd, F_SETFL, O_NONBLOCK);
-    return fd;
-}
-
-static int serve(const char *path)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_strlcpy(addr.sun_path, path, sizeof addr.sun_path);
-    ck_assert_int_eq(bind(fd, (struct sockaddr *)&addr, sizeof addr), 0);
-    ck_assert_int_eq(listen(fd, 4), 0);
-    return fd;
-}
-
-static void send_text(int fd, const char *text)
-{
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-/* Reads what arrives until it is `text`. */
-static void expect_text(int fd, const char *text)
-{
-    g_autoptr(GString) got = g_string_new(NULL);
-    int64_t end = g_get_monotonic_time() + WAIT_US;
-    char buf[256];
-    ssize_t n;
-
-    while (got->len < strlen(text) && g_get_monotonic_time() < end) {
-        loop_iterate(loop, false);
-        n = read(fd, buf, MIN(sizeof buf, strlen(text) - got->len));
-        if (n > 0) {
-            g_string_append_len(got, buf, n);
-        } else if (n == 0) {
-            break;
-        }
-    }
-    ck_assert_str_eq(got->str, text);
-}
 
 static bool at_end(int fd)
 {
@@ -513,7 +307,7 @@ START_TEST(a_reader_that_sleeps_costs_a_bounded_buffer_and_what_it_gets_is_in_or
     int fd = dial(path);
     uint32_t word[CHUNK / 4];
     uint8_t got[CHUNK];
-    uint64_t total = 0;
+    uint64_t total = 0, wrong = 0;
     ssize_t n;
 
     attach(&rec, c);
@@ -532,9 +326,10 @@ START_TEST(a_reader_that_sleeps_costs_a_bounded_buffer_and_what_it_gets_is_in_or
             loop_iterate(loop, false);
         }
         for (ssize_t i = 0; i < n; i++, total++) {
-            ck_assert(got[i] == (uint8_t)(total / 4 >> total % 4 * 8));
+            wrong += got[i] != (uint8_t)(total / 4 >> total % 4 * 8);
         }
     }
+    ck_assert_uint_eq(wrong, 0);
     ck_assert_uint_ge(total, CHARDEV_BUFFER);
     chardev_write(c, "end", 3);
     expect_text(fd, "end");
@@ -743,287 +538,6 @@ START_TEST(a_monitor_port_outlives_its_multiplexer)
 }
 END_TEST
 
-/* --- standard input and output, in this process --- */
-
-static int saved_stdio[2];
-
-static void use_stdio(int in, int out)
-{
-    fflush(stdout);
-    for (int i = 0; i < 2; i++) {
-        saved_stdio[i] = fcntl(i, F_DUPFD_CLOEXEC, 10);
-    }
-    dup2(in, 0);
-    dup2(out, 1);
-}
-
-static void back_to_own_stdio(void)
-{
-    for (int i = 0; i < 2; i++) {
-        dup2(saved_stdio[i], i);
-        close(saved_stdio[i]);
-    }
-}
-
-START_TEST(standard_input_from_dev_null_ends_without_spinning)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    Chardev *c;
-
-    use_stdio(null, null);
-    c = open_option("stdio");
-    attach(&rec, c);
-    WAIT_FOR(rec.closed == 1);
-    settle();
-    ck_assert(!loop_iterate(loop, false));
-    chardev_write(c, "out", 3);
-    ck_assert_uint_eq(chardev_dropped(c), 0);
-    object_unref(c);
-    back_to_own_stdio();
-    close(null);
-}
-END_TEST
-
-START_TEST(standard_input_from_a_file_is_read_at_the_front_ends_pace)
-{
-    g_autofree char *path = g_build_filename(dir, "script", NULL);
-    Chardev *c;
-    int in, out = open("/dev/null", O_WRONLY | O_CLOEXEC);
-
-    ck_assert(g_file_set_contents(path, "first second", -1, NULL));
-    in = open(path, O_RDONLY | O_CLOEXEC);
-    use_stdio(in, out);
-    c = open_option("stdio");
-    rec.room = 0;
-    attach(&rec, c);
-    settle();
-    rec.room = 5;
-    chardev_accept_input(c);
-    WAIT_FOR(rec.closed == 1);
-    ck_assert_str_eq(rec.got->str, "first second");
-    object_unref(c);
-    back_to_own_stdio();
-    close(in);
-    close(out);
-}
-END_TEST
-
-START_TEST(pipes_of_the_caller_stay_blocking_and_a_reader_that_leaves_is_no_signal)
-{
-    int in[2], out[2], flags;
-    Chardev *c;
-
-    ck_assert_int_eq(pipe2(in, O_CLOEXEC) | pipe2(out, O_CLOEXEC), 0);
-    use_stdio(in[0], out[1]);
-    c = open_option("stdio");
-    attach(&rec, c);
-    flags = fcntl(0, F_GETFL) | fcntl(1, F_GETFL);
-    send_text(in[1], "abc");
-    WAIT_FOR(strcmp(rec.got->str, "abc") == 0);
-    chardev_write(c, "def", 3);
-    expect_text(out[0], "def");
-    close(out[0]);
-    chardev_write(c, "lost", 4);
-    back_to_own_stdio();
-    ck_assert_int_eq(flags & O_NONBLOCK, 0);
-    ck_assert_uint_eq(chardev_dropped(c), 4);
-    close(in[1]);
-    WAIT_FOR(rec.closed == 1);
-    object_unref(c);
-    close(in[0]);
-    close(out[1]);
-}
-END_TEST
-
-START_TEST(standard_streams_have_one_user_at_a_time)
-{
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    Chardev *c;
-
-    use_stdio(null, null);
-    c = open_option("stdio");
-    expect_error("stdio", "-serial stdio: standard input and output are in use already by -serial");
-    expect_error("mon:stdio", "in use already");
-    object_unref(c);
-    c = open_option("mon:stdio");
-    object_unref(c);
-    back_to_own_stdio();
-    close(null);
-}
-END_TEST
-
-/* --- the terminal: this program as a child on a pseudo-terminal --- */
-
-static const char *self;
-
-static bool is_raw(int fd)
-{
-    struct termios t;
-
-    return tcgetattr(fd, &t) == 0 && !(t.c_lflag & (ICANON | ECHO));
-}
-
-static bool wait_raw(int fd, bool raw)
-{
-    for (int i = 0; i < 10000; i++) {
-        if (is_raw(fd) == raw) {
-            return true;
-        }
-        g_usleep(1000);
-    }
-    return false;
-}
-
-/* A shell's part: runs the program in front, stops it, looks, lets it go on, looks. Exit status 0:
- * all was well. */
-static int stopping_shell(void)
-{
-    pid_t pid;
-    int status;
-
-    signal(SIGTTOU, SIG_IGN);
-    pid = fork();
-    if (pid == 0) {
-        setpgid(0, 0);
-        tcsetpgrp(0, getpid());
-        signal(SIGTTOU, SIG_DFL);
-        execl(self, self, "--child", "close", "stdio", (char *)NULL);
-        _exit(99);
-    }
-    if (!wait_raw(0, true)) {
-        return 1;
-    }
-    kill(pid, SIGTSTP);
-    if (waitpid(pid, &status, WUNTRACED) != pid || !WIFSTOPPED(status) || is_raw(0)) {
-        return 2;
-    }
-    kill(pid, SIGCONT);
-    if (!wait_raw(0, true)) {
-        return 3;
-    }
-    kill(pid, SIGQUIT);
-    if (waitpid(pid, &status, 0) != pid || !WIFSIGNALED(status) || is_raw(0)) {
-        return 4;
-    }
-    return 0;
-}
-
-/* What the child does: opens the stream, waits for one byte, and leaves in the way that `how`
- * names. */
-static int child_main(const char *how, const char *option)
-{
-    g_autoptr(GError) err = NULL;
-    Chardev *c;
-
-    if (strcmp(how, "shell") == 0) {
-        return stopping_shell();
-    }
-    setup();
-    c = chardev_new_from_option(loop, "-serial", option, &err);
-    if (!c) {
-        return 98;
-    }
-    attach(&rec, c);
-    chardev_set_quit_handler(c, rec_quit, &rec);
-    chardev_write(c, "hello\n", 6);
-    while (rec.got->len == 0 && rec.quits == 0) {
-        loop_iterate(loop, true);
-    }
-    if (strcmp(how, "exit") == 0) {
-        exit(7);
-    } else if (strcmp(how, "abort") == 0) {
-        signal(SIGCHLD, SIG_DFL);
-        raise(SIGABRT);
-    }
-    object_unref(c);
-    teardown();
-    return rec.quits ? 8 : 0;
-}
-
-typedef struct {
-    int master, slave;
-    pid_t pid;
-} Terminal;
-
-static void terminal_start(Terminal *t, const char *how, const char *option)
-{
-    ck_assert_int_eq(openpty(&t->master, &t->slave, NULL, NULL, NULL), 0);
-    ck_assert(!is_raw(t->slave));
-    t->pid = fork();
-    ck_assert_int_ge(t->pid, 0);
-    if (t->pid == 0) {
-        close(t->master);
-        login_tty(t->slave);
-        execl(self, self, "--child", how, option, (char *)NULL);
-        _exit(99);
-    }
-}
-
-static int terminal_end(Terminal *t)
-{
-    int status;
-
-    ck_assert_int_eq(waitpid(t->pid, &status, 0), t->pid);
-    ck_assert_msg(!is_raw(t->slave), "the terminal was left raw");
-    close(t->master);
-    close(t->slave);
-    return status;
-}
-
-static const struct {
-    const char *how, *option, *keys;
-    int status; /* exit status, or */
-    int signal; /* the signal that it dies of */
-} ways_out[] = {
-    {"close", "stdio", "q", 0, 0},          {"close", "mon:stdio", "q", 0, 0},
-    {"exit", "stdio", "q", 7, 0},           {"abort", "mon:stdio", "q", 0, SIGABRT},
-    {"close", "mon:stdio", "\001x", 8, 0},  /* Ctrl-a x */
-    {"close", "stdio", "\001", 0, 0},       /* the guest gets Ctrl-a */
-    {"close", "mon:stdio", "\003", 0, 0},   /* the guest gets Ctrl-c */
-    {"close", "stdio", "\034", 0, SIGQUIT}, /* the terminal's own keys work */
-};
-
-START_TEST(the_terminal_is_raw_in_use_and_restored_on_every_way_out)
-{
-    Terminal t;
-    int status;
-
-    terminal_start(&t, ways_out[_i].how, ways_out[_i].option);
-    ck_assert(wait_raw(t.slave, true));
-    expect_text(t.master, "hello\r\n");
-    send_text(t.master, ways_out[_i].keys);
-    status = terminal_end(&t);
-    if (ways_out[_i].signal) {
-        ck_assert(WIFSIGNALED(status));
-        ck_assert_int_eq(WTERMSIG(status), ways_out[_i].signal);
-    } else {
-        ck_assert(WIFEXITED(status));
-        ck_assert_int_eq(WEXITSTATUS(status), ways_out[_i].status);
-    }
-}
-END_TEST
-
-START_TEST(a_stopped_process_gives_the_terminal_back_and_takes_it_again)
-{
-    Terminal t;
-    int status;
-
-    terminal_start(&t, "shell", "stdio");
-    status = terminal_end(&t);
-    ck_assert(WIFEXITED(status));
-    ck_assert_int_eq(WEXITSTATUS(status), 0);
-}
-END_TEST
-
-static TCase *make_case(Suite *suite, const char *name, void (*up)(void), void (*down)(void))
-{
-    TCase *tc = tcase_create(name);
-
-    tcase_add_checked_fixture(tc, up, down);
-    suite_add_tcase(suite, tc);
-    return tc;
-}
-
 static void add_socket_tests(Suite *suite)
 {
     TCase *tc = make_case(suite, "sockets", setup, teardown);
@@ -1064,28 +578,14 @@ static Suite *chardev_suite(void)
     tcase_add_test(tc, ctrl_a_x_asks_to_quit_even_when_the_guest_takes_no_input);
     tcase_add_test(tc, input_for_a_slow_guest_is_kept_in_order_and_the_rest_left_unread);
     tcase_add_test(tc, a_monitor_port_outlives_its_multiplexer);
-
-    tc = make_case(suite, "standard streams", setup, teardown);
-    tcase_add_test(tc, standard_input_from_dev_null_ends_without_spinning);
-    tcase_add_test(tc, standard_input_from_a_file_is_read_at_the_front_ends_pace);
-    tcase_add_test(tc, pipes_of_the_caller_stay_blocking_and_a_reader_that_leaves_is_no_signal);
-    tcase_add_test(tc, standard_streams_have_one_user_at_a_time);
-    tcase_add_loop_test(tc, the_terminal_is_raw_in_use_and_restored_on_every_way_out, 0,
-                        G_N_ELEMENTS(ways_out));
-    tcase_add_test(tc, a_stopped_process_gives_the_terminal_back_and_takes_it_again);
     return suite;
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
-    SRunner *runner;
+    SRunner *runner = srunner_create(chardev_suite());
     int failed;
 
-    self = "/proc/self/exe";
-    if (argc == 4 && strcmp(argv[1], "--child") == 0) {
-        return child_main(argv[2], argv[3]);
-    }
-    runner = srunner_create(chardev_suite());
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);
     srunner_free(runner);

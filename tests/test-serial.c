@@ -204,7 +204,7 @@ START_TEST(the_trigger_level_tells_data_from_a_timeout)
     for (unsigned i = 0; i < G_N_ELEMENTS(triggers); i++) {
         use_fifo(triggers[i].fcr | UART_FCR_CLEAR_RCVR);
         out(UART_IER, UART_IER_RDI);
-        type_text("0123456789abcdef" + FIFO - triggers[i].level);
+        type_text(&"0123456789abcdef"[FIFO - triggers[i].level]);
         ck_assert_uint_eq(in(UART_IIR), 0xc0 | UART_IIR_RDI);
         in(UART_RX);
         ck_assert_uint_eq(in(UART_IIR),
