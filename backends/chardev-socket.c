@@ -142,14 +142,28 @@ static bool socket_listen(SocketChardev *s, GError **err)
     return true;
 }
 
+enum { WAIT_POLL_MS = 100 };
+
+/* The program takes these signals through its main loop, which does not run yet while a stream waits. */
+static bool asked_to_end(void)
+{
+    sigset_t set;
+
+    return sigpending(&set) == 0 &&
+           (sigismember(&set, SIGINT) || sigismember(&set, SIGTERM) || sigismember(&set, SIGHUP));
+}
+
 static bool socket_wait(SocketChardev *s, GError **err)
 {
     struct pollfd p = {.fd = s->listen_fd, .events = POLLIN};
 
     g_printerr("aerostat: %s: waiting for a client to connect to %s\n", CHARDEV(s)->label, s->path);
     while (s->fd < 0) {
-        if (poll(&p, 1, -1) < 0) {
+        if (poll(&p, 1, WAIT_POLL_MS) < 0) {
             return error_set_errno(err, errno, "while waiting for a client");
+        }
+        if (asked_to_end()) {
+            return error_set(err, "interrupted while waiting for a client");
         }
         socket_accept(s, LOOP_READ);
     }

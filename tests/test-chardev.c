@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -251,6 +252,24 @@ START_TEST(a_server_waits_for_its_client_unless_told_otherwise)
     expect_text(GPOINTER_TO_INT(fd), "ready");
     close(GPOINTER_TO_INT(fd));
     object_unref(c);
+}
+END_TEST
+
+START_TEST(a_blocked_signal_to_end_interrupts_the_wait_for_a_client)
+{
+    g_autofree char *path = sock_path();
+    g_autofree char *option = g_strdup_printf("unix:%s,server=on", path);
+    sigset_t term;
+    int sig;
+
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, NULL);
+    pthread_kill(pthread_self(), SIGTERM);
+    expect_error(option, "interrupted while waiting for a client");
+    ck_assert_int_eq(access(path, F_OK), -1);
+    ck_assert_int_eq(sigwait(&term, &sig), 0);
+    pthread_sigmask(SIG_UNBLOCK, &term, NULL);
 }
 END_TEST
 
@@ -547,6 +566,7 @@ static void add_socket_tests(Suite *suite)
     tcase_add_test(tc, a_stale_socket_is_replaced_a_live_one_and_other_files_are_not);
     tcase_add_test(tc, a_socket_that_someone_else_put_at_the_path_stays);
     tcase_add_test(tc, a_server_waits_for_its_client_unless_told_otherwise);
+    tcase_add_test(tc, a_blocked_signal_to_end_interrupts_the_wait_for_a_client);
     tcase_add_test(tc, a_client_connects_to_a_server);
     tcase_add_test(tc, input_waits_until_the_front_end_takes_it);
     tcase_add_test(tc, a_reader_that_sleeps_costs_a_bounded_buffer_and_what_it_gets_is_in_order);
