@@ -79,13 +79,16 @@ ask() {
 
 qmp() { "$client" "$socket" "$@"; }
 number() { sed -n "s/.*\"$1\": *\([0-9]*\).*/\1/p" | head -n 1; }
-guest_free() { ask cat /proc/meminfo | awk '$1 == "MemFree:" { printf "%d", $2 / 1024; exit }'; }
 resident() { awk '$1 == "VmRSS:" { printf "%d", $2 / 1024; exit }' "/proc/$vmm_pid/status"; }
 actual() { qmp query-balloon | tr -d '\n' | number actual; }
 reached() { [ "$(actual)" = "$1" ]; }
 
 measure() {
-    free=$(guest_free) rss=$(resident)
+    # A subshell's fail ends the subshell only: each answer is checked here.
+    answer=$(ask cat /proc/meminfo) || exit 1
+    free=$(echo "$answer" | awk '$1 == "MemFree:" { printf "%d", $2 / 1024; exit }')
+    rss=$(resident)
+    [ -n "$free" ] && [ -n "$rss" ] || fail "no memory figures $1"
     rows="$rows$(printf '  %-34s %12s %18s' "$1" "$free MB" "$rss MB")
 "
     say "$1: guest free $free MB, host resident $rss MB"
@@ -125,7 +128,8 @@ wait_for 90 "guest's init" console_has '^AEROSTAT-INIT'
 boot_time=$(since "$t_boot")
 say "the guest's init runs after $boot_time s"
 wait_for 60 "guest's agent" console_has '^AEROSTAT-READY'
-ask virtio | grep -q driver=virtio_balloon || fail "the guest's driver did not bind to the balloon"
+answer=$(ask virtio) || exit 1
+echo "$answer" | grep -q driver=virtio_balloon || fail "the guest's driver did not bind to the balloon"
 say "the guest's driver is bound to virtio-balloon"
 
 if [ -n "$keep" ]; then
