@@ -79,7 +79,7 @@ shell)
     exec "${host[@]}" --timeout 0 -- "$vmm" -M pc -accel kvm -cpu host -m "$memory" -smp "$smp" -nodefaults -display none \
         -kernel "$guest/$kernel" -initrd "$guest/initramfs.cpio" \
         -append "console=ttyS0 quiet cryptomgr.notests aerostat.mode=shell" \
-        -device virtio-balloon,id=balloon0 -serial stdio
+        -device virtio-balloon,id=balloon0 -serial mon:stdio
     ;;
 keep)
     log=$build/logs/boot.log
