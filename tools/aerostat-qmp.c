@@ -46,7 +46,7 @@ static bool connect_to(Connection *conn, const char *path, int timeout)
         fprintf(stderr, "aerostat-qmp: %s: path is too long for a socket\n", path);
         return false;
     }
-    strcpy(addr.sun_path, path);
+    memcpy(addr.sun_path, path, strlen(path) + 1);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
         fprintf(stderr, "aerostat-qmp: %s: cannot connect: %s\n", path, strerror(errno));
         return false;
