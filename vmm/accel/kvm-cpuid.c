@@ -39,13 +39,11 @@ static size_t kvm_cpuid_bytes(unsigned nent)
 
 bool kvm_cpuid_query(Kvm *kvm, GError **err)
 {
-    g_autofree struct kvm_cpuid2 *all = g_malloc0(kvm_cpuid_bytes(CPUID_MAX_ENTRIES));
-
-    all->nent = CPUID_MAX_ENTRIES;
-    if (ioctl(kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, all) < 0) {
+    kvm->cpuid = g_malloc0(kvm_cpuid_bytes(CPUID_MAX_ENTRIES));
+    kvm->cpuid->nent = CPUID_MAX_ENTRIES;
+    if (ioctl(kvm->dev_fd, KVM_GET_SUPPORTED_CPUID, kvm->cpuid) < 0) {
         return error_set_errno(err, errno, "-accel kvm: cannot ask for the supported CPUID");
     }
-    kvm->cpuid = g_memdup2(all, kvm_cpuid_bytes(all->nent));
     return true;
 }
 

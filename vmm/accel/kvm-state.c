@@ -91,8 +91,8 @@ G_STATIC_ASSERT(G_N_ELEMENTS(kvm_msrs_reset) <= MSR_MAX);
  */
 static void kvm_set_msrs(KvmVcpu *v, const KvmMsr *msrs, unsigned count)
 {
-    _Alignas(struct kvm_msrs) uint8_t
-        buf[sizeof(struct kvm_msrs) + MSR_MAX * sizeof(struct kvm_msr_entry)];
+    _Alignas(struct kvm_msrs)
+        uint8_t buf[sizeof(struct kvm_msrs) + MSR_MAX * sizeof(struct kvm_msr_entry)];
     struct kvm_msrs *arg = (struct kvm_msrs *)buf;
 
     for (unsigned at = 0; at < count;) {
@@ -200,12 +200,13 @@ static bool kvm_reset_fpu(KvmVcpu *v, GError **err)
     }
     /* All components in their initial state: an empty XSTATE_BV. FCW and MXCSR are taken from the
      * legacy area. */
-    g_autofree struct kvm_xsave *xsave = g_malloc0(v->kvm->xsave_size);
+    struct kvm_xsave *xsave = g_malloc0(v->kvm->xsave_size);
     xsave->region[0] = FPU_CONTROL;
     xsave->region[6] = MXCSR;
-    return kvm_vcpu_ioctl(v, KVM_SET_XSAVE, xsave, "reset the extended state", err) &&
-           (!v->kvm->has_xcrs ||
-            kvm_vcpu_ioctl(v, KVM_SET_XCRS, &v->power_on.xcrs, "reset the XCRs", err));
+    bool ok = kvm_vcpu_ioctl(v, KVM_SET_XSAVE, xsave, "reset the extended state", err);
+    g_free(xsave);
+    return ok && (!v->kvm->has_xcrs ||
+                  kvm_vcpu_ioctl(v, KVM_SET_XCRS, &v->power_on.xcrs, "reset the XCRs", err));
 }
 
 static bool kvm_reset_events(KvmVcpu *v, GError **err)
