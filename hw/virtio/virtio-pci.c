@@ -29,14 +29,6 @@ enum {
     VECTORS_MAX = 2048,
 };
 
-/* One row per device type, see VIRTIO_PCI_DEVICES at the end. */
-typedef struct {
-    const TypeInfo *child;
-    uint16_t virtio_id;
-    uint32_t class_id;
-    const char *category;
-} ProxyRow;
-
 typedef struct VirtIOPCIProxy VirtIOPCIProxy;
 
 typedef struct {
@@ -687,7 +679,7 @@ static void virtio_pci_reset(Device *dev)
 
 static void virtio_pci_instance_init(Object *obj)
 {
-    const ProxyRow *row = obj->klass->type->class_data;
+    const VirtioPciRow *row = obj->klass->type->class_data;
     Object *child = object_new(row->child);
     bool placed = object_add_child(obj, "virtio-backend", child, NULL);
 
@@ -728,9 +720,9 @@ const TypeInfo virtio_pci_type = {
     .props = virtio_pci_props,
 };
 
-static void proxy_class_init(ObjectClass *klass, const void *data)
+void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
 {
-    const ProxyRow *row = data;
+    const VirtioPciRow *row = data;
     DeviceClass *dc = DEVICE_CLASS(klass);
     PciDeviceClass *pc = PCI_DEVICE_CLASS(klass);
 
@@ -746,21 +738,21 @@ static void proxy_class_init(ObjectClass *klass, const void *data)
     ROW(balloon, BALLOON, 0x00ff00, "misc", \
         "memory balloon: takes memory from the guest and gives it back")
 
-#define PROXY_TYPE(lower, ID, cls, cat, text)    \
-    static const ProxyRow lower##_row = {        \
-        .child = &virtio_##lower##_type,         \
-        .virtio_id = VIRTIO_ID_##ID,             \
-        .class_id = cls,                         \
-        .category = cat,                         \
-    };                                           \
-    static const TypeInfo lower##_pci_type = {   \
-        .name = "virtio-" #lower "-pci",         \
-        .parent = &virtio_pci_type,              \
-        .class_init = proxy_class_init,          \
-        .class_data = &lower##_row,              \
-        .desc = text,                            \
-        .delegate_type = &virtio_##lower##_type, \
-        .delegate_child = "virtio-backend",      \
+#define PROXY_TYPE(lower, ID, cls, cat, text)      \
+    static const VirtioPciRow lower##_row = {      \
+        .child = &virtio_##lower##_type,           \
+        .virtio_id = VIRTIO_ID_##ID,               \
+        .class_id = cls,                           \
+        .category = cat,                           \
+    };                                             \
+    static const TypeInfo lower##_pci_type = {     \
+        .name = "virtio-" #lower "-pci",           \
+        .parent = &virtio_pci_type,                \
+        .class_init = virtio_pci_proxy_class_init, \
+        .class_data = &lower##_row,                \
+        .desc = text,                              \
+        .delegate_type = &virtio_##lower##_type,   \
+        .delegate_child = "virtio-backend",        \
     };
 #define PROXY_ENTRY(lower, ID, cls, cat, text) &lower##_pci_type,
 

@@ -11,6 +11,20 @@
 
 extern const TypeInfo virtio_pci_type; /* abstract parent of all proxies */
 
+/*
+ * What makes a proxy type of a device type: its TypeInfo has parent virtio_pci_type, class_init
+ * virtio_pci_proxy_class_init, one of these as class_data, delegate_type the child and delegate_child
+ * "virtio-backend". The devices of this folder are in the table; tests and examples write theirs.
+ */
+typedef struct {
+    const TypeInfo *child;
+    uint16_t virtio_id;    /* VIRTIO_ID_* */
+    uint32_t class_id;     /* PCI class, 24 bits */
+    const char *category;  /* DeviceClass.category */
+} VirtioPciRow;
+
+void virtio_pci_proxy_class_init(ObjectClass *klass, const void *row);
+
 /* NULL-terminated: "virtio-balloon-pci", ... */
 extern const TypeInfo *const virtio_pci_types[];
 

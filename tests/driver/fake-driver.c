@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The transport-independent part of the test driver, see fake-driver.h.
+ */
+#include <linux/virtio_ring.h>
+#include <string.h>
+
+#include "tests/driver/fake-driver.h"
+
+enum { PAGE = 4096, FIRST_PAGE = 0x100000 };
+
+FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned cell,
+                                 const char *props)
+{
+    FakeDriver *d = g_new0(FakeDriver, 1);
+    g_autofree char *type = NULL;
+    g_autoptr(GError) err = NULL;
+
+    type_register(&fake_echo_pci_type);
+    type_register(&fake_echo_type);
+    d->t = &fake_pci_transport;
+    d->cell = cell;
+    d->next_page = FIRST_PAGE;
+    d->m = m;
+    type = g_strconcat(device, d->t->suffix, NULL);
+    d->dev = fake_machine_add(m, type, "device0", props, &err);
+    if (!d->dev) {
+        g_error("%s: %s", type, err->message);
+    }
+    d->vdev = VIRTIO_DEVICE(object_child(&d->dev->parent_obj, "virtio-backend"));
+    d->t->probe(d);
+    return d;
+}
+
+FakeDriver *fake_driver_probe(const char *device, unsigned cell, const char *props)
+{
+    return fake_driver_probe_on(fake_machine_new(0), device, cell, props);
+}
+
+FakeDriver *fake_driver_new_props(const char *device, unsigned cell, const char *props)
+{
+    FakeDriver *d = fake_driver_probe(device, cell, props);
+
+    fake_driver_up(d);
+    return d;
+}
+
+FakeDriver *fake_driver_new(const char *device, unsigned cell)
+{
+    return fake_driver_new_props(device, cell, NULL);
+}
+
+void fake_driver_free(FakeDriver *d)
+{
+    if (d) {
+        if (d->dev) {
+            device_destroy(d->dev);
+        }
+        fake_machine_free(d->m);
+        g_free(d);
+    }
+}
+
+void fake_driver_reset(FakeDriver *d)
+{
+    d->t->set_status(d, 0);
+    d->features = 0;
+    d->n_queues = 0;
+}
+
+bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted)
+{
+    uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE;
+
+    d->t->set_status(d, status);
+    d->t->set_status(d, status |= VIRTIO_CONFIG_S_DRIVER);
+    if (!(d->cell & FAKE_EVENT_IDX)) {
+        wanted &= ~(UINT64_C(1) << VIRTIO_RING_F_EVENT_IDX);
+    }
+    if (!(d->cell & FAKE_INDIRECT)) {
+        wanted &= ~(UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC);
+    }
+    d->t->set_driver_features(d, wanted);
+    d->t->set_status(d, status | VIRTIO_CONFIG_S_FEATURES_OK);
+    d->features = wanted;
+    return fake_driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK;
+}
+
+void fake_driver_setup_queues(FakeDriver *d)
+{
+    d->t->setup_interrupts(d);
+    for (unsigned q = 0; q < FAKE_QUEUES_MAX && d->t->queue_max(d, q) > 0; q++) {
+        uint16_t num = (uint16_t)d->t->queue_max(d, q);
+        FakeRing *r = &d->rings[q];
+
+        fake_ring_init(r, d->m->p.mem, fake_driver_alloc(d, fake_ring_bytes(num)), num,
+                       d->features >> VIRTIO_RING_F_EVENT_IDX & 1,
+                       d->features >> VIRTIO_RING_F_INDIRECT_DESC & 1);
+        d->t->queue_enable(d, q, num, r->desc, r->avail, r->used);
+        d->n_queues = q + 1;
+    }
+}
+
+void fake_driver_start(FakeDriver *d)
+{
+    d->t->set_status(d, fake_driver_status(d) | VIRTIO_CONFIG_S_DRIVER_OK);
+    fake_machine_run(d->m);
+}
+
+void fake_driver_up(FakeDriver *d)
+{
+    bool ok = fake_driver_negotiate(d, d->t->device_features(d));
+
+    g_assert(ok);
+    fake_driver_setup_queues(d);
+    fake_driver_start(d);
+}
+
+uint8_t fake_driver_status(FakeDriver *d)
+{
+    return d->t->status(d);
+}
+
+bool fake_driver_broken(FakeDriver *d)
+{
+    return fake_driver_status(d) & VIRTIO_CONFIG_S_NEEDS_RESET;
+}
+
+Gpa fake_driver_alloc(FakeDriver *d, size_t len)
+{
+    Gpa at = GPA(d->next_page);
+
+    d->next_page += (MAX(len, 1) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+    g_assert(d->next_page <= FAKE_RAM_LOW && gmem_set(d->m->p.mem, at, 0, d->next_page - at.v));
+    return at;
+}
+
+uint16_t fake_driver_add_bufs(FakeDriver *d, unsigned q, const FakeBuf *bufs, Gpa *ret_places)
+{
+    FakePiece pieces[FAKE_RING_MAX];
+    unsigned n = 0;
+
+    for (; !bufs[n].end; n++) {
+        g_assert(n < FAKE_RING_MAX);
+        pieces[n] =
+            (FakePiece){.gpa = GPA(bufs[n].at), .len = bufs[n].len, .writable = bufs[n].writable};
+        if (bufs[n].at == 0) {
+            pieces[n].gpa = fake_driver_alloc(d, bufs[n].len);
+        }
+        if (bufs[n].data) {
+            g_assert(gmem_write(d->m->p.mem, pieces[n].gpa, bufs[n].data, bufs[n].len));
+        }
+        if (ret_places) {
+            ret_places[n] = pieces[n].gpa;
+        }
+    }
+    return fake_ring_add(&d->rings[q], pieces, n);
+}
+
+void fake_driver_kick(FakeDriver *d, unsigned q)
+{
+    d->t->notify(d, q);
+    fake_machine_run(d->m);
+}
+
+bool fake_driver_get(FakeDriver *d, unsigned q, uint16_t *ret_head, uint32_t *ret_len)
+{
+    return fake_ring_get(&d->rings[q], ret_head, ret_len);
+}
+
+bool fake_driver_interrupted(FakeDriver *d, unsigned q)
+{
+    return d->t->interrupted(d, (int)q);
+}
+
+bool fake_driver_config_interrupted(FakeDriver *d)
+{
+    return d->t->interrupted(d, -1);
+}

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guests that do anything: seeded random operations on configuration space, BARs and rings of
+ * virtio devices. Nothing may crash, hang or leak; afterwards the device still works. AEROSTAT_SEED
+ * and AEROSTAT_OPS repeat or lengthen a run.
+ */
+#include <check.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_ring.h>
+#include <stdlib.h>
+
+#include "hw/virtio/virtio-pci.h"
+#include "tests/driver/fake-driver.h"
+
+enum { OPS = 20000 };
+
+static uint64_t env_number(const char *name, uint64_t otherwise)
+{
+    const char *text = g_getenv(name);
+
+    return text ? g_ascii_strtoull(text, NULL, 0) : otherwise;
+}
+
+/* Values that find edges sooner than chance does. */
+static uint64_t odd_value(GRand *r)
+{
+    static const uint64_t edges[] = {0,
+                                     1,
+                                     2,
+                                     3,
+                                     4,
+                                     7,
+                                     8,
+                                     0xff,
+                                     0x100,
+                                     0xffff,
+                                     0x7fffffff,
+                                     0x80000000,
+                                     0x1000,
+                                     UINT32_MAX,
+                                     UINT64_MAX,
+                                     0x200000,
+                                     0x200001,
+                                     FAKE_RAM_LOW,
+                                     FAKE_RAM_EDGE - 8,
+                                     FAKE_RAM_HIGH};
+
+    if (g_rand_int_range(r, 0, 3)) {
+        return edges[g_rand_int_range(r, 0, G_N_ELEMENTS(edges))];
+    }
+    return (uint64_t)g_rand_int(r) << 32 | g_rand_int(r);
+}
+
+static unsigned odd_size(GRand *r)
+{
+    return 1u << g_rand_int_range(r, 0, 4);
+}
+
+static void config_op(FakeDriver *d, GRand *r)
+{
+    unsigned size = 1u << g_rand_int_range(r, 0, 3),
+             off = (unsigned)g_rand_int_range(r, 0, 256 - 4);
+
+    if (g_rand_boolean(r)) {
+        fake_pci_cfg(d, off, size);
+    } else {
+        fake_pci_cfg_set(d, off, (uint32_t)odd_value(r), size);
+    }
+}
+
+static void bar_op(FakeDriver *d, GRand *r)
+{
+    unsigned bar = g_rand_int_range(r, 0, 4) ? VIRTIO_PCI_BAR : VIRTIO_PCI_MSIX_BAR;
+    uint64_t addr = fake_pci_bar(d, bar) + (uint64_t)g_rand_int_range(r, 0, 4) * 0x1000;
+
+    addr += (uint64_t)g_rand_int_range(r, 0, g_rand_boolean(r) ? 64 : 0x1000);
+    if (g_rand_boolean(r)) {
+        fake_read(d->m, addr, odd_size(r));
+    } else {
+        fake_write(d->m, addr, odd_value(r), odd_size(r));
+    }
+}
+
+/* A register of the common configuration, whole. */
+static void common_op(FakeDriver *d, GRand *r)
+{
+    static const uint8_t fields[][2] = {{8, 4},  {12, 4}, {16, 2}, {20, 1}, {20, 1},
+                                        {22, 2}, {24, 2}, {26, 2}, {28, 2}, {32, 4},
+                                        {36, 4}, {40, 4}, {48, 4}};
+    unsigned i = (unsigned)g_rand_int_range(r, 0, G_N_ELEMENTS(fields));
+
+    fake_common_write(d, fields[i][0], odd_value(r), fields[i][1]);
+}
+
+/* What does not break a ring at once: chains run upwards, in the first half readable, then
+ * writable. */
+static void mild_ring_op(FakeDriver *d, FakeRing *ring, unsigned q, GRand *r)
+{
+    uint16_t i = (uint16_t)g_rand_int_range(r, 0, ring->num), half = ring->num / 2;
+    bool more = i + 1 < ring->num && g_rand_boolean(r);
+
+    switch (g_rand_int_range(r, 0, 4)) {
+    case 0:
+    case 1:
+        fake_ring_set_desc(ring, i, 0x200000 + g_rand_int(r) % 0x10000, g_rand_int(r) % 5000,
+                           (i < half ? 0 : VRING_DESC_F_WRITE) | (more ? VRING_DESC_F_NEXT : 0),
+                           i + 1);
+        break;
+    case 2:
+        fake_ring_put_avail(ring, i);
+        break;
+    default:
+        d->t->notify(d, q);
+        fake_machine_run(d->m);
+        break;
+    }
+}
+
+static void ring_op(FakeDriver *d, GRand *r)
+{
+    unsigned q = (unsigned)g_rand_int_range(r, 0, MAX((int)d->n_queues, 1));
+    FakeRing *ring = &d->rings[q];
+
+    if (d->n_queues == 0) {
+        return;
+    }
+    switch (g_rand_int_range(r, 0, 200)) {
+    case 0:
+        fake_ring_set_desc(ring, (uint16_t)g_rand_int_range(r, 0, ring->num), odd_value(r),
+                           (uint32_t)odd_value(r), (uint16_t)odd_value(r), (uint16_t)odd_value(r));
+        break;
+    case 1:
+        fake_mem_put(ring->mem, GPA(ring->desc.v + g_rand_int(r) % 0x3000), odd_value(r), 8);
+        break;
+    case 2:
+        fake_ring_put_avail(ring, (uint16_t)g_rand_int_range(r, 0, ring->num + 1));
+        break;
+    default:
+        mild_ring_op(d, ring, q, r);
+        break;
+    }
+}
+
+/* Everything as after power-on; whatever the guest did to its BARs and rings is over. */
+static void fresh_start(FakeDriver *d)
+{
+    fake_machine_reset(d->m);
+    d->t->probe(d);
+    d->next_page = 0x300000;
+    d->n_queues = 0;
+    fake_driver_up(d);
+}
+
+static void random_ops(FakeDriver *d, GRand *r, unsigned ops)
+{
+    for (unsigned i = 0; i < ops; i++) {
+        int what = g_rand_int_range(r, 0, 1000);
+
+        if (what < 2) {
+            fresh_start(d);
+        } else if (what < 8) {
+            fake_machine_run(d->m);
+        } else if (what < 20) {
+            config_op(d, r);
+        } else if (what < 100) {
+            bar_op(d, r);
+        } else if (what < 210) {
+            common_op(d, r);
+        } else {
+            ring_op(d, r);
+        }
+        if (what % 16 == 0 && d->vdev->broken) {
+            fresh_start(d);
+        }
+    }
+}
+
+static void check_device(const char *device, unsigned cell)
+{
+    uint64_t seed = env_number("AEROSTAT_SEED", 1 + cell);
+    g_autoptr(FakeDriver) d = fake_driver_probe(device, cell, NULL);
+    g_autoptr(GRand) r = g_rand_new_with_seed((guint32)seed);
+
+    fresh_start(d);
+    random_ops(d, r, (unsigned)env_number("AEROSTAT_OPS", OPS));
+    fresh_start(d);
+    fake_driver_add(d, 0, OUT("1234", 4), IN(4));
+    fake_driver_kick(d, 0);
+    ck_assert(fake_driver_get(d, 0, NULL, NULL));
+}
+
+START_TEST(random_guest_cannot_harm_echo)
+{
+    check_device("virtio-echo", (unsigned)_i);
+}
+END_TEST
+
+START_TEST(random_guest_cannot_harm_balloon)
+{
+    check_device("virtio-balloon", (unsigned)_i);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+    Suite *s = suite_create("virtio-random");
+    TCase *tc = tcase_create("random");
+
+    tcase_add_loop_test(tc, random_guest_cannot_harm_echo, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, random_guest_cannot_harm_balloon, 0, FAKE_CELLS);
+    suite_add_tcase(s, tc);
+    return s;
+}
+
+int main(void)
+{
+    SRunner *sr = srunner_create(make_suite());
+    int failed;
+
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed;
+}
