@@ -149,6 +149,11 @@ static void fresh_start(FakeDriver *d)
     d->next_page = 0x300000;
     d->n_queues = 0;
     fake_driver_up(d);
+    for (unsigned q = 0; q < d->n_queues; q++) {
+        for (uint16_t i = d->rings[q].num / 2; i < d->rings[q].num; i++) {
+            fake_ring_set_desc(&d->rings[q], i, 0x200000, 64, VRING_DESC_F_WRITE, 0);
+        }
+    }
 }
 
 static void random_ops(FakeDriver *d, GRand *r, unsigned ops)
