@@ -66,7 +66,7 @@ demo)
     log=$build/logs/boot.log
     say "booting the guest with virtio-balloon"
     status=0
-    "${host[@]}" --timeout 300 -- scripts/balloon-demo.sh --memory "$memory" --smp "$smp" \
+    "${host[@]}" --timeout 300 --retries 2 -- scripts/balloon-demo.sh --memory "$memory" --smp "$smp" \
         "$vmm" "$client" "$guest/$kernel" "$guest/initramfs.cpio" </dev/null 2>&1 | tee "$log" || status=$?
     if [ $status != 0 ]; then
         say "step 'boot' failed with status $status; log: ${log#"$PWD"/}"

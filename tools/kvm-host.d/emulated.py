@@ -79,8 +79,13 @@ def run(o, deadline, signals):
     program = cargo.add_command(o.command[0])
     note("libraries found")
     use_saved = o.snapshot is not False and not o.deterministic
-    try:
-        return attempt(o, base, cargo, program, deadline, signals, use_saved, note)
-    except SlowStart as e:
-        say(f"note: saved state did not work ({e}); booting")
-        return attempt(o, base, cargo, program, deadline, signals, False, note)
+    for left in range(o.retries, -1, -1):
+        try:
+            return attempt(o, base, cargo, program, deadline, signals, use_saved, note)
+        except SlowStart as e:
+            say(f"note: saved state did not work ({e}); booting")
+            return attempt(o, base, cargo, program, deadline, signals, False, note)
+        except Failure as e:
+            if e.status != OWN or not left:
+                raise
+            say(f"{e}\nkvm-host: note: the emulated host died, not the command; once more")
