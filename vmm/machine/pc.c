@@ -5,7 +5,7 @@
  * boot. What firmware would do (assigning BARs, writing ACPI tables) is done here on every start.
  *
  * Memory map:
- *   0            RAM, up to 2816 MiB; ACPI tables at 0xe0000
+ *   0            RAM, up to 2816 MiB; ACPI tables at 0xe0000, BIOS reset entry at 0xffff0
  *   0xb0000000   ECAM, 1 MiB for bus 0
  *   0xc0000000   PCI memory window (32-bit)
  *   0xfe900000   ACPI event device (sleep, reset, power button)
@@ -41,7 +41,9 @@ OBJECT_DECLARE(PcMachine, pc_machine, PC_MACHINE)
 #define PC_LAPIC_BASE  UINT64_C(0xfee00000)
 #define PC_ACPI_BASE   UINT64_C(0xe0000)
 #define PC_ACPI_END    UINT64_C(0x100000)
+#define PC_ACPI_LIMIT  UINT64_C(0xfff00)
 #define PC_EBDA        UINT64_C(0x9fc00)
+#define PC_BIOS_RESET  UINT64_C(0xffff0)
 
 enum { PC_PIO_BASE = 0xc000, PC_PIO_SIZE = 0x4000, PC_SERIAL_IOBASE = 0x3f8 };
 enum { PC_IRQ_SERIAL = 4, PC_IRQ_RTC = 8, PC_IRQ_GED = 9, PC_IRQ_PCI = 16 };
@@ -206,11 +208,30 @@ static bool pc_write_acpi(PcMachine *pc, Gpa *ret_rsdp, GError **err)
     };
     g_autoptr(GByteArray) tables = acpi_build(&config, GPA(PC_ACPI_BASE), ret_rsdp);
 
-    if (tables->len > PC_ACPI_END - PC_ACPI_BASE ||
+    if (tables->len > PC_ACPI_LIMIT - PC_ACPI_BASE ||
         !gmem_write(m->platform.mem, GPA(PC_ACPI_BASE), tables->data, tables->len)) {
         return error_set(err, "ACPI tables of %u bytes do not fit their place", tables->len);
     }
     return true;
+}
+
+/*
+ * The place where a BIOS begins, f000:fff0 in real mode. Linux jumps there to reboot when ACPI is
+ * hardware-reduced and there is no EFI, in spite of FADT's reset register. The code asks the
+ * keyboard controller for a reset and, where there is none, makes a triple fault.
+ */
+static bool pc_write_bios_reset(PcMachine *pc, GError **err)
+{
+    static const uint8_t code[] = {
+        0xb0, 0xfe,                         /* mov $0xfe, %al */
+        0xe6, 0x64,                         /* out %al, $0x64 */
+        0x2e, 0x0f, 0x01, 0x1e, 0xe0, 0xff, /* lidt %cs:0xffe0: zeros, so that nothing is handled */
+        0xcc,                               /* int3 */
+        0xf4,                               /* hlt */
+    };
+
+    return gmem_write(pc->parent_obj.platform.mem, GPA(PC_BIOS_RESET), code, sizeof code) ||
+           error_set(err, "-m: no RAM at the BIOS entry");
 }
 
 static bool pc_load(Machine *m, X86CpuState *ret_state, GError **err)
@@ -231,6 +252,7 @@ static bool pc_load(Machine *m, X86CpuState *ret_state, GError **err)
     };
 
     return pci_host_assign_bars(pc->pci, err) && pc_write_acpi(pc, &layout.rsdp, err) &&
+           pc_write_bios_reset(pc, err) &&
            boot_x86_load(pc->boot, m->platform.mem, &layout, ret_state, err);
 }
 
