@@ -431,6 +431,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
     };
     for (int i = 1; i < argc && !o->handled; i++) {
         const char *text = argv[i], *arg = NULL;
+        g_autoptr(GError) why = NULL;
         const Option *opt;
 
         if (text[0] != '-' || !text[1]) {
@@ -444,9 +445,8 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         if (opt->arg && !(arg = argv[++i])) {
             return error_set(err, "%s: needs an argument: %s", text, opt->arg);
         }
-        if (opt->take && !opt->take(o, arg, err)) {
-            g_prefix_error(err, "-%s %s: ", opt->name, arg ? arg : "");
-            return false;
+        if (opt->take && !opt->take(o, arg, &why)) {
+            return error_set(err, "-%s %s: %s", opt->name, arg, why->message);
         }
     }
     return true;

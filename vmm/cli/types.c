@@ -5,6 +5,8 @@
 #include "vmm/cli/types.h"
 
 #include "backends/chardev.h"
+#include "backends/rng.h"
+#include "backends/user-creatable.h"
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
 #include "hw/isa/isa.h"
@@ -25,12 +27,16 @@ static const TypeInfo *const all_types[] = {
     &virtio_bus_type,
     &hotplug_handler_type,
     &memory_balloon_type,
+    &user_creatable_type,
     /* character streams */
     &chardev_null_type,
     &chardev_file_type,
     &chardev_stdio_type,
     &chardev_socket_type,
     &chardev_mux_type,
+    /* sources of randomness */
+    &rng_builtin_type,
+    &rng_random_type,
     /* board devices */
     &pci_host_type,
     &isa_serial_type,
@@ -40,6 +46,7 @@ static const TypeInfo *const all_types[] = {
     &isa_debug_exit_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_balloon_type,
+    &virtio_rng_type,
     NULL,
 };
 
