@@ -14,15 +14,23 @@ static bool creatable(const TypeInfo *type)
            DEVICE_CLASS(type_class(type))->user_creatable;
 }
 
-/* All names that -device takes on this machine, for suggestions; free the array only. */
-static GPtrArray *driver_names(void)
+/* All names that -device takes on this machine, for suggestions, aliases first. */
+static GPtrArray *driver_names(const char *suffix)
 {
     g_autoptr(GPtrArray) types = type_list(&device_type, false);
-    GPtrArray *names = g_ptr_array_new();
+    GPtrArray *names = g_ptr_array_new_with_free_func(g_free);
 
+    for (unsigned i = 0; suffix && i < types->len; i++) {
+        const char *name = ((const TypeInfo *)types->pdata[i])->name;
+
+        if (creatable(types->pdata[i]) && g_str_has_prefix(name, "virtio-") &&
+            g_str_has_suffix(name, suffix)) {
+            g_ptr_array_add(names, g_strndup(name, strlen(name) - strlen(suffix)));
+        }
+    }
     for (unsigned i = 0; i < types->len; i++) {
         if (creatable(types->pdata[i])) {
-            g_ptr_array_add(names, (char *)((const TypeInfo *)types->pdata[i])->name);
+            g_ptr_array_add(names, g_strdup(((const TypeInfo *)types->pdata[i])->name));
         }
     }
     g_ptr_array_add(names, NULL);
@@ -43,10 +51,13 @@ const TypeInfo *machine_device_type(Machine *m, const char *driver, GError **err
         return type;
     }
     if (type && type_is_a(type, &device_type)) {
-        error_set(err, "'%s' is part of the machine and cannot be made by the user", driver);
+        error_set(err,
+                  type->abstract ? "'%s' is an abstract type; '-device help' lists all"
+                                 : "'%s' is part of the machine and cannot be made by the user",
+                  driver);
         return NULL;
     }
-    g_autoptr(GPtrArray) names = driver_names();
+    g_autoptr(GPtrArray) names = driver_names(suffix);
     const char *near = error_near_miss(driver, (const char *const *)names->pdata);
 
     if (near) {
@@ -72,7 +83,9 @@ static Bus *choose_bus(Machine *m, const TypeInfo *type, const char *name, GErro
     Bus *bus;
 
     if (!wanted) {
-        return m->main_bus;
+        return !name || error_set(err, "%s sits on no bus: leave bus=%s out", type->name, name)
+                   ? m->main_bus
+                   : NULL;
     }
     bus = name ? bus_find_by_name(m->main_bus, name) : bus_find(m->main_bus, wanted);
     if (bus && object_is_a(bus, wanted)) {

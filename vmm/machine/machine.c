@@ -133,9 +133,23 @@ static RunState final_state(ShutdownCause cause)
     }
 }
 
+/* What the user asked for by name ends the VMM, with -no-shutdown, too. */
+static bool cause_is_final(ShutdownCause cause)
+{
+    return cause == SHUTDOWN_CAUSE_HOST_QMP_QUIT || cause == SHUTDOWN_CAUSE_HOST_SIGNAL ||
+           cause == SHUTDOWN_CAUSE_HOST_UI;
+}
+
+static void end_loop(Machine *m, int status)
+{
+    m->ending = true;
+    m->exit_status = status;
+    loop_quit(m->platform.loop);
+}
+
 static void do_shutdown(Machine *m, ShutdownCause cause)
 {
-    bool keep = m->no_shutdown && (cause_is_guest(cause) || cause == SHUTDOWN_CAUSE_HOST_ERROR);
+    bool keep = m->no_shutdown && !cause_is_final(cause);
 
     emit_with_cause(m, "SHUTDOWN", cause);
     if (keep) {
@@ -146,10 +160,7 @@ static void do_shutdown(Machine *m, ShutdownCause cause)
         pause_vcpus(m);
     }
     m->state = final_state(cause);
-    if (cause == SHUTDOWN_CAUSE_HOST_ERROR) {
-        m->exit_status = 1;
-    }
-    loop_quit(m->platform.loop);
+    end_loop(m, cause == SHUTDOWN_CAUSE_HOST_ERROR);
 }
 
 /* Puts RAM, devices and vCPUs into the state in which the guest starts. vCPUs are paused. */
@@ -166,12 +177,13 @@ static void do_reset(Machine *m, ShutdownCause cause)
     g_autoptr(GError) err = NULL;
     bool was_running = m->state == RUN_STATE_RUNNING;
 
-    if (m->no_reboot && cause == SHUTDOWN_CAUSE_GUEST_RESET) {
+    if (m->no_reboot) {
         do_shutdown(m, cause);
         return;
     }
     if (was_running) {
         pause_vcpus(m);
+        m->reset_pending = false; /* asked for again by a vCPU that had not stopped yet */
     }
     if (!load_and_reset(m, &err)) {
         log_error("reset: %s", err->message);
@@ -182,21 +194,23 @@ static void do_reset(Machine *m, ShutdownCause cause)
     emit_with_cause(m, "RESET", cause);
     if (was_running) {
         start_vcpus(m);
-    } else if (m->state != RUN_STATE_PRELAUNCH) {
-        m->state = RUN_STATE_PAUSED;
+    } else {
+        m->state = RUN_STATE_PRELAUNCH;
     }
 }
 
-/* Main loop: a shutdown asked for outweighs a reset. */
+/* Main loop: a shutdown asked for outweighs a reset, also one asked for while the vCPUs stop. */
 static void handle_requests(void *opaque)
 {
     Machine *m = opaque;
 
-    if (m->shutdown_pending) {
-        m->shutdown_pending = m->reset_pending = false;
-        do_shutdown(m, m->shutdown_cause);
+    if (m->ending) {
+        return;
     }
-    if (m->reset_pending) {
+    if (m->shutdown_pending) {
+        do_shutdown(m, m->shutdown_cause);
+        m->shutdown_pending = m->reset_pending = false;
+    } else if (m->reset_pending) {
         m->reset_pending = false;
         do_reset(m, m->reset_cause);
     }
@@ -246,8 +260,9 @@ static void platform_exit(Platform *p, int status)
 {
     Machine *m = machine_of_platform(p);
 
-    m->exit_status = status;
-    loop_quit(p->loop);
+    if (!m->ending) {
+        end_loop(m, status);
+    }
 }
 
 static void platform_emit(Platform *p, const char *name, json_t *data)
@@ -267,11 +282,10 @@ static const PlatformOps machine_platform_ops = {
 static bool check_limits(Machine *m, GError **err)
 {
     MachineClass *mc = MACHINE_GET_CLASS(m);
-    g_autofree char *lo = g_format_size_full(mc->min_ram, G_FORMAT_SIZE_IEC_UNITS);
-    g_autofree char *hi = g_format_size_full(mc->max_ram, G_FORMAT_SIZE_IEC_UNITS);
 
     if (m->ram_size < mc->min_ram || m->ram_size > mc->max_ram) {
-        return error_set(err, "-m: machine '%s' takes %s to %s of memory", mc->alias, lo, hi);
+        return error_set(err, "-m: machine '%s' takes %u MiB to %u GiB of memory", mc->alias,
+                         (unsigned)(mc->min_ram >> 20), (unsigned)(mc->max_ram >> 30));
     }
     if (m->ram_size % (1024 * 1024) != 0) {
         return error_set(err, "-m: the memory size must be a multiple of 1 MiB");

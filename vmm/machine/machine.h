@@ -49,6 +49,7 @@ struct Machine {
     int exit_status;
     /* requests posted from devices and signals; handled on the main loop in machine.c */
     bool shutdown_pending, reset_pending;
+    bool ending;              /* the loop was told to end: nothing is asked for any more */
     ShutdownCause shutdown_cause, reset_cause;
 };
 
@@ -97,8 +98,9 @@ void machine_finish(Machine *m); /* undoes everything; the object itself is the 
 /* --- run control (QMP, signals, devices) --- */
 void machine_stop(Machine *m, RunState state); /* emits STOP */
 bool machine_cont(Machine *m, GError **err);   /* emits RESUME */
-void machine_request_shutdown(Machine *m, ShutdownCause cause); /* any thread */
-void machine_request_reset(Machine *m, ShutdownCause cause);    /* any thread */
+/* Any thread, VM lock held. Carried out on the main loop; a shutdown outweighs a reset, the first one's cause stays. */
+void machine_request_shutdown(Machine *m, ShutdownCause cause);
+void machine_request_reset(Machine *m, ShutdownCause cause);
 void machine_power_button(Machine *m);                          /* emits POWERDOWN */
 const char *run_state_name(RunState state);                     /* QMP's spelling */
 
