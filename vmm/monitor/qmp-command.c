@@ -53,23 +53,30 @@ static bool check_args(const QmpCommand *c, json_t *args, GError **err)
     json_t *value;
 
     for (const QmpArg *a = c->args; a->type != QMP_ARG_END; a++) {
-        if (!a->optional && !json_object_get(args, a->name)) {
+        value = json_object_get(args, a->name);
+        if (!value && !a->optional) {
             return error_set(err, "Parameter '%s' is missing", a->name);
+        }
+        if (value && !type_fits(a->type, value)) {
+            return error_set(err, "Invalid parameter type for '%s', expected: %s", a->name,
+                             type_names[a->type]);
         }
     }
     json_object_foreach(args, key, value)
     {
-        const QmpArg *a = find_arg(c, key);
-
-        if (!a) {
+        if (!find_arg(c, key)) {
             return error_set(err, "Parameter '%s' is unexpected", key);
-        }
-        if (!type_fits(a->type, value)) {
-            return error_set(err, "Invalid parameter type for '%s', expected: %s", key,
-                             type_names[a->type]);
         }
     }
     return true;
+}
+
+bool qmp_check_arguments(const char *command, json_t *arguments, GError **err)
+{
+    const QmpCommand *c = find_command(command);
+
+    g_assert(c);
+    return check_args(c, arguments, err);
 }
 
 json_t *qmp_execute(Machine *m, const char *command, json_t *arguments, GError **err)

@@ -29,6 +29,9 @@ typedef struct {
 extern const QmpCommand qmp_vm_commands[];  /* ended by a row without name */
 extern const QmpCommand qmp_qom_commands[];
 
+/* Whether arguments (NULL: none) suit a command of the tables; false with err. */
+bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
+
 /* {"version": ...} of the greeting and of query-version. */
 json_t *qmp_version(void);
 

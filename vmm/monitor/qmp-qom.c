@@ -66,13 +66,17 @@ static json_t *run_qom_get(Machine *m, json_t *args, GError **err)
 
 static json_t *run_qom_set(Machine *m, json_t *args, GError **err)
 {
+    const char *name = text_arg(args, "property");
     Object *obj = resolve(m, args, err);
 
-    if (!obj ||
-        !property_set_json(obj, text_arg(args, "property"), json_object_get(args, "value"), err)) {
+    if (!obj) {
         return NULL;
     }
-    return json_object();
+    if (!strcmp(name, "type") || object_child(obj, name)) {
+        error_set(err, "property '%s' of %s is read-only", name, object_type_name(obj));
+        return NULL;
+    }
+    return property_set_json(obj, name, json_object_get(args, "value"), err) ? json_object() : NULL;
 }
 
 static json_t *run_qom_list_types(Machine *m, json_t *args, GError **err)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Framing of QMP input. Only brackets and strings are looked at here; jansson parses the whole
- * value.
+ * Framing of QMP input. Only brackets, strings and stray bytes are looked at here; jansson parses
+ * the whole value.
  */
 #include "vmm/monitor/qmp-stream.h"
 
@@ -21,7 +21,7 @@ void qmp_stream_reset(QmpStream *s)
     }
     g_string_truncate(s->text, 0);
     s->depth = 0;
-    s->in_string = s->escaped = false;
+    s->in_string = s->escaped = s->in_word = false;
     s->skip_reason = NULL;
 }
 
@@ -35,6 +35,17 @@ static void skip_rest(QmpStream *s, const char *reason)
 {
     s->skip_reason = reason;
     g_string_truncate(s->text, 0);
+}
+
+static bool is_space(unsigned char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Bytes that no JSON text has here: with one of them a client gets a clean start. */
+static bool is_stray(const QmpStream *s, unsigned char c)
+{
+    return c >= 0xfe || (c < ' ' && (s->in_string || !is_space(c)));
 }
 
 static void track_nesting(QmpStream *s, char c)
@@ -65,7 +76,7 @@ static void collect(QmpStream *s, char c)
     if (s->text->len >= s->max_size) {
         skip_rest(s, "JSON parse error, request is larger than 1 MiB");
     } else if (s->depth > QMP_MAX_NESTING) {
-        skip_rest(s, "JSON parse error, request is nested too deeply");
+        skip_rest(s, "JSON nesting depth limit exceeded");
     } else {
         g_string_append_c(s->text, c);
     }
@@ -90,21 +101,44 @@ static void deliver(QmpStream *s, json_t **ret_value, char **ret_error)
     qmp_stream_reset(s);
 }
 
+/* A number or a word outside of brackets ends before a space and before what begins another value.
+ */
+static bool take_in_word(QmpStream *s, char byte, json_t **ret_value, char **ret_error)
+{
+    if (!is_space((unsigned char)byte) && !strchr("{[\"", byte)) {
+        collect(s, byte);
+        return false;
+    }
+    deliver(s, ret_value, ret_error);
+    if (!is_space((unsigned char)byte)) {
+        collect(s, byte);
+    }
+    return true;
+}
+
 bool qmp_stream_take(QmpStream *s, char byte, json_t **ret_value, char **ret_error)
 {
     bool idle = s->text->len == 0 && !s->skip_reason;
 
-    if ((unsigned char)byte == 0xff) { /* QEMU's clients resynchronise with it */
+    if (is_stray(s, (unsigned char)byte)) {
+        *ret_value = NULL;
+        *ret_error = g_strdup_printf("JSON parse error, stray byte 0x%02x", (unsigned char)byte);
         qmp_stream_reset(s);
+        return true;
+    }
+    if (s->in_word) {
+        return take_in_word(s, byte, ret_value, ret_error);
+    }
+    if (idle && is_space((unsigned char)byte)) {
         return false;
     }
-    if (idle && strchr(" \t\r\n", byte) && byte) {
+    if (idle && !strchr("{}[]\",:", byte)) {
+        s->in_word = true;
+        collect(s, byte);
         return false;
     }
     collect(s, byte);
-    /* A value without brackets (a number, a stray word) ends with its line. */
-    if (s->depth > 0 || s->in_string ||
-        (!s->skip_reason && !strchr("{[", s->text->str[0]) && byte != '\n')) {
+    if (s->depth > 0 || s->in_string) {
         return false;
     }
     deliver(s, ret_value, ret_error);

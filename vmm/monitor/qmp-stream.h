@@ -1,7 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Cuts a byte stream into JSON values: a value ends with the bracket that closes its first one. Size and nesting are
- * bounded; what goes beyond is skipped to its end and reported once.
+ * Cuts a byte stream into JSON values: a value ends with the bracket that closes its first one, a string with its
+ * quote, a word or number with the space behind it; a bracket, comma or colon that is not inside is a value (a bad one)
+ * of its own. Size and nesting are bounded; what goes beyond is skipped to its end and reported once.
+ *
+ * A control character (in a string: also tab and newline) or a byte 0xfe or 0xff is an error of its own that ends what
+ * was begun: so a client that sends 0xff knows that its next request is read from a clean start, as with QEMU.
  */
 #ifndef AEROSTAT_VMM_MONITOR_QMP_STREAM_H
 #define AEROSTAT_VMM_MONITOR_QMP_STREAM_H
@@ -18,6 +22,7 @@ typedef struct {
     size_t max_size;
     unsigned depth;
     bool in_string, escaped;
+    bool in_word;            /* outside of brackets: a number, true, or what is none */
     const char *skip_reason; /* the value is skipped, and why; NULL: it is collected */
 } QmpStream;
 

@@ -35,7 +35,7 @@ static json_t *run_query_commands(Machine *m, json_t *args, GError **err)
     return list;
 }
 
-/* The monitor itself takes it (monitor.c); once negotiated it is only here to be listed. */
+/* The monitor itself takes it (qmp.c); once negotiated it is only here to be listed. */
 static json_t *run_qmp_capabilities(Machine *m, json_t *args, GError **err)
 {
     g_set_error(err, AEROSTAT_ERROR, AEROSTAT_ERROR_COMMAND_NOT_FOUND,
@@ -63,9 +63,9 @@ static json_t *run_query_kvm(Machine *m, json_t *args, GError **err)
 
 static json_t *run_stop(Machine *m, json_t *args, GError **err)
 {
-    machine_stop(m, m->state == RUN_STATE_RUNNING || m->state == RUN_STATE_PRELAUNCH
-                        ? RUN_STATE_PAUSED
-                        : m->state);
+    if (m->state == RUN_STATE_RUNNING) {
+        machine_stop(m, RUN_STATE_PAUSED);
+    }
     return json_object();
 }
 

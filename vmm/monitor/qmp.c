@@ -29,14 +29,15 @@ typedef struct QmpMonitor {
     QmpStream in;
     bool connected;
     bool negotiated;  /* qmp_capabilities was given */
-    uint64_t dropped; /* chardev_dropped at the last look */
+    bool cut_off;     /* it did not read: nothing more is sent */
+    uint64_t dropped; /* chardev_dropped when it came */
     Throttle throttles[G_N_ELEMENTS(throttled_events)];
 } QmpMonitor;
 
 /* --- output --- */
 
 /* Steals message. */
-static void send(QmpMonitor *mon, json_t *message)
+static void put(QmpMonitor *mon, json_t *message)
 {
     g_autofree char *text = NULL;
     char *dumped = json_dumps(message, JSON_ENCODE_ANY);
@@ -45,9 +46,19 @@ static void send(QmpMonitor *mon, json_t *message)
     text = g_strconcat(dumped, "\r\n", NULL);
     free(dumped);
     chardev_write(mon->base.stream, text, strlen(text));
+}
+
+/* Steals message. */
+static void send(QmpMonitor *mon, json_t *message)
+{
+    if (mon->cut_off) {
+        json_decref(message);
+        return;
+    }
+    put(mon, message);
     if (chardev_dropped(mon->base.stream) != mon->dropped) {
-        mon->dropped = chardev_dropped(mon->base.stream);
-        log_warn("QMP: a client does not read its answers; disconnecting it");
+        mon->cut_off = true;
+        log_warn("QMP: a client left or does not read its answers; it is disconnected");
         chardev_disconnect(mon->base.stream);
     }
 }
@@ -173,9 +184,7 @@ static bool check_request(json_t *request, GError **err)
             if (!json_is_object(value)) {
                 return error_set(err, "QMP input member 'arguments' must be an object");
             }
-        } else if (!strcmp(key, "exec-oob")) {
-            return error_set(err, "Out-of-band execution has not been negotiated");
-        } else if (strcmp(key, "id") != 0) {
+        } else if (strcmp(key, "id") != 0) { /* exec-oob, too: "oob" is not offered */
             return error_set(err, "QMP input member '%s' is unexpected", key);
         }
     }
@@ -188,6 +197,9 @@ static json_t *negotiate(QmpMonitor *mon, json_t *args, GError **err)
 {
     json_t *enable = json_object_get(args, "enable");
 
+    if (!qmp_check_arguments("qmp_capabilities", args, err)) {
+        return NULL;
+    }
     if (enable && !json_is_array(enable)) {
         error_set(err, "Invalid parameter type for 'enable', expected: array");
         return NULL;
@@ -195,7 +207,11 @@ static json_t *negotiate(QmpMonitor *mon, json_t *args, GError **err)
     if (json_array_size(enable) > 0) {
         const char *name = json_string_value(json_array_get(enable, 0));
 
-        error_set(err, "Capability '%s' is not available", name ? name : "?");
+        if (name) {
+            error_set(err, "Capability '%s' is not available", name);
+        } else {
+            error_set(err, "Invalid parameter type for 'enable[0]', expected: string");
+        }
         return NULL;
     }
     mon->negotiated = true;
@@ -266,10 +282,11 @@ static void stream_event(void *opaque, ChardevEvent event)
 
     if (event == CHARDEV_OPENED) {
         mon->connected = true;
-        mon->negotiated = false;
-        mon->dropped = chardev_dropped(mon->base.stream);
+        mon->negotiated = mon->cut_off = false;
         qmp_stream_reset(&mon->in);
-        send(mon, json_pack("{s:{s:o, s:[]}}", "QMP", "version", qmp_version(), "capabilities"));
+        put(mon, json_pack("{s:{s:o, s:[]}}", "QMP", "version", qmp_version(), "capabilities"));
+        /* One that left already may have sent requests: they are run. */
+        mon->dropped = chardev_dropped(mon->base.stream);
     } else if (event == CHARDEV_CLOSED) {
         mon->connected = false;
         clear_throttles(mon);
