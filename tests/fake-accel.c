@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * See fake-accel.h.
+ */
+#include "tests/fake-accel.h"
+
+static FakeAccel *fake_of_msi(MsiController *c)
+{
+    return (FakeAccel *)((char *)c - offsetof(FakeAccel, msi));
+}
+
+static void fake_msi_send(MsiController *c, MsiMessage msg, uint16_t requester)
+{
+    FakeAccel *s = fake_of_msi(c);
+
+    s->messages++;
+    s->last_message = msg;
+    s->last_requester = requester;
+}
+
+static const MsiControllerOps fake_msi_ops = {.send = fake_msi_send};
+
+static void fake_gsi_set(void *opaque, int n, int level)
+{
+    FakeAccel *s = opaque;
+
+    s->raised[n] += !s->level[n] && level;
+    s->level[n] = level;
+}
+
+static bool fake_open(Accel *accel, Platform *platform, GError **err)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    if (s->fail_open) {
+        return error_set(err, "-accel fake: cannot open");
+    }
+    accel->platform = platform;
+    s->msi.ops = &fake_msi_ops;
+    platform->msi = &s->msi;
+    s->open = true;
+    return true;
+}
+
+static bool fake_create_vcpus(Accel *accel, unsigned n, GError **err)
+{
+    if (FAKE_ACCEL(accel)->fail_vcpus) {
+        return error_set(err, "-accel fake: no vCPUs");
+    }
+    accel->nr_vcpus = n;
+    return true;
+}
+
+static IrqLine fake_gsi(Accel *accel, unsigned gsi)
+{
+    g_assert(gsi < FAKE_GSIS);
+    return (IrqLine){fake_gsi_set, accel, (int)gsi};
+}
+
+static bool fake_reset(Accel *accel, const X86CpuState *state, GError **err)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(!s->running);
+    if (s->fail_reset) {
+        return error_set(err, "-accel fake: cannot reset");
+    }
+    s->resets++;
+    s->state = *state;
+    return true;
+}
+
+static void fake_start(Accel *accel)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(s->open && !s->running);
+    s->running = true;
+    s->starts++;
+}
+
+static void fake_pause(Accel *accel)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+    void (*last_words)(void *opaque) = s->on_pause;
+
+    g_assert(s->running);
+    s->on_pause = NULL;
+    if (last_words) {
+        last_words(s->on_pause_opaque);
+    }
+    s->running = false;
+    s->pauses++;
+}
+
+static void fake_close(Accel *accel)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(!s->running);
+    if (s->open) {
+        accel->platform->msi = NULL;
+        s->open = false;
+        s->closes++;
+    }
+}
+
+static void fake_accel_class_init(ObjectClass *klass, const void *data)
+{
+    AccelClass *ac = ACCEL_CLASS(klass);
+
+    ac->open = fake_open;
+    ac->create_vcpus = fake_create_vcpus;
+    ac->gsi = fake_gsi;
+    ac->reset = fake_reset;
+    ac->start = fake_start;
+    ac->pause = fake_pause;
+    ac->close = fake_close;
+}
+
+const TypeInfo fake_accel_type = {
+    .name = "fake-accel",
+    .parent = &accel_type,
+    .instance_size = sizeof(FakeAccel),
+    .class_init = fake_accel_class_init,
+};
