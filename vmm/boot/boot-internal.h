@@ -23,7 +23,7 @@ enum {
     LOW_PAGE_TABLES = 0x8000, /* PML4, PDPT, 4 page directories */
     LOW_CMDLINE = 0x20000,
     LOW_CMDLINE_SIZE = 0x10000,
-    RESET_VECTOR = 0xffff0, /* f000:fff0 */
+    LOW_END = 0x80000,
     KERNEL_MIN = 0x100000,
 };
 

@@ -5,8 +5,8 @@
  *
  * RAM below 1 MiB that it uses (boot-internal.h): 0x1000 GDT, 0x2000 PVH start info, below 0x6000
  * an initial stack, 0x7000 zero page, 0x8000 to 0xdfff page tables, 0x20000 to 0x2ffff command
- * line, 0xffff0 a reset vector. Everything is loader's data that the kernel may reuse. The initrd
- * lies as high in low RAM as the kernel allows.
+ * line. Everything is loader's data that the kernel may reuse. The initrd lies as high in low RAM
+ * as the kernel allows.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -315,26 +315,10 @@ static bool write_gdt(GuestMemory *mem, X86StartMode mode)
     return gmem_write(mem, GPA(LOW_GDT), gdt, sizeof gdt);
 }
 
-/*
- * What stands where firmware's reset vector is. A guest on hardware-reduced ACPI may come here to
- * reboot: Linux takes such a machine for one with EFI, finds no runtime services, and goes on to
- * jump to the BIOS. A fault without an interrupt table resets the machine.
- */
-static bool write_reset_vector(GuestMemory *mem)
-{
-    static const uint8_t code[16] = {
-        0x2e, 0x0f, 0x01, 0x1e, 0xf8, 0xff, /* lidt cs:[0xfff8]: the zeros at the end, limit 0 */
-        0xcc,                               /* int3 */
-        0xf4,                               /* hlt */
-    };
-
-    return gmem_write(mem, GPA(RESET_VECTOR), code, sizeof code);
-}
-
 static bool write_low(const BootX86 *boot, GuestMemory *mem, const BootX86Layout *layout,
                       InitrdPlace initrd)
 {
-    if (!write_gdt(mem, boot->image.mode) || !write_reset_vector(mem) ||
+    if (!write_gdt(mem, boot->image.mode) ||
         !gmem_write(mem, GPA(LOW_CMDLINE), boot->cmdline, strlen(boot->cmdline) + 1)) {
         return false;
     }
@@ -375,7 +359,8 @@ bool boot_x86_load(BootX86 *boot, GuestMemory *mem, const BootX86Layout *layout,
         return false;
     }
     if (!write_low(boot, mem, layout, initrd)) {
-        return error_set(err, "-m: the first MiB of guest memory must be RAM to start a kernel");
+        return error_set(err, "-m: the first %d KiB of guest memory must be RAM to start a kernel",
+                         LOW_END >> 10);
     }
     *ret_state = start_state(&boot->image);
     return true;

@@ -16,8 +16,7 @@ typedef enum { E820_RAM = 1, E820_RESERVED = 2, E820_ACPI = 3 } E820Type;
 typedef struct { Gpa base; uint64_t size; E820Type type; } E820Entry;
 enum { E820_MAX = 32 };
 
-/* Where the machine put things. The loader writes to RAM in 0x1000 to 0x7ffff and to the last 16 bytes of the first
- * MiB: nothing else may be there. Kernel and
+/* Where the machine put things. The loader writes to RAM in 0x1000 to 0x7ffff: nothing else may be there. Kernel and
  * initrd go into E820_RAM from 1 MiB to low_ram_size. */
 typedef struct {
     const E820Entry *e820;
