@@ -83,7 +83,7 @@ static void wrong_direction(FakeDriver *d, FakeRing *r, uint64_t ram)
 
 static void too_many_bytes(FakeDriver *d, FakeRing *r, uint64_t ram)
 {
-    for (uint16_t i = 0; i < NUM; i++) { /* only in a machine with 4 GiB would each be RAM */
+    for (unsigned i = 0; i < NUM; i++) { /* only in a machine with 4 GiB would each be RAM */
         fake_ring_set_desc(r, i, 0, UINT32_MAX, i + 1 < NUM ? NEXT : 0, (uint16_t)(i + 1));
     }
     fake_ring_put_avail(r, 0);

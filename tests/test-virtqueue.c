@@ -95,21 +95,22 @@ END_TEST
 
 START_TEST(vq_05_framing_does_not_matter)
 {
+    static const char text[] = "12345678";
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", _i);
 
     for (unsigned cut = 0; cut <= 8; cut++) { /* empty pieces included */
         Gpa at[4];
         uint32_t len;
 
-        fake_driver_add_bufs(d, 0,
-                             (const FakeBuf[]){OUT("12345678", cut), OUT("12345678" + cut, 8 - cut),
-                                               IN(8 - cut), IN(cut), END},
-                             at);
+        fake_driver_add_bufs(
+            d, 0,
+            (const FakeBuf[]){OUT(text, cut), OUT(&text[cut], 8 - cut), IN(8 - cut), IN(cut), END},
+            at);
         fake_driver_kick(d, 0);
         ck_assert(fake_driver_get(d, 0, NULL, &len));
         ck_assert_uint_eq(len, 8);
-        check_mem(d, at[2], "12345678", 8 - cut);
-        check_mem(d, at[3], "12345678" + 8 - cut, cut);
+        check_mem(d, at[2], text, 8 - cut);
+        check_mem(d, at[3], &text[8 - cut], cut);
     }
 }
 END_TEST

@@ -23,7 +23,7 @@ typedef struct {
     const char *category;  /* DeviceClass.category */
 } VirtioPciRow;
 
-void virtio_pci_proxy_class_init(ObjectClass *klass, const void *row);
+void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data); /* data: a VirtioPciRow */
 
 /* NULL-terminated: "virtio-balloon-pci", ... */
 extern const TypeInfo *const virtio_pci_types[];

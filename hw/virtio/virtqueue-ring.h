@@ -76,7 +76,11 @@ struct VirtQueue {
     GuestMemory *mem;
     const VqRingOps *ops;
     VqPool *pool;              /* NULL: not started */
-    uint64_t generation;       /* of guest memory when the rings were mapped */
+    uint64_t generation;       /* of guest memory when the rings were mapped and ram was noted */
+    struct {
+        uint64_t gpa, size;    /* size 0: none */
+        uint8_t *host;
+    } ram;                     /* the region where a buffer was found last; most are found there again */
     uint32_t unsignalled;      /* pushed since virtqueue_should_notify was last asked */
     uint16_t num;              /* entries, once started */
     bool ready, event_idx, indirect, kicks_wanted;
@@ -95,20 +99,19 @@ void vq_elem_put(VqElem *e);
 
 /* Room for n pieces in all; false after vq_error. */
 bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n);
-bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len);
+bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len); /* the pieces only */
 
 /* Appends one descriptor's buffer; false after vq_error. */
 static inline bool vq_elem_add(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, bool writable)
 {
-    int n;
+    uint64_t off = addr - vq->ram.gpa;
 
     if (G_UNLIKELY(!writable && e->writable_seen)) {
         vq_error(vq, "device-readable descriptor after a device-writable one");
         return false;
     }
-    n = gmem_iov(vq->mem, GPA(addr), len, e->iov + e->n, e->cap - e->n);
-    if (G_LIKELY(n >= 0)) {
-        e->n += (uint32_t)n;
+    if (G_LIKELY(off < vq->ram.size && len <= vq->ram.size - off && len > 0 && e->n < e->cap)) {
+        e->iov[e->n++] = (struct iovec){vq->ram.host + off, len};
     } else if (!vq_elem_add_slow(vq, e, addr, len)) {
         return false;
     }

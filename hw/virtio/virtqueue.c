@@ -160,12 +160,26 @@ bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n)
     return true;
 }
 
-/* gmem_iov said no: the buffer is not all RAM, or there is no room for its pieces. */
+static void note_region(VirtQueue *vq, uint64_t addr)
+{
+    for (unsigned i = 0; i < gmem_region_count(vq->mem); i++) {
+        const GmemRegion *r = gmem_region(vq->mem, i);
+
+        if (addr - r->gpa.v < r->size) {
+            vq->ram.gpa = r->gpa.v;
+            vq->ram.size = r->size;
+            vq->ram.host = r->host;
+        }
+    }
+}
+
+/* The buffer is not in the region noted, or in several, or not all RAM, or there is no room for its
+ * pieces. */
 bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len)
 {
-    int n = -1;
+    int n = gmem_iov(vq->mem, GPA(addr), len, e->iov + e->n, e->cap - e->n);
 
-    if (!gmem_contains(vq->mem, GPA(addr), len)) {
+    if (n < 0 && !gmem_contains(vq->mem, GPA(addr), len)) {
         vq_error(vq, "buffer outside RAM: 0x%" PRIx64 ", %" PRIu32 " bytes", addr, len);
         return false;
     }
@@ -176,6 +190,7 @@ bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len)
         n = gmem_iov(vq->mem, GPA(addr), len, e->iov + e->n, e->cap - e->n);
     }
     e->n += (uint32_t)n;
+    note_region(vq, addr);
     return true;
 }
 
@@ -236,6 +251,16 @@ uint16_t virtqueue_index(const VirtQueue *vq)
     return vq->index;
 }
 
+static bool vq_remap(VirtQueue *vq)
+{
+    vq->ram.size = 0;
+    if (!vq->ops->map(vq)) {
+        return false;
+    }
+    vq->generation = gmem_generation(vq->mem);
+    return true;
+}
+
 bool virtqueue_start(VirtQueue *vq)
 {
     if (vq->ready) {
@@ -244,10 +269,9 @@ bool virtqueue_start(VirtQueue *vq)
     vq->event_idx = virtio_has_feature(vq->vdev, VIRTIO_RING_F_EVENT_IDX);
     vq->indirect = virtio_has_feature(vq->vdev, VIRTIO_RING_F_INDIRECT_DESC);
     vq->num = vq->setup.size;
-    if (!vq->ops->map(vq)) {
+    if (!vq_remap(vq)) {
         return false;
     }
-    vq->generation = gmem_generation(vq->mem);
     vq->pool = pool_new(vq);
     vq->ready = true;
     return true;
@@ -256,15 +280,6 @@ bool virtqueue_start(VirtQueue *vq)
 bool virtqueue_ready(const VirtQueue *vq)
 {
     return vq->ready;
-}
-
-static bool vq_remap(VirtQueue *vq)
-{
-    if (!vq->ops->map(vq)) {
-        return false;
-    }
-    vq->generation = gmem_generation(vq->mem);
-    return true;
 }
 
 /* May the rings be touched now? */
