@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The groups of guest tests; each is one CTest test and one run of the program.
+ */
+#ifndef AEROSTAT_TESTS_GUEST_GROUPS_H
+#define AEROSTAT_TESTS_GUEST_GROUPS_H
+
+void group_boot_vmlinux(void);
+void group_boot_bzimage(void);
+void group_balloon(void);
+void group_oom(void);
+void group_power(void);
+void group_reboot(void);
+void group_pause(void);
+void group_terminal(void);
+void group_daemon(void);
+
+#endif

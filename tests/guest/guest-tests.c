@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Guest tests: an unmodified Linux in a VM of ours, on a machine with KVM (tools/kvm-host). One run
+ * is one group.
+ *
+ *   guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB
+ *
+ * OUTB is a static program "outb PORT VALUE" that is handed to the guest. Exit status 0: all
+ * passed.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/guest/groups.h"
+#include "tests/guest/vm.h"
+
+const Paths *paths;
+
+static const struct {
+    const char *name;
+    void (*run)(void);
+} groups[] = {
+    {"boot-vmlinux", group_boot_vmlinux},
+    {"boot-bzimage", group_boot_bzimage},
+    {"balloon", group_balloon},
+    {"oom", group_oom},
+    {"power", group_power},
+    {"reboot", group_reboot},
+    {"pause", group_pause},
+    {"terminal", group_terminal},
+    {"daemon", group_daemon},
+};
+
+int main(int argc, char **argv)
+{
+    Paths given;
+
+    if (argc != 7) {
+        fprintf(stderr, "usage: guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB\n");
+        return 2;
+    }
+    given = (Paths){argv[2], argv[3], argv[4], argv[5], argv[6]};
+    paths = &given;
+    started = now();
+    signal(SIGPIPE, SIG_IGN);
+    for (unsigned i = 0; i < G_N_ELEMENTS(groups); i++) {
+        if (!strcmp(groups[i].name, argv[1])) {
+            groups[i].run();
+            passed("all of %s", argv[1]);
+            return 0;
+        }
+    }
+    fprintf(stderr, "guest-tests: no group %s\n", argv[1]);
+    return 2;
+}
