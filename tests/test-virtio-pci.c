@@ -65,7 +65,7 @@ START_TEST(pci_19_20_37_38_39_40_48_53_54_62_capabilities_are_there_and_aligned)
 }
 END_TEST
 
-START_TEST(pci_13_15_16_capability_lengths_and_structures_fit)
+START_TEST(pci_13_14_15_16_18_capability_lengths_and_structures_fit)
 {
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", 0, NULL);
     static const unsigned len[] = {0, 16, 20, 16, 16, 20};
@@ -78,9 +78,20 @@ START_TEST(pci_13_15_16_capability_lengths_and_structures_fit)
                                   cap_read(d, type, VIRTIO_PCI_CAP_LENGTH, 4),
                               PCI_DEVICE(d->dev)->bars[VIRTIO_PCI_BAR].size);
         }
-        ck_assert_uint_eq(fake_pci_cap(d, type, 1),
-                          0); /* once each: nothing to rank (PCI-14, PCI-18) */
+        ck_assert_uint_eq(fake_pci_cap(d, type, 1), 0); /* once each: nothing to rank */
     }
+}
+END_TEST
+
+/* Neither kind is there, so none is wrong; ids of legacy drivers (PCI-72, PCI-73) are not used
+ * either. */
+START_TEST(pci_55_56_57_58_59_60_61_no_shared_memory_and_no_vendor_data)
+{
+    g_autoptr(FakeDriver) d = fake_driver_probe("virtio-balloon", 0, NULL);
+
+    ck_assert_uint_eq(fake_pci_cap(d, VIRTIO_PCI_CAP_SHARED_MEMORY_CFG, 0), 0);
+    ck_assert_uint_eq(fake_pci_cap(d, 9, 0), 0); /* VIRTIO_PCI_CAP_VENDOR_CFG */
+    ck_assert_uint_ge(fake_pci_cfg(d, PCI_DEVICE_ID, 2), 0x1040);
 }
 END_TEST
 
@@ -278,7 +289,7 @@ END_TEST
 
 /* --- interrupts --- */
 
-START_TEST(pci_49_50_51_52_isr_and_intx_follow_each_other)
+START_TEST(pci_49_50_51_52_87_isr_and_intx_follow_each_other)
 {
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", FAKE_INTX);
 
@@ -287,7 +298,7 @@ START_TEST(pci_49_50_51_52_isr_and_intx_follow_each_other)
     ck_assert(fake_irq_level(d->m));
     ck_assert_uint_eq(fake_pci_cfg(d, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, PCI_STATUS_INTERRUPT);
     fake_echo_change_config(d->vdev, 1);
-    ck_assert_uint_eq(fake_read(d->m, d->isr, 1), 3); /* PCI-87: one interrupt for both */
+    ck_assert_uint_eq(fake_read(d->m, d->isr, 1), 3); /* one interrupt for both */
     ck_assert_uint_eq(fake_read(d->m, d->isr, 1), 0);
     ck_assert(!fake_irq_level(d->m));
     ck_assert_uint_eq(fake_pci_cfg(d, PCI_STATUS, 2) & PCI_STATUS_INTERRUPT, 0);
@@ -545,7 +556,8 @@ static void add_configuration_tests(TCase *tc)
 {
     tcase_add_test(tc, pci_03_04_05_06_07_08_identity);
     tcase_add_test(tc, pci_19_20_37_38_39_40_48_53_54_62_capabilities_are_there_and_aligned);
-    tcase_add_test(tc, pci_13_15_16_capability_lengths_and_structures_fit);
+    tcase_add_test(tc, pci_13_14_15_16_18_capability_lengths_and_structures_fit);
+    tcase_add_test(tc, pci_55_56_57_58_59_60_61_no_shared_memory_and_no_vendor_data);
     tcase_add_test(tc, bars_are_where_linux_and_qemu_have_them);
     tcase_add_test(tc, pci_41_42_every_queue_has_a_place_to_kick);
     tcase_add_test(tc, pci_21_device_feature_shows_any_window);
@@ -564,7 +576,7 @@ static Suite *make_suite(void)
     TCase *tc = tcase_create("pci");
 
     add_configuration_tests(tc);
-    tcase_add_test(tc, pci_49_50_51_52_isr_and_intx_follow_each_other);
+    tcase_add_test(tc, pci_49_50_51_52_87_isr_and_intx_follow_each_other);
     tcase_add_test(tc, pci_49_isr_tells_config_changes_with_msix_too);
     tcase_add_test(tc, pci_51_isr_shows_on_the_wire_when_msix_goes);
     tcase_add_test(tc, pci_75_76_vectors_are_one_per_queue_and_one);

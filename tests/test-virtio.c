@@ -141,7 +141,7 @@ START_TEST(basic_38_driver_without_version_1_is_refused)
 END_TEST
 
 /* Offered is exactly what is served; nothing offered depends on anything that is not. */
-START_TEST(basic_05_08_37_39_44_46_offer_is_what_is_served)
+START_TEST(basic_05_08_37_39_44_45_46_offer_is_what_is_served)
 {
     static const char *const props[] = {NULL, "event_idx=off", "indirect_desc=off",
                                         "event_idx=off,indirect_desc=off"};
@@ -341,7 +341,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, basic_06_09_every_subset_is_accepted_again_and_again);
     tcase_add_loop_test(tc, basic_07_feature_not_offered_keeps_features_ok_clear, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, basic_38_driver_without_version_1_is_refused, 0, FAKE_CELLS);
-    tcase_add_test(tc, basic_05_08_37_39_44_46_offer_is_what_is_served);
+    tcase_add_test(tc, basic_05_08_37_39_44_45_46_offer_is_what_is_served);
     tcase_add_loop_test(tc, features_are_fixed_by_features_ok, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, basic_13_14_15_reset_is_silent_and_complete, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, device_works_after_a_hundred_resets, 0, FAKE_CELLS);

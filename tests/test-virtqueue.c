@@ -131,7 +131,7 @@ START_TEST(buffers_may_straddle_regions)
 }
 END_TEST
 
-START_TEST(chain_of_queue_size_across_regions_is_served)
+START_TEST(vq_06_chain_of_queue_size_across_regions_is_served)
 {
     g_autoptr(FakeDriver) d = fake_driver_new_props("virtio-echo", _i, "queue-size=64");
     FakeBuf bufs[65] = {0};
@@ -515,7 +515,7 @@ static Suite *make_suite(void)
                         FAKE_CELLS);
     tcase_add_loop_test(matrix, vq_05_framing_does_not_matter, 0, FAKE_CELLS);
     tcase_add_loop_test(matrix, buffers_may_straddle_regions, 0, FAKE_CELLS);
-    tcase_add_loop_test(matrix, chain_of_queue_size_across_regions_is_served, 0, FAKE_CELLS);
+    tcase_add_loop_test(matrix, vq_06_chain_of_queue_size_across_regions_is_served, 0, FAKE_CELLS);
     tcase_add_loop_test(matrix, zero_length_chain_is_legal, 0, FAKE_CELLS);
     tcase_add_loop_test(matrix, split_23_kick_without_buffers_is_harmless, 0, FAKE_CELLS);
     tcase_add_loop_test(matrix, full_ring_is_served_by_one_kick, 0, FAKE_CELLS);
