@@ -8,5 +8,6 @@
 #include "qom/object.h"
 
 extern const TypeInfo virtio_balloon_type; /* "virtio-balloon-device" */
+extern const TypeInfo virtio_rng_type;     /* "virtio-rng-device" */
 
 #endif

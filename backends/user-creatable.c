@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -object: from a type's name, an id and properties to a complete object in /objects.
+ */
+#include "backends/user-creatable.h"
+
+#include <string.h>
+
+#include "qom/property.h"
+
+const TypeInfo user_creatable_type = {
+    .name = "user-creatable",
+    .parent = &interface_type,
+    .interface = true,
+    .class_size = sizeof(UserCreatableClass),
+    .desc = "can be made by -object",
+};
+
+GPtrArray *user_creatable_types(void)
+{
+    return type_list(&user_creatable_type, false);
+}
+
+const TypeInfo *user_creatable_find_type(const char *name, GError **err)
+{
+    g_autoptr(GPtrArray) types = user_creatable_types();
+    g_autofree const char **names = g_new0(const char *, types->len + 1);
+    const char *near;
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < types->len; i++) {
+        const TypeInfo *type = types->pdata[i];
+
+        if (type->interface) {
+            continue;
+        }
+        if (!strcmp(type->name, name)) {
+            return type;
+        }
+        names[n++] = type->name;
+    }
+    near = error_near_miss(name, names);
+    error_set(err, "unknown object type '%s'%s%s%s; '-object help' lists all", name,
+              near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return NULL;
+}
+
+bool user_id_check(const char *id, GError **err)
+{
+    static const char rest[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
+
+    if (g_ascii_isalpha(*id) && strspn(id, rest) == strlen(id)) {
+        return true;
+    }
+    return error_set(err, "id '%s' must be letters, digits, '-', '.', '_', beginning with a letter",
+                     id);
+}
+
+bool user_creatable_complete(Object *obj, GError **err)
+{
+    const UserCreatableClass *uc = object_interface(obj, &user_creatable_type);
+
+    if (uc && uc->complete && !uc->complete(obj, err)) {
+        return false;
+    }
+    obj->props_frozen = true;
+    return true;
+}
+
+static bool set_properties(Object *obj, json_t *opts, GError **err)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(opts, key, value)
+    {
+        bool ok;
+
+        if (!strcmp(key, "qom-type") || !strcmp(key, "id")) {
+            continue;
+        }
+        ok = json_is_string(value) ? property_set_string(obj, key, json_string_value(value), err)
+                                   : property_set_json(obj, key, value, err);
+        if (!ok) {
+            return false;
+        }
+    }
+    return true;
+}
+
+Object *user_creatable_add(Object *root, json_t *opts, GError **err)
+{
+    const char *type_name = json_string_value(json_object_get(opts, "qom-type"));
+    const char *id = json_string_value(json_object_get(opts, "id"));
+    const TypeInfo *type;
+    Object *obj;
+
+    if (!type_name || !id) {
+        error_set(err, "'%s' is missing: give TYPE,id=ID", type_name ? "id" : "qom-type");
+        return NULL;
+    }
+    type = user_creatable_find_type(type_name, err);
+    if (!type || !user_id_check(id, err)) {
+        return NULL;
+    }
+    obj = object_new(type);
+    if (!object_add_child(object_container(root, "objects"), id, obj, err)) {
+        object_unref(obj);
+        return NULL;
+    }
+    if (!set_properties(obj, opts, err) || !user_creatable_complete(obj, err)) {
+        object_unparent(obj);
+        return NULL;
+    }
+    return obj;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Objects that a user makes with -object: types with the interface "user-creatable". They live in /objects/ID, and
+ * devices refer to them by id through link properties.
+ *
+ * Threads: main loop, VM lock.
+ */
+#ifndef AEROSTAT_BACKENDS_USER_CREATABLE_H
+#define AEROSTAT_BACKENDS_USER_CREATABLE_H
+
+#include "qom/object.h"
+
+typedef struct {
+    ObjectClass parent_class;
+    /* Called once when all properties are set; they are frozen after it. NULL: nothing to do. */
+    bool (*complete)(Object *obj, GError **err);
+} UserCreatableClass;
+
+extern const TypeInfo user_creatable_type;
+
+/*
+ * opts is an object with "qom-type", "id" and the type's properties (strings or JSON values). The object lands in
+ * /objects/ID of root and is complete. Borrowed; NULL with one line in err.
+ */
+Object *user_creatable_add(Object *root, json_t *opts, GError **err);
+
+/* Completes an object that code has made; harmless for a type without complete. */
+bool user_creatable_complete(Object *obj, GError **err);
+
+/* The concrete type of that name; NULL with one line and a suggestion. */
+const TypeInfo *user_creatable_find_type(const char *name, GError **err);
+
+/* Concrete types, sorted by name. Free with g_ptr_array_unref. */
+GPtrArray *user_creatable_types(void);
+
+/* Letters, digits, '-', '.', '_', beginning with a letter: what QEMU takes as an id. */
+bool user_id_check(const char *id, GError **err);
+
+#endif
