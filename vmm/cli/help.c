@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/user-creatable.h"
+
 void help_machines(void)
 {
     printf("Supported machines are:\n");
@@ -62,6 +64,20 @@ void help_devices(void)
             category = dc->category ? dc->category : "other";
         }
         print_device_line(type);
+    }
+}
+
+void help_objects(void)
+{
+    g_autoptr(GPtrArray) types = user_creatable_types();
+
+    printf("List of user creatable objects:\n");
+    for (unsigned i = 0; i < types->len; i++) {
+        const TypeInfo *type = types->pdata[i];
+
+        if (!type->interface) {
+            printf("  %-20s %s\n", type->name, type->desc ? type->desc : "");
+        }
     }
 }
 

@@ -10,6 +10,7 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "backends/user-creatable.h"
 #include "core/log.h"
 #include "vmm/cli/daemon.h"
 #include "vmm/cli/help.h"
@@ -221,6 +222,20 @@ static bool make_machine(Vmm *vmm, GError **err)
     return set_machine_properties(vmm, err);
 }
 
+static bool make_objects(Vmm *vmm, GError **err)
+{
+    for (unsigned i = 0; i < vmm->opts.objects->len; i++) {
+        json_t *opts = vmm->opts.objects->pdata[i];
+
+        if (!user_creatable_add(vmm->root, opts, err)) {
+            g_prefix_error(
+                err, "-object %s: ", json_string_value(json_object_get(opts, "qom-type")) ?: "");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool make_devices(Vmm *vmm, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.devices->len; i++) {
@@ -238,8 +253,9 @@ static bool make_devices(Vmm *vmm, GError **err)
 /* Everything up to the first instruction of the guest. VM lock held. */
 static bool build(Vmm *vmm, GError **err)
 {
-    if (!watch_signals(vmm, err) || !make_serial(vmm, err) || !machine_init(vmm->machine, err) ||
-        !make_devices(vmm, err) || !machine_boot(vmm->machine, err) || !make_monitors(vmm, err)) {
+    if (!watch_signals(vmm, err) || !make_objects(vmm, err) || !make_serial(vmm, err) ||
+        !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
+        !machine_boot(vmm->machine, err) || !make_monitors(vmm, err)) {
         return false;
     }
     return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);
@@ -280,6 +296,23 @@ static void tear_down(Vmm *vmm)
     options_finish(&vmm->opts);
 }
 
+static bool print_object_help(const Options *o, GError **err)
+{
+    const TypeInfo *type;
+
+    if (!o->help_driver) {
+        help_objects();
+        return true;
+    }
+    type = user_creatable_find_type(o->help_driver, err);
+    if (!type) {
+        g_prefix_error(err, "-object: ");
+        return false;
+    }
+    help_type(type);
+    return true;
+}
+
 /* True when the command line asked for a text only; *ret_ok tells whether it could be given. */
 static bool print_help(Vmm *vmm, bool *ret_ok, GError **err)
 {
@@ -304,6 +337,10 @@ static bool print_help(Vmm *vmm, bool *ret_ok, GError **err)
     }
     if (!o->help_topic) {
         return false;
+    }
+    if (g_strcmp0(o->help_topic, "object") == 0) {
+        *ret_ok = print_object_help(o, err);
+        return true;
     }
     if (!o->help_driver) {
         help_devices();

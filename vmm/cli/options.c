@@ -76,6 +76,22 @@ json_t *options_parse_keyvals(const char *text, const char *first_key, GError **
     return opts;
 }
 
+/* Key=value pairs or, as in QEMU, a JSON object. */
+static json_t *parse_object(const char *arg, const char *first_key, GError **err)
+{
+    json_error_t jerr;
+    json_t *opts;
+
+    if (*arg != '{') {
+        return options_parse_keyvals(arg, first_key, err);
+    }
+    opts = json_loads(arg, JSON_REJECT_DUPLICATES, &jerr);
+    if (!opts) {
+        error_set(err, "not a JSON object: %s", jerr.text);
+    }
+    return opts;
+}
+
 static void set_text(char **field, const char *text)
 {
     g_free(*field);
@@ -214,15 +230,7 @@ static bool take_device(Options *o, const char *arg, GError **err)
         o->help_topic = "device";
         return true;
     }
-    if (*arg == '{') {
-        json_error_t jerr;
-
-        opts = json_loads(arg, JSON_REJECT_DUPLICATES, &jerr);
-        if (!opts || !json_is_object(opts)) {
-            json_decref(opts);
-            return error_set(err, "not a JSON object: %s", jerr.text);
-        }
-    } else if (!(opts = options_parse_keyvals(arg, "driver", err))) {
+    if (!(opts = parse_object(arg, "driver", err))) {
         return false;
     }
     if (json_object_get(opts, "help")) {
@@ -230,6 +238,25 @@ static bool take_device(Options *o, const char *arg, GError **err)
         set_text(&o->help_driver, json_string_value(json_object_get(opts, "driver")));
     }
     g_ptr_array_add(o->devices, opts);
+    return true;
+}
+
+static bool take_object(Options *o, const char *arg, GError **err)
+{
+    json_t *opts;
+
+    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
+        o->help_topic = "object";
+        return true;
+    }
+    if (!(opts = parse_object(arg, "qom-type", err))) {
+        return false;
+    }
+    if (json_object_get(opts, "help")) {
+        o->help_topic = "object";
+        set_text(&o->help_driver, json_string_value(json_object_get(opts, "qom-type")));
+    }
+    g_ptr_array_add(o->objects, opts);
     return true;
 }
 
@@ -358,6 +385,8 @@ static const Option option_table[] = {
     {"append", "TEXT", "kernel command line", take_append},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
+    {"object", "TYPE,id=ID[,prop=value...]",
+     "make an object that devices refer to; 'help' lists types, TYPE,help properties", take_object},
     {"serial", "STREAM",
      "connect COM1: stdio, mon:stdio, file:PATH, null, none, unix:PATH[,server=on][,wait=off]",
      take_serial},
@@ -426,6 +455,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
     *o = (Options){
         .machine_props = json_object(),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .qmps = g_ptr_array_new_with_free_func(g_free),
     };
@@ -456,6 +486,7 @@ void options_finish(Options *o)
 {
     g_clear_pointer(&o->machine_props, json_decref);
     g_clear_pointer(&o->devices, g_ptr_array_unref);
+    g_clear_pointer(&o->objects, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);
     g_clear_pointer(&o->qmps, g_ptr_array_unref);
     g_free(o->machine);

@@ -21,14 +21,15 @@ typedef struct {
     char *kernel, *initrd, *append;
     char *name, *pidfile;
     GPtrArray *devices;       /* of json_t *, each with "driver" */
+    GPtrArray *objects;       /* of json_t *, each with "qom-type" */
     GPtrArray *serials;       /* of char *, the texts of -serial */
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;
-    const char *help_topic;   /* "device", "machine": needs the types; NULL: none */
-    char *help_driver;        /* -device TYPE,help */
+    const char *help_topic;   /* "device", "machine", "object": needs the types; NULL: none */
+    char *help_driver;        /* -device TYPE,help and -object TYPE,help */
 } Options;
 
 /* Parses argv. Errors are one line that begins with the option. */
