@@ -243,6 +243,7 @@ static bool pc_load(Machine *m, X86CpuState *ret_state, GError **err)
         {GPA(PC_ACPI_BASE), PC_ACPI_END - PC_ACPI_BASE, E820_RESERVED},
         {GPA(MiB), pc->low_ram - MiB, E820_RAM},
         {GPA(PC_ECAM_BASE), PC_ECAM_SIZE, E820_RESERVED},
+        {GPA(ACCEL_X86_RESERVED_BASE), ACCEL_X86_RESERVED_SIZE, E820_RESERVED},
         {GPA(4 * GiB), pc->high_ram, E820_RAM},
     };
     BootX86Layout layout = {
