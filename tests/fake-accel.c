@@ -57,7 +57,7 @@ static IrqLine fake_gsi(Accel *accel, unsigned gsi)
     return (IrqLine){fake_gsi_set, accel, (int)gsi};
 }
 
-static bool fake_reset(Accel *accel, const X86CpuState *state, GError **err)
+static bool fake_reset(Accel *accel, const CpuStartState *state, GError **err)
 {
     FakeAccel *s = FAKE_ACCEL(accel);
 
@@ -66,7 +66,7 @@ static bool fake_reset(Accel *accel, const X86CpuState *state, GError **err)
         return error_set(err, "-accel fake: cannot reset");
     }
     s->resets++;
-    s->state = *state;
+    s->state = state->x86;
     return true;
 }
 

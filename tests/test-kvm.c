@@ -197,7 +197,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(Vm, vm_free)
 static void vm_reset(Vm *vm, X86StartMode mode)
 {
     g_autoptr(GError) err = NULL;
-    X86CpuState state = {
+    CpuStartState state = {.arch = CPU_START_X86};
+
+    state.x86 = (X86CpuState){
         .mode = mode,
         .rip = PAYLOAD_BASE,
         .rsp = 0x9000,

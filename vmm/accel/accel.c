@@ -20,7 +20,7 @@ IrqLine accel_gsi(Accel *accel, unsigned gsi)
     return ACCEL_GET_CLASS(accel)->gsi(accel, gsi);
 }
 
-bool accel_reset(Accel *accel, const X86CpuState *state, GError **err)
+bool accel_reset(Accel *accel, const CpuStartState *state, GError **err)
 {
     return ACCEL_GET_CLASS(accel)->reset(accel, state, err);
 }

@@ -11,7 +11,7 @@
 #define AEROSTAT_VMM_ACCEL_ACCEL_H
 
 #include "hw/core/platform.h"
-#include "vmm/accel/cpu-x86.h"
+#include "vmm/accel/cpu.h"
 
 OBJECT_DECLARE_CLASS(Accel, AccelClass, accel, ACCEL)
 
@@ -29,7 +29,7 @@ struct AccelClass {
     IrqLine (*gsi)(Accel *accel, unsigned gsi);   /* an input of the interrupt controller: on x86 pin 0 to 23 of
                                                     * the IOAPIC, below 16 of the PICs, too (no override of IRQ 0) */
     /* Interrupt controllers and vCPUs to their state after power-on; vCPU 0 gets state, the others wait for SIPI. Paused only. */
-    bool (*reset)(Accel *accel, const X86CpuState *state, GError **err);
+    bool (*reset)(Accel *accel, const CpuStartState *state, GError **err);
     void (*start)(Accel *accel);  /* lets the vCPU threads run; returns at once */
     /* Stops them and waits until none is in the guest or in a device. Releases the VM lock while waiting. */
     void (*pause)(Accel *accel);
@@ -37,10 +37,6 @@ struct AccelClass {
      * failed, too, and before the object goes. Routes and lines that devices still hold stay valid, and silent. */
     void (*close)(Accel *accel);
 };
-
-/* Guest addresses that KVM keeps for itself (identity map and TSS): no RAM, no device, reserved in the e820 map. */
-#define ACCEL_X86_RESERVED_BASE 0xfeffc000
-#define ACCEL_X86_RESERVED_SIZE 0x4000
 
 extern const TypeInfo kvm_accel_type;
 
@@ -50,7 +46,7 @@ extern const TypeInfo *const accel_types[];
 bool accel_open(Accel *accel, Platform *platform, GError **err);
 bool accel_create_vcpus(Accel *accel, unsigned n, GError **err);
 IrqLine accel_gsi(Accel *accel, unsigned gsi);
-bool accel_reset(Accel *accel, const X86CpuState *state, GError **err);
+bool accel_reset(Accel *accel, const CpuStartState *state, GError **err);
 void accel_start(Accel *accel);
 void accel_pause(Accel *accel);
 void accel_close(Accel *accel);

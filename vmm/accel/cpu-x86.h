@@ -9,6 +9,10 @@
 
 #include "core/gmem.h"
 
+/* Guest addresses that KVM keeps for itself (identity map and TSS): no RAM, no device, reserved in the e820 map. */
+#define ACCEL_X86_RESERVED_BASE 0xfeffc000
+#define ACCEL_X86_RESERVED_SIZE 0x4000
+
 typedef enum {
     X86_START_REAL,        /* power-on: real mode at cs:ip f000:fff0 */
     X86_START_PROTECTED32, /* flat 32-bit segments, paging off (PVH: Xen's x86/HVM direct boot ABI) */

@@ -253,17 +253,20 @@ static void kvm_pause(Accel *accel)
     kvm_pause_clock(kvm);
 }
 
-static bool kvm_reset(Accel *accel, const X86CpuState *state, GError **err)
+static bool kvm_reset(Accel *accel, const CpuStartState *state, GError **err)
 {
     Kvm *kvm = kvm_of_accel(accel);
     bool ran = false;
 
     g_assert(kvm->stop && kvm->nr_parked == accel->nr_vcpus);
+    if (state->arch != CPU_START_X86) {
+        return error_set(err, "-accel kvm: runs x86_64 guests only: this machine needs -accel qtest");
+    }
     for (unsigned i = 0; i < accel->nr_vcpus; i++) {
         ran |= kvm->vcpus[i].ran;
     }
     for (unsigned i = 0; i < accel->nr_vcpus; i++) {
-        if (!kvm_state_reset(&kvm->vcpus[i], i == 0 ? state : NULL, err)) {
+        if (!kvm_state_reset(&kvm->vcpus[i], i == 0 ? &state->x86 : NULL, err)) {
             return false;
         }
     }

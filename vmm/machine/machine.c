@@ -166,7 +166,7 @@ static void do_shutdown(Machine *m, ShutdownCause cause)
 /* Puts RAM, devices and vCPUs into the state in which the guest starts. vCPUs are paused. */
 static bool load_and_reset(Machine *m, GError **err)
 {
-    X86CpuState state = {0};
+    CpuStartState state = {.arch = CPU_START_NONE};
 
     bus_reset(m->main_bus);
     return MACHINE_GET_CLASS(m)->load(m, &state, err) && accel_reset(m->accel, &state, err);

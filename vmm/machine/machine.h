@@ -61,7 +61,7 @@ struct MachineClass {
     bool (*init)(Machine *m, GError **err);        /* RAM, buses, board devices; accel is open */
     bool (*prepare_boot)(Machine *m, GError **err); /* opens and checks the boot files; once, before devices */
     /* Puts the loader's data into RAM and gives the start state. On every (re)start. */
-    bool (*load)(Machine *m, X86CpuState *ret_state, GError **err);
+    bool (*load)(Machine *m, CpuStartState *ret_state, GError **err);
     void (*finish)(Machine *m);
     void (*power_button)(Machine *m);
     /* The bus type that "virtio-X" aliases use: proxy suffix "-pci" or "-device". */

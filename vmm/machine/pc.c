@@ -234,7 +234,7 @@ static bool pc_write_bios_reset(PcMachine *pc, GError **err)
            error_set(err, "-m: no RAM at the BIOS entry");
 }
 
-static bool pc_load(Machine *m, X86CpuState *ret_state, GError **err)
+static bool pc_load(Machine *m, CpuStartState *ret_state, GError **err)
 {
     PcMachine *pc = PC_MACHINE(m);
     E820Entry e820[] = {
@@ -252,9 +252,10 @@ static bool pc_load(Machine *m, X86CpuState *ret_state, GError **err)
         .low_ram_size = pc->low_ram,
     };
 
+    ret_state->arch = CPU_START_X86;
     return pci_host_assign_bars(pc->pci, err) && pc_write_acpi(pc, &layout.rsdp, err) &&
            pc_write_bios_reset(pc, err) &&
-           boot_x86_load(pc->boot, m->platform.mem, &layout, ret_state, err);
+           boot_x86_load(pc->boot, m->platform.mem, &layout, &ret_state->x86, err);
 }
 
 static void pc_finish(Machine *m)
