@@ -16,8 +16,8 @@ static const char *const seeds[] = {
     "{\"execute\":\"query-balloon\",\"id\":1.5}\n{\"execute\":\"query-name\"}",
     "{\"execute\":\"qom-list\",\"arguments\":{\"path\":\"/machine/peripheral\"}}",
     "{\"execute\":\"qom-get\",\"arguments\":{\"path\":\"balloon0\",\"property\":\"guest-stats\"}}",
-    "{\"execute\":\"qom-set\",\"arguments\":{\"path\":\"balloon0\",\"property\":"
-    "\"guest-stats-polling-interval\",\"value\":1}}",
+    ("{\"execute\":\"qom-set\",\"arguments\":{\"path\":\"balloon0\",\"property\":"
+     "\"guest-stats-polling-interval\",\"value\":1}}"),
     "{\"execute\":\"qom-list-types\",\"arguments\":{\"implements\":\"bus\",\"abstract\":true}}",
     "{\"execute\":\"stop\"} {\"execute\":\"cont\"}[]12 \"\\u00e9\\n\"",
     "{\"execute\":\"system_reset\"}{\"execute\":\"system_powerdown\"}",
