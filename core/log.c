@@ -172,7 +172,7 @@ bool log_set_items(const char *items, GError **err)
         if (!item_names[i]) {
             const char *near = error_near_miss(*word, item_names);
 
-            return error_set(err, "-d: unknown log item '%s'%s%s%s", *word,
+            return error_set(err, "unknown log item '%s'%s%s%s", *word,
                              near ? "; did you mean '" : "; see -d help", near ? near : "",
                              near ? "'?" : "");
         }
@@ -188,7 +188,7 @@ bool log_set_file(const char *path, GError **err)
     int old;
 
     if (fd < 0) {
-        return error_set_errno(err, errno, "-D: cannot open '%s'", path);
+        return error_set_errno(err, errno, "cannot open");
     }
     old = atomic_exchange(&log_state.fd, fd);
     if (old) {

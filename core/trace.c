@@ -58,7 +58,7 @@ static bool fail_unknown(const GPtrArray *points, const char *pattern, GError **
         names[i] = ((const TracePoint *)g_ptr_array_index(points, i))->name;
     }
     near = error_near_miss(pattern, names);
-    return error_set(err, "-trace: no event matches '%s'%s%s%s", pattern,
+    return error_set(err, "no event matches '%s'%s%s%s", pattern,
                      near ? "; did you mean '" : "; see -trace help", near ? near : "",
                      near ? "'?" : "");
 }
