@@ -1,0 +1,335 @@
+#!/usr/bin/python3 -I
+# SPDX-License-Identifier: BSD-2-Clause
+"""The command line from outside: what bad input gets, and the help texts.
+
+A bad command line gets exactly one line on stderr, nothing on stdout, exit status 1, and leaves no socket or pid file.
+Rows of `unit` fail before KVM is opened, or print a text; rows of `kvm` need a /dev/kvm that opens.
+
+usage: cli-test.py unit|kvm VMM
+"""
+
+import os
+import re
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+
+SKIP = 77
+LONG = "x" * 120
+NO_EVENT = "no event matches 'nosuch'; see -trace help"
+RAM_RANGE = "-m: machine 'pc' takes 16 MiB to 1024 GiB of memory"
+
+# Words of the command line; what stderr says after "aerostat: error: ". A text between slashes is a regular expression.
+UNIT = [
+    # the kernel and the initial RAM disk
+    ("", "machine 'pc' has no firmware: give a kernel with -kernel FILE (a Linux bzImage or an uncompressed vmlinux)"),
+    ("-kernel missing", "-kernel missing: cannot open: No such file or directory"),
+    ("-kernel dir", "-kernel dir: is a directory; a file is needed"),
+    ("-kernel empty", "/-kernel empty: .*empty.*/"),
+    ("-kernel /dev/null", "-kernel /dev/null: is not a regular file"),
+    ("-kernel fifo", "-kernel fifo: is not a regular file"),
+    ("-kernel text", "-kernel text: neither a bzImage nor an uncompressed ELF vmlinux of x86_64"),
+    ("-kernel elf32", "/-kernel elf32: .*/"),
+    ("-kernel cut", "/-kernel cut: .*/"),
+    ("-kernel tiny -initrd missing", "-initrd missing: cannot open: No such file or directory"),
+    ("-kernel tiny -initrd dir", "-initrd dir: is a directory; a file is needed"),
+    ("-kernel tiny -initrd /dev/null", "-initrd /dev/null: is not a regular file"),
+    # memory and processors
+    ("-m 0", "-m 0: the memory size must not be 0; give for example 512M"),
+    ("-m 0M", "-m 0M: the memory size must not be 0; give for example 512M"),
+    ("-m nonsense", "-m nonsense: 'nonsense' is not a size (as in 4096, 512M or 1.5G)"),
+    ("-m 512X", "/-m 512X: '512X' is not a size.*/"),
+    ("-m -5", "-m -5: '-5' is negative"),
+    ("-m 99999999T", "-m 99999999T: '99999999T' is too large"),
+    ("-m 4", RAM_RANGE),
+    ("-m 4000T", RAM_RANGE),
+    ("-m 1000000k -kernel tiny", "-m: the memory size must be a multiple of 1 MiB"),
+    ("-m 512,slots=2", "-m 512,slots=2: unknown 'slots'; known: size"),
+    ("-smp 0", "-smp 0: 0 vCPUs are out of range (1 to 1024)"),
+    ("-smp 100000", "-smp 100000: 100000 vCPUs are out of range (1 to 1024)"),
+    ("-smp 300", "-smp: machine 'pc' takes 1 to 64 vCPUs"),
+    ("-smp two", "-smp two: 'two' is not a number"),
+    ("-smp 2,sockets=1", "-smp 2,sockets=1: unknown 'sockets'; known: cpus"),
+    # machine, accelerator, CPU, display
+    ("-M foo", "-M: unknown machine 'foo'; '-M help' lists all"),
+    ("-M pcc", "-M: unknown machine 'pcc'; did you mean 'pc'?"),
+    ("-M foo,help", "/.*unknown machine 'foo'; '-M help' lists all/"),
+    ("-M pc,nonsense=on", "-M: unknown property 'nonsense' of pc-machine"),
+    ("-M pc,rct=off", "-M: unknown property 'rct' of pc-machine; did you mean 'rtc'?"),
+    ("-M pc,rtc=maybe", "-M: property 'rtc' of pc-machine: 'maybe' is neither 'on' nor 'off'"),
+    ("-accel tcg", "-accel tcg: unknown accelerator 'tcg'; known: kvm"),
+    ("-M pc,accel=tcg", "-M pc,accel=tcg: unknown accelerator 'tcg'; known: kvm"),
+    ("-cpu qemu64", "-cpu qemu64: unknown CPU model 'qemu64'; known: host"),
+    ("-display gtk", "-display gtk: there is no display 'gtk'; known: none"),
+    # options as such
+    ("-frobnicate", "-frobnicate: unknown option; '-help' lists all"),
+    ("-initd x", "-initd: unknown option; did you mean '-initrd'?"),
+    ("--initd x", "--initd: unknown option; did you mean '-initrd'?"),
+    ("disk.img", "disk.img: options begin with '-'; a disk or kernel image needs its option"),
+    ("-m", "-m: needs an argument: SIZE"),
+    ("-kernel", "-kernel: needs an argument: FILE"),
+    ("-append", "-append: needs an argument: TEXT"),
+    ("-device", "-device: needs an argument: TYPE[,prop=value...]"),
+    ("-device ,x=1", "-device ,x=1: empty word between commas; the form is name=value,name=value"),
+    ("-device {", "/-device {: not a JSON object: .*/"),
+    ("-device virtio-baloon,help", "/.*unknown device 'virtio-baloon'; did you mean 'virtio-balloon'\\?/"),
+    ("-name a,b=c", "-name a,b=c: unknown 'b'; known: guest, debug-threads"),
+    ("-trace nosuch", f"-trace nosuch: {NO_EVENT}"),
+    ("-d nosuch", "-d nosuch: unknown log item 'nosuch'; see -d help"),
+    ("-d guest_error", "-d guest_error: unknown log item 'guest_error'; did you mean 'guest_errors'?"),
+    ("-D missing/log", "-D missing/log: cannot open: No such file or directory"),
+    # streams of the serial port, which is made first
+    ("-kernel tiny -serial foo", "/-serial foo: unknown kind 'foo'; one of stdio, .*/"),
+    ("-kernel tiny -serial stdoi", "/-serial stdoi: unknown kind 'stdoi'; did you mean 'stdio'\\?.*/"),
+    ("-kernel tiny -serial file:", "-serial file:: the path is missing: file:PATH"),
+    ("-kernel tiny -serial file:missing/x", "-serial file:missing/x: cannot open: No such file or directory"),
+    ("-kernel tiny -serial file:dir", "-serial file:dir: cannot open: Is a directory"),
+    ("-kernel tiny -serial unix:s,sever=on", "-serial unix:s,sever=on: unknown setting 'sever'; did you mean 'server'?"),
+    ("-kernel tiny -serial unix:missing/s,server=on,wait=off",
+     "-serial unix:missing/s,server=on,wait=off: cannot make the socket: No such file or directory"),
+    (f"-kernel tiny -serial unix:{LONG},server=on,wait=off",
+     f"-serial unix:{LONG},server=on,wait=off: the path is longer than 107 bytes"),
+    ("-kernel tiny -serial unix:taken,server=on,wait=off",
+     "-serial unix:taken,server=on,wait=off: address in use: another process listens there"),
+    ("-kernel tiny -serial unix:text,server=on,wait=off", "/-serial unix:text,server=on,wait=off: .*/"),
+    ("-kernel tiny -serial unix:missing", "/-serial unix:missing: .*No such file or directory/"),
+    ("-kernel tiny -serial null -serial null", "-serial null: the machine has 1 serial port"),
+    ("-kernel tiny -daemonize -serial stdio", "-serial stdio: -daemonize has no terminal; use a file or a socket"),
+]
+
+KVM = [
+    # the initial RAM disk, once it is known where the kernel goes
+    ("-m 64 -initrd large", "/-initrd large: .*/"),
+    ("-kernel high -m 64", "/-kernel high: needs RAM up to .*; give it more with -m/"),
+    # devices
+    ("-device foo", "-device foo: unknown device 'foo'; '-device help' lists all"),
+    ("-device virtio-baloon", "-device virtio-baloon: unknown device 'virtio-baloon'; did you mean 'virtio-balloon'?"),
+    ("-device pci-host", "-device pci-host: 'pci-host' is part of the machine and cannot be made by the user"),
+    ("-device virtio-balloon,deflate-on-om=on",
+     "-device virtio-balloon: unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean 'deflate-on-oom'?"),
+    ("-device virtio-balloon,deflate-on-oom=maybe",
+     "-device virtio-balloon: property 'deflate-on-oom' of virtio-balloon-pci: 'maybe' is neither 'on' nor 'off'"),
+    ("-device virtio-balloon,guest-stats=1", "/-device virtio-balloon: property 'guest-stats' of .*/"),
+    ("-device virtio-balloon,addr=99",
+     "-device virtio-balloon: property 'addr' of virtio-balloon-pci: '99' is not a PCI address (slot.function in hex, "
+     "00.0 to 1f.7)"),
+    ("-device isa-debug-exit,iosize=9", "/-device isa-debug-exit: property 'iosize' of isa-debug-exit: .*1 to 4.*/"),
+    ("-device virtio-balloon,id=a -device isa-debug-exit,id=a", "-device isa-debug-exit: duplicate id 'a'"),
+    ("-device virtio-balloon,id=1a",
+     "-device virtio-balloon: id '1a' must be letters, digits, '-', '.', '_', beginning with a letter"),
+    ("-device virtio-balloon,id=", "/-device virtio-balloon: id '' must be letters, digits, .*/"),
+    ("-device virtio-balloon -device virtio-balloon", "/-device virtio-balloon: only one balloon device is supported.*/"),
+    ("-device virtio-balloon,bus=nope", "-device virtio-balloon: there is no bus 'nope'"),
+    ("-device virtio-balloon-device", "/-device virtio-balloon-device: machine 'pc' has no free .* bus .*/"),
+    ("-device virtio-balloon,addr=3 -device virtio-balloon,addr=3", "/-device virtio-balloon: .*/"),
+    # monitors and the pid file, which are made last
+    ("-qmp tcp:1234", "/-qmp tcp:1234: unknown kind 'tcp'.*/"),
+    ("-qmp unix:missing/s,server=on,wait=off",
+     "-qmp unix:missing/s,server=on,wait=off: cannot make the socket: No such file or directory"),
+    (f"-qmp unix:{LONG},server=on,wait=off", f"-qmp unix:{LONG},server=on,wait=off: the path is longer than 107 bytes"),
+    ("-qmp unix:taken,server=on,wait=off",
+     "-qmp unix:taken,server=on,wait=off: address in use: another process listens there"),
+    ("-monitor foo", "/-monitor foo: unknown kind 'foo'; .*/"),
+    ("-pidfile missing/pid", "-pidfile missing/pid: cannot open: No such file or directory"),
+    ("-pidfile dir", "-pidfile dir: cannot open: Is a directory"),
+    ("-daemonize -pidfile missing/pid", "-pidfile missing/pid: cannot open: No such file or directory"),
+    ("-serial unix:made,server=on,wait=off -qmp unix:made2,server=on,wait=off -pidfile missing/pid",
+     "-pidfile missing/pid: cannot open: No such file or directory"),
+]
+
+# Words of the command line; regular expressions that its output must hold.
+HELP = [
+    ("-help", ["^usage: aerostat", "^  -kernel FILE ", "^  -device TYPE"]),
+    ("-h", ["^usage: aerostat"]),
+    ("--help", ["^usage: aerostat"]),
+    ("-version", [r"^Aerostat version \d+\.\d+\.\d+$"]),
+    ("-device help", ['^name "virtio-balloon-pci", bus PCI, alias "virtio-balloon"', '^name "isa-debug-exit"']),
+    ("-device virtio-balloon,help", ["^virtio-balloon-pci options:$", r"^  deflate-on-oom=<bool> .*\(default: off\)",
+                                     "^  guest-stats-polling-interval=<int> "]),
+    ("-device isa-debug-exit,help", ["^isa-debug-exit options:$", "^  iobase=<uint32> "]),
+    ("-M help", ["^pc .*(default)"]),
+    ("-M pc,help", ["^pc-machine options:$", "^  rtc=<bool> ", "^  i8042=<bool> "]),
+    ("-trace help", ["^virtio_balloon_", "^kvm_"]),
+    ("-d help", ["^guest_errors"]),
+    ("-accel help", ["^kvm$"]),
+    ("-cpu help", ["^  host "]),
+]
+
+
+class Test:
+    def __init__(self, vmm):
+        self.vmm, self.failures, self.count = vmm, 0, 0
+
+    def run(self, words, **more):
+        return subprocess.run([self.vmm] + words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, timeout=60, errors="replace", **more)
+
+    def check(self, what, problem, got):
+        self.count += 1
+        if problem:
+            self.failures += 1
+            print(f"FAILED: aerostat {what}: {problem}\n    status {got.returncode}, stderr: {got.stderr.rstrip()!r}, "
+                  f"stdout: {got.stdout[:200]!r}")
+
+    def bad(self, what, expected, got, before):
+        line = got.stderr
+        says = line.removeprefix("aerostat: error: ").rstrip("\n")
+        problem = None
+        left = sorted(set(os.listdir()) - before)
+        if got.returncode != 1:
+            problem = "status is not 1"
+        elif line.count("\n") != 1 or not line.endswith("\n"):
+            problem = "not exactly one line on stderr"
+        elif got.stdout:
+            problem = "something on stdout"
+        elif not line.startswith("aerostat: error: "):
+            problem = "not an error line"
+        elif expected[:1] == "/" == expected[-1:] and not re.fullmatch(expected[1:-1], says):
+            problem = f"expected {expected}"
+        elif expected[:1] != "/" and says != expected:
+            problem = f"expected {expected!r}"
+        elif left:
+            problem = f"left behind: {' '.join(left)}"
+        self.check(what, problem, got)
+
+    def bad_rows(self, rows, always=()):
+        for text, expected in rows:
+            before = set(os.listdir())
+            self.bad(text, expected, self.run(list(always) + text.split()), before)
+
+    def help_rows(self):
+        for text, patterns in HELP:
+            got = self.run(text.split())
+            missing = [p for p in patterns if not re.search(p, got.stdout, re.MULTILINE)]
+            problem = None
+            if got.returncode != 0:
+                problem = "status is not 0"
+            elif got.stderr:
+                problem = "something on stderr"
+            elif missing:
+                problem = f"no line {missing[0]}"
+            self.check(text, problem, got)
+
+    # what needs more than words
+
+    def unreadable_kernel(self):
+        """Root reads everything, so somebody else is asked."""
+        def drop():
+            if os.getuid() == 0:
+                os.setgid(65534)
+                os.setuid(65534)
+        try:
+            got = self.run(["-kernel", "secret"], preexec_fn=drop)
+        except (PermissionError, subprocess.SubprocessError):
+            print("skipped: unreadable kernel: nobody cannot run the VMM here")
+            return
+        self.bad("-kernel secret", "-kernel secret: cannot open: Permission denied", got, set(os.listdir()))
+
+    def without_kvm(self):
+        """In a mount namespace of its own, /dev/kvm is something else, or nothing."""
+        for name, hide, expected in (
+                ("that is no KVM", "mount --bind /dev/null /dev/kvm", "/-accel kvm: .*/"),
+                ("missing", "mount -t tmpfs none /dev",
+                 "-accel kvm: /dev/kvm does not exist: load kvm-intel or kvm-amd, or run under "
+                 "tools/kvm-host")):
+            if name != "missing" and not os.path.exists("/dev/kvm"):
+                continue
+            script = f'{hide} 2>/dev/null || exit {SKIP}; shift; exec "$@"'
+            command = ["-kernel", "tiny", "-serial", "null", "-pidfile", "pid"]
+            for unshare in (["unshare", "-m"], ["unshare", "-rm"]):
+                try:
+                    got = subprocess.run(unshare + ["sh", "-c", script, "sh", "sh", self.vmm] + command, text=True,
+                                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                except OSError:
+                    continue
+                if got.returncode != SKIP and not got.stderr.startswith("unshare:"):
+                    self.bad(f"with a /dev/kvm {name}", expected, got, set(os.listdir()) - {"pid"})
+                    break
+            else:
+                print(f"skipped: a /dev/kvm {name}: no mount namespace here")
+
+    def pid_file_of_another(self, always):
+        with open("locked", "w") as f:
+            f.write("12345\n")
+            f.flush()
+            import fcntl
+            fcntl.lockf(f, fcntl.LOCK_EX)
+            got = self.run(list(always) + ["-pidfile", "locked"])
+            self.bad("-pidfile locked", "-pidfile locked: in use by another process", got, set(os.listdir()))
+            with open("locked") as again:
+                self.check("-pidfile locked", again.read() != "12345\n" and "its pid is gone", got)
+
+    def stale_socket_is_replaced(self, always):
+        """A socket that nobody listens on is what a killed VMM leaves: it is no error. The pid file then fails."""
+        s = socket.socket(socket.AF_UNIX)
+        s.bind("stale")
+        s.close()
+        before = set(os.listdir()) - {"stale"}
+        got = self.run(list(always) + ["-qmp", "unix:stale,server=on,wait=off", "-pidfile", "missing/pid"])
+        self.bad("-qmp unix:stale", "-pidfile missing/pid: cannot open: No such file or directory", got, before)
+
+
+def tiny_elf(address=1 << 20, bits=64):
+    """An ELF image with a PVH entry: CLI, HLT."""
+    code = b"\xfa\xf4\xeb\xfd"
+    note = struct.pack("<III4sI4x", 4, 8, 18, b"Xen\0", address)
+    header = 64 + 2 * 56
+    ident = b"\x7fELF" + bytes([2 if bits == 64 else 1, 1, 1]) + bytes(9)
+    elf = ident + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, address, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    elf += struct.pack("<IIQQQQQQ", 1, 5, header, address, address, len(code), 4096, 1)
+    elf += struct.pack("<IIQQQQQQ", 4, 4, header + len(code), 0, 0, len(note), len(note), 4)
+    return elf + code + note
+
+
+def make_files():
+    os.mkdir("dir")
+    os.mkfifo("fifo")
+    for name, data in (("empty", b""), ("text", b"no kernel\n" * 1000), ("tiny", tiny_elf()),
+                       ("elf32", tiny_elf(bits=32)), ("cut", tiny_elf()[:100]), ("high", tiny_elf(100 << 20)),
+                       ("secret", tiny_elf())):
+        with open(name, "wb") as f:
+            f.write(data)
+    os.chmod("secret", 0)
+    with open("large", "wb") as f:
+        f.truncate(100 << 20)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind("taken")
+    listener.listen()
+    return listener
+
+
+def main():
+    if len(sys.argv) != 3 or sys.argv[1] not in ("unit", "kvm"):
+        print(__doc__.splitlines()[-1], file=sys.stderr)
+        return 2
+    t = Test(os.path.abspath(sys.argv[2]))
+    with tempfile.TemporaryDirectory() as work:
+        os.chmod(work, 0o755)
+        os.chdir(work)
+        listener = make_files()
+        if sys.argv[1] == "unit":
+            t.help_rows()
+            t.bad_rows(UNIT)
+            t.unreadable_kernel()
+            t.without_kvm()
+        else:
+            try:
+                os.close(os.open("/dev/kvm", os.O_RDWR))
+            except OSError as e:
+                print(f"skipped: /dev/kvm: {e.strerror}")
+                return SKIP
+            always = ("-nodefaults", "-kernel", "tiny", "-serial", "unix:own,server=on,wait=off")
+            t.bad_rows([r for r in KVM if "-serial" not in r[0]], always)
+            t.bad_rows([r for r in KVM if "-serial" in r[0]], always[:3])
+            t.pid_file_of_another(always)
+            t.stale_socket_is_replaced(always)
+        listener.close()
+        os.chdir("/")
+    print(f"{t.count - t.failures} of {t.count} as expected")
+    return 1 if t.failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
