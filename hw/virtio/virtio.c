@@ -2,8 +2,7 @@
 /*
  * The virtio core: device status, feature negotiation, configuration space with its generation,
  * notifications and reset (VIRTIO 1.4 §2.1 to §2.5, §3.1), between a device model above and a
- * transport below. Left out: the legacy interface, VIRTIO_F_RING_RESET, VIRTIO_F_SUSPEND,
- * administration queues.
+ * transport below. Left out: VIRTIO_F_RING_RESET, VIRTIO_F_SUSPEND, administration queues.
  */
 #include "core/log.h"
 #include "hw/virtio/virtqueue-ring.h"
@@ -38,7 +37,7 @@ GuestMemory *virtio_memory(VirtIODevice *vdev)
 
 bool virtio_running(const VirtIODevice *vdev)
 {
-    return (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vdev->broken && vdev->dma_allowed;
+    return vdev->started && !vdev->broken && vdev->dma_allowed;
 }
 
 bool virtio_plugged(const VirtIODevice *vdev)
@@ -74,7 +73,7 @@ void virtio_notify_config(VirtIODevice *vdev)
         vdev->config_generation++;
         vdev->config_read_since_change = false;
     }
-    if (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+    if (vdev->started) {
         TRACE(virtio_notify_config, "dev=%s", virtio_id_name(vdev->device_id));
         bus_notify(vdev, vdev->config_vector, true);
     }
@@ -110,6 +109,16 @@ void virtio_isr_set(VirtIODevice *vdev, uint8_t bits)
 uint8_t virtio_isr_read(VirtIODevice *vdev)
 {
     return __atomic_exchange_n(&vdev->isr, 0, __ATOMIC_SEQ_CST);
+}
+
+uint8_t virtio_isr_peek(const VirtIODevice *vdev)
+{
+    return __atomic_load_n(&vdev->isr, __ATOMIC_SEQ_CST);
+}
+
+void virtio_isr_clear(VirtIODevice *vdev, uint8_t bits)
+{
+    __atomic_fetch_and(&vdev->isr, (uint8_t)~bits, __ATOMIC_SEQ_CST);
 }
 
 /* --- kicks --- */
@@ -183,6 +192,15 @@ void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
 
 /* --- queues as transports see them --- */
 
+static void bus_set_running(VirtIODevice *vdev, bool running)
+{
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+
+    if (bc->set_running) {
+        bc->set_running(vdev->vbus, running);
+    }
+}
+
 bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
 {
     VirtQueue *vq = virtio_get_queue(vdev, n);
@@ -191,14 +209,31 @@ bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
         return false;
     }
     vq->setup.enabled = true;
-    if ((vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && !vdev->broken && virtqueue_start(vq)) {
-        VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
-
-        if (bc->set_running) { /* gives the new queue its doorbell */
-            bc->set_running(vdev->vbus, true);
-        }
+    vdev->started |= vdev->legacy;
+    if (vdev->started && !vdev->broken && virtqueue_start(vq)) {
+        bus_set_running(vdev, true); /* gives the new queue its doorbell */
     }
     return true;
+}
+
+void virtio_queue_disable(VirtIODevice *vdev, unsigned n)
+{
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+    VirtQueueSetup setup;
+    uint16_t vector;
+
+    if (!vq || !vq->setup.enabled) {
+        return;
+    }
+    setup = vq->setup;
+    vector = vq->vector;
+    setup.enabled = false;
+    virtqueue_reset(vq);
+    vq->setup = setup;
+    vq->vector = vector;
+    if (vdev->started) {
+        bus_set_running(vdev, true); /* takes the queue's doorbell away */
+    }
 }
 
 bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n)
@@ -228,9 +263,18 @@ void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
 
 void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features)
 {
-    if (!(vdev->status & VIRTIO_CONFIG_S_FEATURES_OK)) {
+    if (vdev->legacy) { /* nothing tells a legacy driver that its choice is refused */
+        features &= vdev->host_features & ~FEATURE(VIRTIO_F_VERSION_1);
+    }
+    if (!(vdev->status & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))) {
         vdev->guest_features = features;
     }
+}
+
+void virtio_set_legacy(VirtIODevice *vdev, bool legacy)
+{
+    g_assert(!vdev->started);
+    vdev->legacy = legacy;
 }
 
 static bool features_acceptable(VirtIODevice *vdev)
@@ -249,8 +293,7 @@ static bool features_acceptable(VirtIODevice *vdev)
 
 static void driver_ok(VirtIODevice *vdev)
 {
-    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
-
+    vdev->started = true;
     for (unsigned n = 0; n < vdev->queues->len && !vdev->broken; n++) {
         VirtQueue *vq = virtio_get_queue(vdev, n);
 
@@ -258,8 +301,8 @@ static void driver_ok(VirtIODevice *vdev)
             virtqueue_start(vq);
         }
     }
-    if (bc->set_running && !vdev->broken) {
-        bc->set_running(vdev->vbus, true);
+    if (!vdev->broken) {
+        bus_set_running(vdev, true);
     }
 }
 
@@ -273,10 +316,10 @@ void virtio_set_status(VirtIODevice *vdev, uint8_t status)
         virtio_reset(vdev);
         return;
     }
-    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !features_acceptable(vdev)) {
+    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && (vdev->legacy || !features_acceptable(vdev))) {
         added &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
     }
-    if (!((old | added) & VIRTIO_CONFIG_S_FEATURES_OK)) {
+    if (!vdev->legacy && !((old | added) & VIRTIO_CONFIG_S_FEATURES_OK)) {
         added &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
     }
     vdev->status |= added;
@@ -301,10 +344,9 @@ void virtio_reset(VirtIODevice *vdev)
     VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
 
     TRACE(virtio_reset, "dev=%s", virtio_id_name(vdev->device_id));
-    if (bc->set_running) {
-        bc->set_running(vdev->vbus, false);
-    }
-    vdev->status = 0; /* from here on nothing is sent */
+    bus_set_running(vdev, false);
+    vdev->status = 0;
+    vdev->started = false; /* from here on nothing is sent */
     if (vc->reset) {
         vc->reset(vdev);
     }

@@ -30,6 +30,8 @@ struct VirtIODevice {
     uint8_t status;            /* VIRTIO_CONFIG_S_* */
     bool broken;               /* NEEDS_RESET was raised; nothing is processed until reset */
     bool dma_allowed;          /* may it touch guest memory? See virtio_set_dma_allowed */
+    bool legacy;               /* see virtio_set_legacy */
+    bool started;              /* DRIVER_OK came; by the legacy interface also: a queue was set up */
     uint64_t host_features;    /* offered; bits of properties such as indirect_desc, event_idx included */
     uint64_t prop_features;    /* what properties made of host_features, before realize */
     uint64_t guest_features;   /* what the driver wrote; negotiated once FEATURES_OK is set */
@@ -114,7 +116,7 @@ static inline bool virtio_has_feature(const VirtIODevice *vdev, unsigned bit)
 
 VirtQueue *virtio_get_queue(VirtIODevice *vdev, unsigned n); /* NULL: no such queue */
 GuestMemory *virtio_memory(VirtIODevice *vdev);
-bool virtio_running(const VirtIODevice *vdev); /* DRIVER_OK, not broken, DMA allowed */
+bool virtio_running(const VirtIODevice *vdev); /* started, not broken, DMA allowed */
 
 bool virtio_plugged(const VirtIODevice *vdev); /* false while it is taken off its bus: nobody is left to tell */
 
@@ -130,6 +132,13 @@ void virtio_reset(VirtIODevice *vdev);
 /* Kept as written, offered or not, and judged at FEATURES_OK; ignored once that is set. */
 void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features);
 
+/*
+ * The driver uses the legacy interface: VERSION_1 is not its to take, what it may not have of the features it writes is
+ * dropped, there is no FEATURES_OK, and a queue works as soon as it is enabled, before DRIVER_OK (§3.1.2). While no
+ * queue is enabled.
+ */
+void virtio_set_legacy(VirtIODevice *vdev, bool legacy);
+
 /* PCI's bus mastering. Without it no ring is touched; when it comes back, waiting buffers are served. True at first. */
 void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed);
 
@@ -141,10 +150,15 @@ void virtio_queue_notify(VirtIODevice *vdev, unsigned n); /* a kick: runs handle
 /* Enables queue n as its setup says; false: no such queue, or size 0. Started at DRIVER_OK, or now when that is past. */
 bool virtio_queue_enable(VirtIODevice *vdev, unsigned n);
 bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n);
+/* Ends the use of queue n: what is in flight loses its buffers, and the ring is not touched any more. Size, addresses and
+ * vector stay; enabling it again begins at the rings' start. */
+void virtio_queue_disable(VirtIODevice *vdev, unsigned n);
 uint16_t virtio_queue_vector(VirtIODevice *vdev, unsigned n);
 void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector);
 void virtio_isr_set(VirtIODevice *vdev, uint8_t bits); /* by VirtioBusClass.notify; any thread */
 uint8_t virtio_isr_read(VirtIODevice *vdev);           /* and clears it */
+uint8_t virtio_isr_peek(const VirtIODevice *vdev);
+void virtio_isr_clear(VirtIODevice *vdev, uint8_t bits);
 
 const char *virtio_id_name(uint16_t device_id); /* "balloon", for messages */
 
