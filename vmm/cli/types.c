@@ -12,6 +12,7 @@
 #include "hw/isa/isa.h"
 #include "hw/pci/pci-host.h"
 #include "hw/virtio/devices.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "vmm/accel/accel.h"
 #include "vmm/machine/machine.h"
@@ -25,6 +26,7 @@ static const TypeInfo *const all_types[] = {
     &main_bus_type,
     &pci_bus_type,
     &virtio_bus_type,
+    &virtio_mmio_bus_type,
     &hotplug_handler_type,
     &memory_balloon_type,
     &user_creatable_type,
@@ -44,6 +46,7 @@ static const TypeInfo *const all_types[] = {
     &mc146818rtc_type,
     &i8042_type,
     &isa_debug_exit_type,
+    &virtio_mmio_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_balloon_type,
     &virtio_rng_type,
