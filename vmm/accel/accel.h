@@ -18,6 +18,7 @@ OBJECT_DECLARE_CLASS(Accel, AccelClass, accel, ACCEL)
 struct Accel {
     Object parent_obj;
     Platform *platform;
+    bool no_pit; /* set by the machine before accel_open: no 8254 */
     unsigned nr_vcpus;
 };
 

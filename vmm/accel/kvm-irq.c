@@ -257,7 +257,7 @@ bool kvm_irq_create(Kvm *kvm, GError **err)
     if (ioctl(kvm->vm_fd, KVM_CREATE_IRQCHIP, 0) < 0) {
         return error_set_errno(err, errno, "-accel kvm: cannot create the interrupt controllers");
     }
-    if (ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0) {
+    if (!kvm->parent_obj.no_pit && ioctl(kvm->vm_fd, KVM_CREATE_PIT2, &pit) < 0) {
         return error_set_errno(err, errno, "-accel kvm: cannot create the interval timer");
     }
     for (unsigned i = 0; i < G_N_ELEMENTS(kvm->irqchips); i++) {
@@ -267,7 +267,7 @@ bool kvm_irq_create(Kvm *kvm, GError **err)
                                    i);
         }
     }
-    if (ioctl(kvm->vm_fd, KVM_GET_PIT2, &kvm->pit) < 0) {
+    if (!kvm->parent_obj.no_pit && ioctl(kvm->vm_fd, KVM_GET_PIT2, &kvm->pit) < 0) {
         return error_set_errno(err, errno, "-accel kvm: cannot read the interval timer");
     }
     kvm->msi_slots = g_array_new(false, true, sizeof(KvmMsiSlot));
@@ -284,7 +284,7 @@ bool kvm_irq_reset(Kvm *kvm, GError **err)
             return error_set_errno(err, errno, "kvm: cannot reset interrupt controller %u", i);
         }
     }
-    if (ioctl(kvm->vm_fd, KVM_SET_PIT2, &kvm->pit) < 0) {
+    if (!kvm->parent_obj.no_pit && ioctl(kvm->vm_fd, KVM_SET_PIT2, &kvm->pit) < 0) {
         return error_set_errno(err, errno, "kvm: cannot reset the interval timer");
     }
     /* The controllers forgot the lines that devices hold high through a reset: say it again. */
