@@ -151,7 +151,7 @@ static guint add_fadt(GByteArray *out, const AcpiConfig *config, uint64_t dsdt)
 
 /* --- MADT, ACPI 6.5 §5.2.12 --- */
 
-enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9, MADT_ENABLED = 1 };
+enum { MADT_LAPIC = 0, MADT_IOAPIC = 1, MADT_X2APIC = 9, MADT_ENABLED = 1, MADT_PCAT_COMPAT = 1 };
 
 static void add_madt_cpu(GByteArray *out, unsigned id)
 {
@@ -172,7 +172,7 @@ static guint add_madt(GByteArray *out, const AcpiConfig *config)
     guint at = table_begin(out, "APIC", 5);
 
     put_le(out, config->lapic_base, 4);
-    put_le(out, 0, 4); /* no 8259s */
+    put_le(out, config->pic ? MADT_PCAT_COMPAT : 0, 4);
     for (unsigned i = 0; i < config->nr_cpus; i++) {
         add_madt_cpu(out, i);
     }

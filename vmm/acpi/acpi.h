@@ -20,6 +20,11 @@ typedef struct {
     bool i8042;
     uint64_t ged_base;           /* registers of acpi-ged; 0: none */
     unsigned ged_irq;
+    bool pic;                    /* the MADT says that there are 8259s, too */
+    uint64_t virtio_mmio_base;   /* windows of virtio_mmio_size bytes, one after the other */
+    uint32_t virtio_mmio_size;
+    unsigned virtio_mmio_gsi;    /* of the first window; the others' follow */
+    uint32_t virtio_mmio_used;   /* bit n: window n is there for the guest to see */
 } AcpiConfig;
 
 /*

@@ -172,6 +172,26 @@ static void add_ged(GByteArray *out, const AcpiConfig *config)
     aml_end(out, dev);
 }
 
+/* --- virtio over MMIO: the id that Linux's driver knows --- */
+
+static void add_virtio_mmio(GByteArray *out, const AcpiConfig *config, unsigned n)
+{
+    g_autoptr(GByteArray) res = g_byte_array_new();
+    char name[5];
+    AmlMark dev;
+
+    g_snprintf(name, sizeof name, "VR%02X", n & 0xff);
+    dev = aml_device_begin(out, name);
+    aml_name_string(out, "_HID", "LNRO0005");
+    aml_name_int(out, "_UID", n);
+    aml_name_int(out, "_CCA", 1);
+    aml_res_memory(res, config->virtio_mmio_base + (uint64_t)n * config->virtio_mmio_size,
+                   config->virtio_mmio_size);
+    aml_res_irq(res, config->virtio_mmio_gsi + n, AML_LEVEL_HIGH);
+    aml_name_resources(out, "_CRS", res);
+    aml_end(out, dev);
+}
+
 void acpi_dsdt_aml(GByteArray *out, const AcpiConfig *config)
 {
     AmlMark sb;
@@ -192,6 +212,11 @@ void acpi_dsdt_aml(GByteArray *out, const AcpiConfig *config)
     }
     if (config->rtc) {
         add_isa_device(out, "RTC", "PNP0B00", 0x70, 2, 8);
+    }
+    for (unsigned n = 0; n < 32; n++) {
+        if (config->virtio_mmio_used & (UINT32_C(1) << n)) {
+            add_virtio_mmio(out, config, n);
+        }
     }
     if (config->ged_base) {
         add_ged(out, config);

@@ -143,9 +143,9 @@ static bool parse_kernel(BootX86 *boot, GError **err)
     return boot_file_error(f, err, "%s", wrong_format(head, len));
 }
 
-static bool check_cmdline(const BootX86 *boot, GError **err)
+static bool check_cmdline(const BootX86 *boot, const char *cmdline, GError **err)
 {
-    size_t len = strlen(boot->cmdline);
+    size_t len = strlen(cmdline);
 
     if (len <= boot->image.cmdline_max) {
         return true;
@@ -162,12 +162,22 @@ BootX86 *boot_x86_new(const char *kernel, const char *initrd, const char *cmdlin
     boot->image.segments = g_array_new(FALSE, TRUE, sizeof(BootSegment));
     boot->cmdline = g_strdup(cmdline ? cmdline : "");
     if (boot_file_open(&boot->kernel, "-kernel", kernel, err) && parse_kernel(boot, err) &&
-        check_cmdline(boot, err) &&
+        check_cmdline(boot, boot->cmdline, err) &&
         (!initrd || boot_file_open(&boot->initrd, "-initrd", initrd, err))) {
         return boot;
     }
     boot_x86_free(boot);
     return NULL;
+}
+
+bool boot_x86_set_cmdline(BootX86 *boot, const char *cmdline, GError **err)
+{
+    if (!check_cmdline(boot, cmdline, err)) {
+        return false;
+    }
+    g_free(boot->cmdline);
+    boot->cmdline = g_strdup(cmdline);
+    return true;
 }
 
 void boot_x86_free(BootX86 *boot)

@@ -30,6 +30,8 @@ typedef struct {
  * "-kernel FILE: ..." / "-initrd FILE: ..." / "-append: ...".
  */
 BootX86 *boot_x86_new(const char *kernel, const char *initrd, const char *cmdline, GError **err);
+/* Another command line from the next load on; false, and nothing changed, when it is too long. */
+bool boot_x86_set_cmdline(BootX86 *boot, const char *cmdline, GError **err);
 void boot_x86_free(BootX86 *boot); /* NULL is fine */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(BootX86, boot_x86_free)
 
