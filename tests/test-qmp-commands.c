@@ -388,11 +388,13 @@ START_TEST(qom_list_types_lists_what_implements_a_type)
                   "{'execute':'qom-list-types','arguments':{'implements':'memory-balloon'}}",
                   "[{'name':'virtio-balloon-device','parent':'virtio-device'}]");
     expect_return(client, "{'execute':'qom-list-types','arguments':{'implements':'x86-machine'}}",
-                  "[{'name':'pc-machine','parent':'x86-machine'}]");
+                  "[{'name':'microvm-machine','parent':'x86-machine'},"
+                  "{'name':'pc-machine','parent':'x86-machine'}]");
     expect_return(client,
                   "{'execute':'qom-list-types','arguments':{'implements':'x86-machine',"
                   "'abstract':true}}",
-                  "[{'name':'pc-machine','parent':'x86-machine'},"
+                  "[{'name':'microvm-machine','parent':'x86-machine'},"
+                  "{'name':'pc-machine','parent':'x86-machine'},"
                   "{'name':'x86-machine','parent':'machine','abstract':true}]");
     expect_return(client, "{'execute':'qom-list-types','arguments':{'implements':'nope'}}", "[]");
 }

@@ -6,10 +6,11 @@
 
 #include <string.h>
 
-extern const TypeInfo pc_machine_type;
+extern const TypeInfo pc_machine_type, microvm_machine_type;
 
 const TypeInfo *const machine_types[] = {
     &pc_machine_type,
+    &microvm_machine_type,
     NULL,
 };
 
