@@ -12,7 +12,7 @@
 
 #include "backends/chardev-impl.h"
 
-enum { READ_CHUNK = 4096, FLUSH_MS = 2000 };
+enum { READ_CHUNK = 4096, ROOM = 64 * 1024, FLUSH_MS = 2000 };
 
 /* --- output --- */
 
@@ -75,10 +75,24 @@ static void fd_write_pending(FdChardev *f)
 static void fd_output(void *opaque, unsigned events)
 {
     FdChardev *f = opaque;
+    G_GNUC_UNUSED g_autoptr(Object) hold = object_ref(f); /* the front end may drop its reference */
 
     if (f->pending) {
         fd_write_pending(f);
     }
+    if (!f->pending) {
+        chardev_fe_event(CHARDEV(f), CHARDEV_DRAINED);
+    }
+}
+
+static size_t fd_room(Chardev *c)
+{
+    FdChardev *f = CHARDEV_FD(c);
+
+    if (f->out_fd < 0 || f->out_broken) {
+        return SIZE_MAX;
+    }
+    return f->pending ? 0 : ROOM;
 }
 
 static void fd_keep(FdChardev *f, const uint8_t *buf, size_t len)
@@ -128,6 +142,9 @@ static void fd_flush(Chardev *c)
             return;
         }
         fd_write_pending(f);
+        if (!f->pending) {
+            chardev_fe_event(c, CHARDEV_DRAINED);
+        }
     }
 }
 
@@ -231,6 +248,7 @@ static void chardev_fd_class_init(ObjectClass *klass, const void *data)
     ChardevClass *k = CHARDEV_CLASS(klass);
 
     k->write = fd_write;
+    k->room = fd_room;
     k->accept_input = fd_accept_input;
     k->flush = fd_flush;
 }
@@ -247,9 +265,11 @@ const TypeInfo chardev_fd_type = {
 
 /* --- file:PATH --- */
 
-Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, GError **err)
+Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, bool append,
+                          GError **err)
 {
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
+    int how = O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC);
+    int fd = open(path, how | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
     Chardev *c;
 
     if (fd < 0) {

@@ -18,6 +18,8 @@ struct Chardev {
     bool closed;   /* chardev_close was called */
     bool terminal; /* a person types here */
     uint64_t dropped;
+    char *filename;        /* see chardev_filename; NULL: the kind's name */
+    uint16_t cols, rows;   /* of the terminal; 0: not known */
     void (*quit)(void *opaque);
     void *quit_opaque;
 };
@@ -26,6 +28,7 @@ struct Chardev {
 struct ChardevClass {
     ObjectClass parent_class;
     void (*write)(Chardev *c, const uint8_t *buf, size_t len);
+    size_t (*room)(Chardev *c); /* NULL: any number */
     void (*accept_input)(Chardev *c);
     void (*flush)(Chardev *c);
     void (*disconnect)(Chardev *c);
@@ -40,6 +43,7 @@ size_t chardev_fe_room(Chardev *c); /* bytes it takes now; 0 without a front end
 void chardev_fe_receive(Chardev *c, const uint8_t *buf, size_t len);
 void chardev_fe_event(Chardev *c, ChardevEvent event);
 void chardev_set_open(Chardev *c, bool open); /* with its event, when that is a change */
+void chardev_set_size(Chardev *c, uint16_t cols, uint16_t rows); /* likewise */
 
 /* --- streams on file descriptors --- */
 OBJECT_DECLARE_CLASS(FdChardev, FdChardevClass, chardev_fd, CHARDEV_FD)
@@ -70,9 +74,12 @@ void fd_chardev_end(FdChardev *f);
 void fd_chardev_stop(FdChardev *f);
 
 /* --- constructors of kinds; errors say what failed, without naming the option --- */
-Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, GError **err);
+Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, bool append, GError **err);
 Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GError **err);
 Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path, bool server, bool wait, GError **err);
+Chardev *chardev_pipe_new(EventLoop *loop, const char *label, const char *path, GError **err);
+Chardev *chardev_pty_new(EventLoop *loop, const char *label, GError **err);
+Chardev *chardev_ringbuf_new(EventLoop *loop, const char *label, uint64_t size, GError **err);
 Chardev *chardev_mux_new(EventLoop *loop, const char *label, Chardev *below); /* takes over the reference */
 
 #endif

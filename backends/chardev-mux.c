@@ -209,6 +209,8 @@ static void mux_event(void *opaque, ChardevEvent event)
         if (event == CHARDEV_OPENED || event == CHARDEV_CLOSED) {
             c->open = m->below->open;
         }
+        c->cols = m->below->cols;
+        c->rows = m->below->rows;
         chardev_fe_event(c, event);
     }
 }
@@ -218,6 +220,11 @@ static void mux_event(void *opaque, ChardevEvent event)
 static void mux_write(Chardev *c, const uint8_t *buf, size_t len)
 {
     chardev_write(CHARDEV_MUX(c)->below, buf, len);
+}
+
+static size_t mux_room(Chardev *c)
+{
+    return chardev_room(CHARDEV_MUX(c)->below);
 }
 
 static void mux_accept_input(Chardev *c)
@@ -261,6 +268,9 @@ Chardev *chardev_mux_new(EventLoop *loop, const char *label, Chardev *below)
     ChardevFrontend fe = {mux_can_receive, mux_receive, mux_event, m};
 
     m->below = below;
+    c->filename = g_strdup(chardev_filename(below));
+    c->cols = below->cols;
+    c->rows = below->rows;
     m->ports[0].c = c;
     m->ports[1].c = chardev_new(&chardev_mux_port_type, loop, label);
     CHARDEV_MUX_PORT(m->ports[1].c)->mux = m;
@@ -287,6 +297,7 @@ static void chardev_mux_class_init(ObjectClass *klass, const void *data)
     ChardevClass *k = CHARDEV_CLASS(klass);
 
     k->write = mux_write;
+    k->room = mux_room;
     k->accept_input = mux_accept_input;
     k->flush = mux_flush;
     k->disconnect = mux_disconnect;

@@ -28,7 +28,17 @@ static Chardev *option_stdio(const ChardevRequest *r, GError **err)
 
 static Chardev *option_file(const ChardevRequest *r, GError **err)
 {
-    return chardev_file_new(r->loop, r->label, r->arg, err);
+    return chardev_file_new(r->loop, r->label, r->arg, false, err);
+}
+
+static Chardev *option_pipe(const ChardevRequest *r, GError **err)
+{
+    return chardev_pipe_new(r->loop, r->label, r->arg, err);
+}
+
+static Chardev *option_pty(const ChardevRequest *r, GError **err)
+{
+    return chardev_pty_new(r->loop, r->label, err);
 }
 
 /* Cuts the first comma-separated word off *text; ",," stands for a comma in it. NULL at the end. */
@@ -95,10 +105,8 @@ static const struct {
     const char *arg; /* what must follow the colon; NULL: nothing may */
     Chardev *(*make)(const ChardevRequest *r, GError **err);
 } kinds[] = {
-    {"stdio", NULL, option_stdio},
-    {"null", NULL, option_null},
-    {"file", "PATH", option_file},
-    {"unix", "PATH", option_unix},
+    {"stdio", NULL, option_stdio}, {"null", NULL, option_null},   {"file", "PATH", option_file},
+    {"unix", "PATH", option_unix}, {"pipe", "PATH", option_pipe}, {"pty", NULL, option_pty},
 };
 
 static bool option_unknown(const char *kind, GError **err)
@@ -112,7 +120,7 @@ static bool option_unknown(const char *kind, GError **err)
     near = error_near_miss(kind, names);
     return error_set(err,
                      "unknown kind '%s'%s%s%s; one of stdio, mon:stdio, null, file:PATH, "
-                     "unix:PATH[,server=on|off][,wait=on|off]",
+                     "unix:PATH[,server=on|off][,wait=on|off], pipe:PATH, pty",
                      kind, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 

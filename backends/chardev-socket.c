@@ -144,7 +144,8 @@ static bool socket_listen(SocketChardev *s, GError **err)
 
 enum { WAIT_POLL_MS = 100 };
 
-/* The program takes these signals through its main loop, which does not run yet while a stream waits. */
+/* The program takes these signals through its main loop, which does not run yet while a stream
+ * waits. */
 static bool asked_to_end(void)
 {
     sigset_t set;
@@ -200,6 +201,7 @@ Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path
 
     signal(SIGPIPE, SIG_IGN);
     s->path = g_strdup(path);
+    CHARDEV(s)->filename = g_strdup_printf("unix:%s%s", path, server ? ",server=on" : "");
     ok = server ? socket_listen(s, err) && (!wait || socket_wait(s, err)) : socket_connect(s, err);
     return ok ? CHARDEV(g_steal_pointer(&obj)) : NULL;
 }

@@ -12,6 +12,8 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -24,6 +26,7 @@ struct StdioChardev {
     FdChardev parent_obj;
     int fds[2];   /* what is read and written: a description of our own where the host gives one */
     int flags[2]; /* file status flags to put back, or -1 */
+    LoopFd *resized;
 };
 
 static struct {
@@ -31,6 +34,7 @@ static struct {
     struct termios cooked, wanted;
     volatile sig_atomic_t raw;
     bool handlers;
+    volatile sig_atomic_t winch_fd; /* eventfd that SIGWINCH signals, plus 1; 0: none */
 } terminal;
 
 /* --- the terminal; everything here is async-signal-safe --- */
@@ -102,6 +106,17 @@ static void terminal_on_continue(int sig)
     errno = saved;
 }
 
+static void terminal_on_resize(int sig)
+{
+    static const uint64_t one = 1;
+    int saved = errno, fd = terminal.winch_fd - 1;
+
+    if (fd >= 0 && write(fd, &one, sizeof one) < 0) {
+        /* full: the loop looks at the size anyway */
+    }
+    errno = saved;
+}
+
 /* Leaves alone what someone else handles (a sanitizer, the main loop) or ignores (nohup). */
 static void terminal_handle(int sig, const struct sigaction *act)
 {
@@ -120,6 +135,7 @@ static void terminal_install_handlers(void)
                                  .sa_flags = (int)(SA_SIGINFO | SA_RESETHAND)};
     struct sigaction on_stop = {.sa_handler = terminal_on_stop, .sa_flags = SA_RESTART};
     struct sigaction on_continue = {.sa_handler = terminal_on_continue, .sa_flags = SA_RESTART};
+    struct sigaction on_resize = {.sa_handler = terminal_on_resize, .sa_flags = SA_RESTART};
 
     if (terminal.handlers) {
         return;
@@ -131,6 +147,7 @@ static void terminal_install_handlers(void)
     }
     terminal_handle(SIGTSTP, &on_stop);
     terminal_handle(SIGCONT, &on_continue);
+    terminal_handle(SIGWINCH, &on_resize);
 }
 
 /* signals: Ctrl-c, Ctrl-z and Ctrl-\ keep their meaning; otherwise the guest gets them. */
@@ -181,6 +198,48 @@ static int stdio_open(int fd, int how, int *ret_flags)
     return fd;
 }
 
+/* --- the terminal's size --- */
+
+static void stdio_take_size(StdioChardev *s)
+{
+    struct winsize ws;
+
+    if (ioctl(STDIN_FILENO, TIOCGWINSZ, &ws) == 0) {
+        chardev_set_size(CHARDEV(s), ws.ws_col, ws.ws_row);
+    }
+}
+
+static void stdio_resized(void *opaque, unsigned events)
+{
+    uint64_t count;
+
+    if (read(terminal.winch_fd - 1, &count, sizeof count) == sizeof count) {
+        stdio_take_size(opaque);
+    }
+}
+
+static void stdio_watch_size(StdioChardev *s)
+{
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    if (fd >= 0) {
+        s->resized = loop_fd_new(CHARDEV(s)->loop, fd, LOOP_READ, stdio_resized, s);
+        terminal.winch_fd = fd + 1;
+    }
+    stdio_take_size(s);
+}
+
+static void stdio_unwatch_size(StdioChardev *s)
+{
+    int fd = terminal.winch_fd - 1;
+
+    terminal.winch_fd = 0;
+    g_clear_pointer(&s->resized, loop_fd_free);
+    if (fd >= 0) {
+        close(fd);
+    }
+}
+
 Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GError **err)
 {
     StdioChardev *s;
@@ -200,6 +259,7 @@ Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GEr
     if (isatty(STDIN_FILENO)) {
         c->terminal = true;
         terminal_open(signals);
+        stdio_watch_size(s);
     }
     fd_chardev_start(CHARDEV_FD(c), s->fds[0], s->fds[1]);
     c->open = true;
@@ -219,6 +279,7 @@ static void chardev_stdio_close(Chardev *c)
         return;
     }
     fd_chardev_stop(CHARDEV_FD(c));
+    stdio_unwatch_size(s);
     for (int i = 1; i >= 0; i--) {
         if (s->flags[i] >= 0) {
             fcntl(s->fds[i], F_SETFL, s->flags[i]);

@@ -3,6 +3,8 @@
  * Character streams: the base class (front end, life) and the null stream, which takes everything
  * and says nothing.
  */
+#include <string.h>
+
 #include "backends/chardev-impl.h"
 
 Chardev *chardev_new(const TypeInfo *type, EventLoop *loop, const char *label)
@@ -46,7 +48,48 @@ void chardev_set_open(Chardev *c, bool open)
     }
 }
 
+void chardev_set_size(Chardev *c, uint16_t cols, uint16_t rows)
+{
+    if (c->cols != cols || c->rows != rows) {
+        c->cols = cols;
+        c->rows = rows;
+        chardev_fe_event(c, CHARDEV_RESIZED);
+    }
+}
+
 /* --- from the front end --- */
+
+bool chardev_is_open(const Chardev *c)
+{
+    return c->open;
+}
+
+bool chardev_has_frontend(const Chardev *c)
+{
+    return c->has_fe;
+}
+
+bool chardev_size(const Chardev *c, uint16_t *ret_cols, uint16_t *ret_rows)
+{
+    if (c->cols == 0 || c->rows == 0) {
+        return false;
+    }
+    *ret_cols = c->cols;
+    *ret_rows = c->rows;
+    return true;
+}
+
+const char *chardev_filename(const Chardev *c)
+{
+    return c->filename ? c->filename : object_type_name(c) + strlen("chardev-");
+}
+
+size_t chardev_room(Chardev *c)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    return k->room && !c->closed ? k->room(c) : SIZE_MAX;
+}
 
 void chardev_set_frontend(Chardev *c, const ChardevFrontend *fe)
 {
@@ -124,6 +167,7 @@ static void chardev_finalize(Object *obj)
 
     chardev_close(c);
     g_free(c->label);
+    g_free(c->filename);
 }
 
 const TypeInfo chardev_type = {

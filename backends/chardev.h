@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Character streams: what a serial port or a monitor is connected to. A Chardev is an abstract object type
- * ("chardev"); stdio, file, null, unix sockets and the multiplexer are its kinds. One front end uses a stream.
+ * ("chardev"); stdio, file, pipe, pty, null, ringbuf, unix sockets and the multiplexer are its kinds. One front end uses a stream.
  *
  * Back-pressure: the front end says how much it can take (can_receive); a stream that cannot be written keeps at
  * most CHARDEV_BUFFER bytes, then drops for a console (a guest never blocks or grows the VMM) and counts it.
@@ -10,6 +10,8 @@
  */
 #ifndef AEROSTAT_BACKENDS_CHARDEV_H
 #define AEROSTAT_BACKENDS_CHARDEV_H
+
+#include <jansson.h>
 
 #include "core/loop.h"
 #include "qom/object.h"
@@ -24,6 +26,8 @@ typedef enum {
     CHARDEV_BREAK,
     CHARDEV_MUX_IN,  /* a multiplexer's input goes to this front end from now on (a monitor shows its prompt) */
     CHARDEV_MUX_OUT, /* ... and no longer */
+    CHARDEV_DRAINED, /* what was kept is out or lost: chardev_room has grown */
+    CHARDEV_RESIZED, /* the terminal has a new size: chardev_size */
 } ChardevEvent;
 
 /* What a front end hands over. Callbacks may be NULL. */
@@ -38,9 +42,18 @@ typedef struct {
  * A stream from an option's text, as after -serial and -qmp: "stdio", "mon:stdio", "null", "file:PATH",
  * "unix:PATH[,server=on|off][,wait=on|off]" (QEMU's old "server,nowait" too). The streams' files, sockets and
  * terminal settings are undone by chardev_close. label is the option's name ("-serial"): error lines begin with
- * label and option. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to the guest; "mon:KIND" is a multiplexer.
+ * label and option. "pty" and "pipe:PATH" are kinds, too. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to the guest; "mon:KIND" is a multiplexer.
  */
 Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option, GError **err);
+
+/*
+ * A stream from the keys and values of -chardev, all strings: "backend" (stdio, file, pipe, socket, pty, null,
+ * ringbuf), "id", and what the kind takes, as in QEMU. Errors say what is wrong, without naming the option.
+ */
+Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err);
+
+/* Calls fn for each word that may stand after -chardev. */
+void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *opaque);
 
 /*
  * The multiplexer's front ends: n 0 is the console, n 1 the monitor; Ctrl-a c switches between those that are
@@ -59,6 +72,26 @@ void chardev_set_frontend(Chardev *c, const ChardevFrontend *fe);
 
 /* Never blocks; takes all of it (what cannot be written now is kept, past CHARDEV_BUFFER dropped and counted). */
 void chardev_write(Chardev *c, const void *buf, size_t len);
+
+/*
+ * Bytes that chardev_write takes now without keeping much: for a front end that can wait. 0: come again after
+ * CHARDEV_DRAINED. A stream whose other end is not there takes (and loses) any number.
+ */
+size_t chardev_room(Chardev *c);
+
+bool chardev_is_open(const Chardev *c);      /* someone is at the other end */
+bool chardev_has_frontend(const Chardev *c);
+
+/* The size of the terminal behind the stream; false: there is none, or it is not known. */
+bool chardev_size(const Chardev *c, uint16_t *ret_cols, uint16_t *ret_rows);
+
+/* Where a user finds the other end, in QEMU's words: "pty:/dev/pts/3", "unix:PATH,server=on", "null". */
+const char *chardev_filename(const Chardev *c);
+
+/*
+ * Ring buffers only: takes out up to len of the oldest bytes, for QMP's ringbuf-read; 0 for other streams.
+ */
+size_t chardev_ringbuf_read(Chardev *c, void *buf, size_t len);
 
 /* Tells the stream that can_receive may have grown. */
 void chardev_accept_input(Chardev *c);
@@ -82,6 +115,7 @@ void chardev_disconnect(Chardev *c);
  */
 void chardev_restore_terminal(void);
 
-extern const TypeInfo chardev_null_type, chardev_file_type, chardev_stdio_type, chardev_socket_type, chardev_mux_type;
+extern const TypeInfo chardev_null_type, chardev_file_type, chardev_stdio_type, chardev_socket_type, chardev_mux_type,
+    chardev_pipe_type, chardev_pty_type, chardev_ringbuf_type;
 
 #endif

@@ -51,6 +51,12 @@ static void rec_event(void *opaque, ChardevEvent event)
     case CHARDEV_MUX_IN:
         r->mux_in++;
         break;
+    case CHARDEV_DRAINED:
+        r->drained++;
+        break;
+    case CHARDEV_RESIZED:
+        r->resized++;
+        break;
     case CHARDEV_MUX_OUT:
         r->mux_out++;
         break;

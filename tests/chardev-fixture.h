@@ -14,7 +14,7 @@
 typedef struct {
     GString *got;
     size_t room;
-    int opened, closed, breaks, mux_in, mux_out, quits;
+    int opened, closed, breaks, mux_in, mux_out, quits, drained, resized;
     Chardev *drop; /* unref'd and zeroed at the first byte */
     bool hang_up;  /* disconnects at the first byte */
     Chardev *c;

@@ -36,6 +36,9 @@ static const TypeInfo *const all_types[] = {
     &chardev_stdio_type,
     &chardev_socket_type,
     &chardev_mux_type,
+    &chardev_pipe_type,
+    &chardev_pty_type,
+    &chardev_ringbuf_type,
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,
