@@ -69,6 +69,63 @@ static void on_quit_key(void *opaque)
     machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_UI);
 }
 
+/* Puts a new stream into the tree and has it closed at the end. Takes over c, also on failure. */
+static bool adopt_stream(Vmm *vmm, Chardev *c, const char *name, GError **err)
+{
+    if (!object_add_child(object_container(vmm->root, "chardevs"), name, OBJECT(c), err)) {
+        object_unref(c);
+        return false;
+    }
+    g_ptr_array_add(vmm->chardevs, c);
+    chardev_set_quit_handler(c, on_quit_key, vmm->machine);
+    return true;
+}
+
+static bool chardev_is_stdio(json_t *opts)
+{
+    return !g_strcmp0(json_string_value(json_object_get(opts, "backend")), "stdio");
+}
+
+static bool make_chardevs(Vmm *vmm, GError **err)
+{
+    for (unsigned i = 0; i < vmm->opts.chardevs->len; i++) {
+        json_t *opts = vmm->opts.chardevs->pdata[i];
+        Chardev *c;
+
+        if (vmm->opts.daemonize && chardev_is_stdio(opts)) {
+            return error_set(err,
+                             "-chardev stdio: -daemonize has no terminal; use a file or a socket");
+        }
+        c = chardev_new_from_keyvals(vmm->machine->platform.loop, opts, err);
+        if (!c || !adopt_stream(vmm, c, json_string_value(json_object_get(opts, "id")), err)) {
+            g_prefix_error(
+                err, "-chardev %s: ", json_string_value(json_object_get(opts, "backend")) ?: "");
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The stream that -chardev made under this id, with nobody on its port n yet. */
+static Chardev *find_stream(Vmm *vmm, const char *id, unsigned port, GError **err)
+{
+    Object *c = object_child(object_container(vmm->root, "chardevs"), id);
+    Chardev *end = c ? chardev_mux_port(CHARDEV(c), port) : NULL;
+
+    if (!c) {
+        error_set(err, "there is no -chardev with id=%s", id);
+        return NULL;
+    }
+    if (!end) { /* no multiplexer: one port for all */
+        end = CHARDEV(c);
+    }
+    if (chardev_has_frontend(end)) {
+        error_set(err, "chardev '%s' is in use already", id);
+        return NULL;
+    }
+    return end;
+}
+
 static Chardev *new_stream(Vmm *vmm, const char *option, const char *text, const char *name,
                            GError **err)
 {
@@ -77,13 +134,7 @@ static Chardev *new_stream(Vmm *vmm, const char *option, const char *text, const
     if (!c) {
         return NULL;
     }
-    if (!object_add_child(object_container(vmm->root, "chardevs"), name, OBJECT(c), err)) {
-        object_unref(c);
-        return NULL;
-    }
-    g_ptr_array_add(vmm->chardevs, c);
-    chardev_set_quit_handler(c, on_quit_key, vmm->machine);
-    return c;
+    return adopt_stream(vmm, c, name, err) ? c : NULL;
 }
 
 static bool uses_stdio(const char *text)
@@ -98,6 +149,11 @@ static bool stdio_is_free(const Options *o)
     }
     for (unsigned i = 0; i < o->qmps->len; i++) {
         if (uses_stdio(o->qmps->pdata[i])) {
+            return false;
+        }
+    }
+    for (unsigned i = 0; i < o->chardevs->len; i++) {
+        if (chardev_is_stdio(o->chardevs->pdata[i])) {
             return false;
         }
     }
@@ -125,11 +181,32 @@ static bool make_serial(Vmm *vmm, GError **err)
     if (!text || !strcmp(text, "none")) {
         return true;
     }
+    if (g_str_has_prefix(text, "chardev:")) {
+        vmm->machine->serial[0] = find_stream(vmm, text + strlen("chardev:"), 0, err);
+        g_prefix_error(err, "-serial %s: ", text);
+        return vmm->machine->serial[0] != NULL;
+    }
     vmm->serial = new_stream(vmm, "-serial", text, "serial0", err);
     if (!vmm->serial) {
         return false;
     }
     vmm->machine->serial[0] = chardev_mux_port(vmm->serial, 0);
+    return true;
+}
+
+static bool make_mons(Vmm *vmm, GError **err)
+{
+    for (unsigned i = 0; i < vmm->opts.mons->len; i++) {
+        const MonOption *mon = vmm->opts.mons->pdata[i];
+        Chardev *c = find_stream(vmm, mon->chardev, 1, err);
+
+        if (!c) {
+            g_prefix_error(err, "-mon chardev=%s: ", mon->chardev);
+            return false;
+        }
+        g_ptr_array_add(vmm->monitors, mon->control ? monitor_new_qmp(vmm->machine, c)
+                                                    : monitor_new_hmp(vmm->machine, c));
+    }
     return true;
 }
 
@@ -162,7 +239,7 @@ static bool make_monitors(Vmm *vmm, GError **err)
         }
         g_ptr_array_add(vmm->monitors, monitor_new_hmp(vmm->machine, c));
     }
-    return true;
+    return make_mons(vmm, err);
 }
 
 /* --- the machine --- */
@@ -253,8 +330,8 @@ static bool make_devices(Vmm *vmm, GError **err)
 /* Everything up to the first instruction of the guest. VM lock held. */
 static bool build(Vmm *vmm, GError **err)
 {
-    if (!watch_signals(vmm, err) || !make_objects(vmm, err) || !make_serial(vmm, err) ||
-        !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
+    if (!watch_signals(vmm, err) || !make_objects(vmm, err) || !make_chardevs(vmm, err) ||
+        !make_serial(vmm, err) || !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
         !machine_boot(vmm->machine, err) || !make_monitors(vmm, err)) {
         return false;
     }

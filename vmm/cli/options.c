@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backends/chardev.h"
 #include "core/log.h"
 #include "qom/property.h"
 
@@ -114,6 +115,21 @@ static bool reject_rest(json_t *opts, const char *known, GError **err)
         return true;
     }
     return error_set(err, "unknown '%s'; known: %s", json_object_iter_key(iter), known);
+}
+
+static MonOption *mon_option_new(const char *chardev, bool control)
+{
+    MonOption *mon = g_new0(MonOption, 1);
+
+    mon->chardev = g_strdup(chardev);
+    mon->control = control;
+    return mon;
+}
+
+static void mon_option_free(MonOption *mon)
+{
+    g_free(mon->chardev);
+    g_free(mon);
 }
 
 /* --- one function per option --- */
@@ -260,6 +276,55 @@ static bool take_object(Options *o, const char *arg, GError **err)
     return true;
 }
 
+static void print_backend(const char *name, void *opaque)
+{
+    printf("  %s\n", name);
+}
+
+static bool take_chardev(Options *o, const char *arg, GError **err)
+{
+    json_t *opts;
+
+    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
+        printf("Available chardev backend types:\n");
+        chardev_foreach_backend(print_backend, NULL);
+        o->handled = true;
+        return true;
+    }
+    opts = options_parse_keyvals(arg, "backend", err);
+    if (opts) {
+        g_ptr_array_add(o->chardevs, opts);
+    }
+    return opts != NULL;
+}
+
+static bool take_mon(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "chardev", err);
+    g_autofree char *chardev = NULL, *mode = NULL;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    chardev = pop_key(opts, "chardev");
+    mode = pop_key(opts, "mode");
+    json_object_del(opts, "pretty");
+    ok = reject_rest(opts, "chardev, mode, pretty", err);
+    json_decref(opts);
+    if (!ok) {
+        return false;
+    }
+    if (!chardev || !*chardev) {
+        return error_set(err, "chardev=ID is missing");
+    }
+    if (mode && strcmp(mode, "control") != 0 && strcmp(mode, "readline") != 0) {
+        return error_set(err, "mode '%s' is not one of: control, readline", mode);
+    }
+    g_ptr_array_add(o->mons, mon_option_new(chardev, !g_strcmp0(mode, "control")));
+    return true;
+}
+
 static bool take_serial(Options *o, const char *arg, GError **err)
 {
     g_ptr_array_add(o->serials, g_strdup(arg));
@@ -387,8 +452,13 @@ static const Option option_table[] = {
      take_device},
     {"object", "TYPE,id=ID[,prop=value...]",
      "make an object that devices refer to; 'help' lists types, TYPE,help properties", take_object},
+    {"chardev", "KIND,id=ID[,key=value...]",
+     "make a stream that -serial, -mon and devices refer to; 'help' lists kinds", take_chardev},
+    {"mon", "chardev=ID[,mode=control|readline]", "QMP (control) or human monitor on a stream",
+     take_mon},
     {"serial", "STREAM",
-     "connect COM1: stdio, mon:stdio, file:PATH, null, none, unix:PATH[,server=on][,wait=off]",
+     "connect COM1: stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, none, chardev:ID, "
+     "unix:PATH[,server=on][,wait=off]",
      take_serial},
     {"nographic", NULL, "console on the terminal (Ctrl-a h for help)", take_nographic},
     {"display", "none", "there is no display", take_display},
@@ -456,6 +526,8 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .machine_props = json_object(),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .qmps = g_ptr_array_new_with_free_func(g_free),
     };
@@ -487,6 +559,8 @@ void options_finish(Options *o)
     g_clear_pointer(&o->machine_props, json_decref);
     g_clear_pointer(&o->devices, g_ptr_array_unref);
     g_clear_pointer(&o->objects, g_ptr_array_unref);
+    g_clear_pointer(&o->chardevs, g_ptr_array_unref);
+    g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);
     g_clear_pointer(&o->qmps, g_ptr_array_unref);
     g_free(o->machine);

@@ -13,6 +13,11 @@
 #include "qom/error.h"
 
 typedef struct {
+    char *chardev;            /* id */
+    bool control;             /* QMP; else the human monitor */
+} MonOption;
+
+typedef struct {
     char *machine;            /* type name of -M; NULL: the default */
     json_t *machine_props;    /* object: the rest of -M */
     char *accel;              /* NULL: kvm */
@@ -22,6 +27,8 @@ typedef struct {
     char *name, *pidfile;
     GPtrArray *devices;       /* of json_t *, each with "driver" */
     GPtrArray *objects;       /* of json_t *, each with "qom-type" */
+    GPtrArray *chardevs;      /* of json_t *, each with "backend" */
+    GPtrArray *mons;          /* of MonOption * */
     GPtrArray *serials;       /* of char *, the texts of -serial */
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
