@@ -20,7 +20,7 @@ void log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
 /* -d ITEM,...: "guest_errors", "unimp"; "help" is the caller's. Fails on an unknown item. */
 bool log_set_items(const char *items, GError **err);
-bool log_set_file(const char *path, GError **err); /* -D; emptied first */
+bool log_set_file(const char *path, GError **err); /* -D; the caller puts option and path before the error */
 const char *const *log_items(void);                /* NULL-terminated names, for help */
 
 /*
