@@ -79,7 +79,7 @@ QmpClient *client_new(void)
     QmpClient *c = g_new0(QmpClient, 1);
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
 
-    strcpy(addr.sun_path, sock);
+    g_strlcpy(addr.sun_path, sock, sizeof addr.sun_path);
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     ck_assert_int_eq(connect(c->fd, (struct sockaddr *)&addr, sizeof addr), 0);
     c->in = g_string_new(NULL);

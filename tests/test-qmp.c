@@ -316,12 +316,9 @@ END_TEST
 
 static char *nested(unsigned depth)
 {
-    char *text = g_malloc(2 * depth + 1);
+    g_autofree char *left = g_strnfill(depth, '['), *right = g_strnfill(depth, ']');
 
-    memset(text, '[', depth);
-    memset(text + depth, ']', depth);
-    text[2 * depth] = '\0';
-    return text;
+    return g_strconcat(left, right, NULL);
 }
 
 START_TEST(nesting_has_a_limit)
