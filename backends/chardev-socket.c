@@ -23,7 +23,8 @@ OBJECT_DECLARE(SocketChardev, chardev_socket, CHARDEV_SOCKET)
 struct SocketChardev {
     FdChardev parent_obj;
     char *path;
-    int listen_fd; /* -1: a client, or closed */
+    char *made_path; /* of our socket file, absolute: a daemon changes its directory */
+    int listen_fd;   /* -1: a client, or closed */
     LoopFd *listener;
     struct stat made; /* the socket file that is ours to unlink */
     int fd;           /* the peer, or -1 */
@@ -135,6 +136,7 @@ static bool socket_listen(SocketChardev *s, GError **err)
     if (s->listen_fd < 0 || bind(s->listen_fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
         return error_set_errno(err, errno, "cannot make the socket");
     }
+    s->made_path = g_canonicalize_filename(s->path, NULL);
     if (stat(s->path, &s->made) < 0 || listen(s->listen_fd, BACKLOG) < 0) {
         return error_set_errno(err, errno, "cannot listen");
     }
@@ -218,11 +220,12 @@ static void chardev_socket_close(Chardev *c)
         close(s->listen_fd);
         s->listen_fd = -1;
     }
-    if (s->made.st_ino && lstat(s->path, &st) == 0 && st.st_ino == s->made.st_ino &&
+    if (s->made.st_ino && lstat(s->made_path, &st) == 0 && st.st_ino == s->made.st_ino &&
         st.st_dev == s->made.st_dev) {
-        unlink(s->path);
+        unlink(s->made_path);
     }
     g_clear_pointer(&s->path, g_free);
+    g_clear_pointer(&s->made_path, g_free);
 }
 
 static void chardev_socket_init(Object *obj)

@@ -255,6 +255,22 @@ START_TEST(a_server_waits_for_its_client_unless_told_otherwise)
 }
 END_TEST
 
+START_TEST(a_socket_with_a_relative_path_is_removed_from_another_directory_too)
+{
+    g_autofree char *path = sock_path(), *base = g_path_get_basename(path),
+                    *cwd = g_get_current_dir();
+    Chardev *c;
+
+    ck_assert_int_eq(chdir(dir), 0);
+    c = open_option("unix:%s,server=on,wait=off", base);
+    ck_assert_int_eq(access(path, F_OK), 0);
+    ck_assert_int_eq(chdir("/"), 0);
+    object_unref(c);
+    ck_assert_int_eq(access(path, F_OK), -1);
+    ck_assert_int_eq(chdir(cwd), 0);
+}
+END_TEST
+
 START_TEST(a_blocked_signal_to_end_interrupts_the_wait_for_a_client)
 {
     g_autofree char *path = sock_path();
@@ -566,6 +582,7 @@ static void add_socket_tests(Suite *suite)
     tcase_add_test(tc, a_stale_socket_is_replaced_a_live_one_and_other_files_are_not);
     tcase_add_test(tc, a_socket_that_someone_else_put_at_the_path_stays);
     tcase_add_test(tc, a_server_waits_for_its_client_unless_told_otherwise);
+    tcase_add_test(tc, a_socket_with_a_relative_path_is_removed_from_another_directory_too);
     tcase_add_test(tc, a_blocked_signal_to_end_interrupts_the_wait_for_a_client);
     tcase_add_test(tc, a_client_connects_to_a_server);
     tcase_add_test(tc, input_waits_until_the_front_end_takes_it);
