@@ -50,7 +50,7 @@ static void no_shutdown(void)
 
     vm_do(vm, "system_reset", NULL);
     vm_expect_cause(vm, "RESET", false, "host-qmp-system-reset");
-    vm_expect_status(vm, "paused");
+    vm_expect_status(vm, "prelaunch");
     vm_do(vm, "cont", NULL);
     vm_wait_ready(vm);
     passed("after system_reset it can run again");
