@@ -59,8 +59,8 @@ UNIT = [
     ("-M pc,nonsense=on", "-M: unknown property 'nonsense' of pc-machine"),
     ("-M pc,rct=off", "-M: unknown property 'rct' of pc-machine; did you mean 'rtc'?"),
     ("-M pc,rtc=maybe", "-M: property 'rtc' of pc-machine: 'maybe' is neither 'on' nor 'off'"),
-    ("-accel tcg", "-accel tcg: unknown accelerator 'tcg'; known: kvm"),
-    ("-M pc,accel=tcg", "-M pc,accel=tcg: unknown accelerator 'tcg'; known: kvm"),
+    ("-accel tcg", "-accel tcg: unknown accelerator 'tcg'; known: kvm, qtest"),
+    ("-M pc,accel=tcg", "-M pc,accel=tcg: unknown accelerator 'tcg'; known: kvm, qtest"),
     ("-cpu qemu64", "-cpu qemu64: unknown CPU model 'qemu64'; known: host"),
     ("-display gtk", "-display gtk: there is no display 'gtk'; known: none"),
     # options as such

@@ -5,6 +5,8 @@
  */
 #include "vmm/accel/accel.h"
 
+#include <string.h>
+
 bool accel_open(Accel *accel, Platform *platform, GError **err)
 {
     return ACCEL_GET_CLASS(accel)->open(accel, platform, err);
@@ -13,6 +15,11 @@ bool accel_open(Accel *accel, Platform *platform, GError **err)
 bool accel_create_vcpus(Accel *accel, unsigned n, GError **err)
 {
     return ACCEL_GET_CLASS(accel)->create_vcpus(accel, n, err);
+}
+
+bool accel_runs_guests(Accel *accel)
+{
+    return !ACCEL_GET_CLASS(accel)->no_vcpus;
 }
 
 IrqLine accel_gsi(Accel *accel, unsigned gsi)
@@ -48,4 +55,22 @@ const TypeInfo accel_type = {
     .abstract = true,
 };
 
-const TypeInfo *const accel_types[] = {&kvm_accel_type, NULL};
+const TypeInfo *const accel_types[] = {&kvm_accel_type, &qtest_accel_type, NULL};
+
+const TypeInfo *accel_type_find(const char *name, GError **err)
+{
+    static const char suffix[] = "-accel";
+    g_autoptr(GString) known = g_string_new(NULL);
+
+    for (unsigned i = 0; accel_types[i]; i++) {
+        const char *full = accel_types[i]->name;
+        g_autofree char *alias = g_strndup(full, strlen(full) - strlen(suffix));
+
+        if (!strcmp(name, alias)) {
+            return accel_types[i];
+        }
+        g_string_append_printf(known, "%s%s", i ? ", " : "", alias);
+    }
+    error_set(err, "unknown accelerator '%s'; known: %s", name, known->str);
+    return NULL;
+}

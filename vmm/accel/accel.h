@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Accelerators: what runs the vCPUs of a machine and delivers its interrupts. "accel" is an abstract object type;
- * "kvm-accel" is the one that runs guests. The machine knows only this header; nothing outside vmm/accel includes
+ * "kvm-accel" is the one that runs guests, "qtest-accel" has no vCPUs: an outside client plays the guest. The machine knows only this header; nothing outside vmm/accel includes
  * <linux/kvm.h>.
  *
  * Threads: all calls come from the main thread with the VM lock held, unless said otherwise. vCPU threads take the VM lock
@@ -27,8 +27,10 @@ struct AccelClass {
     /* Opens the accelerator and makes the VM: memory, doorbells and platform->msi are served from here on. */
     bool (*open)(Accel *accel, Platform *platform, GError **err);
     bool (*create_vcpus)(Accel *accel, unsigned n, GError **err); /* once; they do not run yet */
+    bool no_vcpus; /* it runs no guest: a machine needs no kernel */
     IrqLine (*gsi)(Accel *accel, unsigned gsi);   /* an input of the interrupt controller: on x86 pin 0 to 23 of
-                                                    * the IOAPIC, below 16 of the PICs, too (no override of IRQ 0) */
+                                                    * the IOAPIC, below 16 of the PICs, too (no override of IRQ 0);
+                                                    * on aarch64 a shared peripheral interrupt of the GIC */
     /* Interrupt controllers and vCPUs to their state after power-on; vCPU 0 gets state, the others wait for SIPI. Paused only. */
     bool (*reset)(Accel *accel, const CpuStartState *state, GError **err);
     void (*start)(Accel *accel);  /* lets the vCPU threads run; returns at once */
@@ -39,14 +41,18 @@ struct AccelClass {
     void (*close)(Accel *accel);
 };
 
-extern const TypeInfo kvm_accel_type;
+extern const TypeInfo kvm_accel_type, qtest_accel_type;
 
 /* NULL-terminated list of the concrete accelerators. */
 extern const TypeInfo *const accel_types[];
 
+/* The accelerator of a name after -accel ("kvm"); NULL with one line that names all. */
+const TypeInfo *accel_type_find(const char *name, GError **err);
+
 bool accel_open(Accel *accel, Platform *platform, GError **err);
 bool accel_create_vcpus(Accel *accel, unsigned n, GError **err);
 IrqLine accel_gsi(Accel *accel, unsigned gsi);
+bool accel_runs_guests(Accel *accel); /* false: there are no vCPUs */
 bool accel_reset(Accel *accel, const CpuStartState *state, GError **err);
 void accel_start(Accel *accel);
 void accel_pause(Accel *accel);

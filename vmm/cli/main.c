@@ -285,6 +285,7 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
 static bool make_machine(Vmm *vmm, GError **err)
 {
     const TypeInfo *type = machine_type_find(vmm->opts.machine ? vmm->opts.machine : "pc", err);
+    const TypeInfo *accel = accel_type_find(vmm->opts.accel ? vmm->opts.accel : "kvm", NULL);
 
     if (!type) {
         g_prefix_error(err, "-M: ");
@@ -293,7 +294,7 @@ static bool make_machine(Vmm *vmm, GError **err)
     vmm->root = object_new(&container_type);
     vmm->machine = MACHINE(object_new(type));
     vmm->machine->platform.root = vmm->root;
-    vmm->machine->accel = ACCEL(object_new(accel_types[0]));
+    vmm->machine->accel = ACCEL(object_new(accel));
     object_add_child(vmm->root, "machine", OBJECT(vmm->machine), NULL);
     object_add_child(OBJECT(vmm->machine), "accel", OBJECT(vmm->machine->accel), NULL);
     return set_machine_properties(vmm, err);

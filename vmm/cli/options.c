@@ -11,6 +11,7 @@
 #include "backends/chardev.h"
 #include "core/log.h"
 #include "qom/property.h"
+#include "vmm/accel/accel.h"
 
 typedef struct Option Option;
 struct Option {
@@ -137,12 +138,12 @@ static void mon_option_free(MonOption *mon)
 static bool take_accel_name(Options *o, const char *name, GError **err)
 {
     if (!strcmp(name, "help")) {
-        printf("Accelerators supported:\nkvm\n");
+        printf("Accelerators supported:\nkvm\nqtest\n");
         o->handled = true;
         return true;
     }
-    if (strcmp(name, "kvm") != 0) {
-        return error_set(err, "unknown accelerator '%s'; known: kvm", name);
+    if (!accel_type_find(name, err)) {
+        return false;
     }
     set_text(&o->accel, name);
     return true;
@@ -440,7 +441,8 @@ static const Option option_table[] = {
     {"M", "TYPE[,prop=value...]",
      "machine and its properties; 'help' lists machines, TYPE,help properties", take_machine},
     {"machine", "TYPE[,prop=value...]", NULL, take_machine},
-    {"accel", "kvm", "accelerator", take_accel},
+    {"accel", "kvm|qtest",
+     "accelerator (default kvm); qtest: no vCPUs, a client drives the devices", take_accel},
     {"enable-kvm", NULL, NULL, NULL},
     {"cpu", "host", "CPU model", take_cpu},
     {"m", "SIZE", "guest memory, in MiB without a suffix (default 128M)", take_memory},

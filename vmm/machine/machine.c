@@ -163,13 +163,21 @@ static void do_shutdown(Machine *m, ShutdownCause cause)
     end_loop(m, cause == SHUTDOWN_CAUSE_HOST_ERROR);
 }
 
+/* Without a kernel and without vCPUs there is nothing to load, and no firmware's work to do: a
+ * client of the qtest server does that. */
+static bool has_boot(Machine *m)
+{
+    return MACHINE_GET_CLASS(m)->load && (m->kernel || accel_runs_guests(m->accel));
+}
+
 /* Puts RAM, devices and vCPUs into the state in which the guest starts. vCPUs are paused. */
 static bool load_and_reset(Machine *m, GError **err)
 {
     CpuStartState state = {.arch = CPU_START_NONE};
 
     bus_reset(m->main_bus);
-    return MACHINE_GET_CLASS(m)->load(m, &state, err) && accel_reset(m->accel, &state, err);
+    return (!has_boot(m) || MACHINE_GET_CLASS(m)->load(m, &state, err)) &&
+           accel_reset(m->accel, &state, err);
 }
 
 static void do_reset(Machine *m, ShutdownCause cause)
@@ -304,7 +312,7 @@ bool machine_init(Machine *m, GError **err)
     if (!check_limits(m, err)) {
         return false;
     }
-    if (mc->prepare_boot && !mc->prepare_boot(m, err)) {
+    if (mc->prepare_boot && has_boot(m) && !mc->prepare_boot(m, err)) {
         return false;
     }
     m->main_bus = bus_new(&main_bus_type, NULL, "main-system-bus", p);

@@ -60,7 +60,8 @@ struct MachineClass {
     uint64_t min_ram, max_ram;
     bool (*init)(Machine *m, GError **err);        /* RAM, buses, board devices; accel is open */
     bool (*prepare_boot)(Machine *m, GError **err); /* opens and checks the boot files; once, before devices */
-    /* Puts the loader's data into RAM and gives the start state. On every (re)start. */
+    /* Puts the loader's data into RAM and gives the start state. On every (re)start. Neither of the two is called
+     * without kernel on an accelerator that runs no guests; NULL: the machine boots nothing. */
     bool (*load)(Machine *m, CpuStartState *ret_state, GError **err);
     void (*finish)(Machine *m);
     void (*power_button)(Machine *m);
