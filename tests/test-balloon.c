@@ -302,7 +302,9 @@ START_TEST(basic_17_features_and_their_fields)
 
     ck_assert_uint_eq(device_bits, BIT(VIRTIO_BALLOON_F_STATS_VQ) |
                                        (_i & 1 ? BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) : 0));
-    ck_assert_uint_eq(d->device_len, 8); /* no fields of features that are not there */
+    if (!(_i & FAKE_MMIO)) {                 /* which does not tell a length */
+        ck_assert_uint_eq(d->device_len, 8); /* no fields of features that are not there */
+    }
     set_target(d, FAKE_RAM_SIZE - PAGE);
     ck_assert_uint_eq(d->t->config_read(d, NUM_PAGES, 4), 1);
 }
@@ -330,7 +332,7 @@ static void send_stats(FakeDriver *d, const Stat *stats, unsigned n, unsigned ta
 
 static int64_t stat_of(FakeDriver *d, const char *name)
 {
-    json_t *all = property_get_json(&d->dev->parent_obj, "guest-stats", NULL);
+    json_t *all = property_get_json((Object *)d->vdev, "guest-stats", NULL);
     json_t *value;
     int64_t v;
 
@@ -346,7 +348,7 @@ static int64_t stat_of(FakeDriver *d, const char *name)
 static bool set_interval(FakeDriver *d, json_int_t seconds, GError **err)
 {
     json_t *value = json_integer(seconds);
-    bool ok = property_set_json(&d->dev->parent_obj, "guest-stats-polling-interval", value, err);
+    bool ok = property_set_json((Object *)d->vdev, "guest-stats-polling-interval", value, err);
 
     json_decref(value);
     return ok;
@@ -450,7 +452,7 @@ START_TEST(bad_polling_interval_is_one_line)
     ck_assert_ptr_nonnull(strstr(a->message, "must be greater than zero"));
     ck_assert(!set_interval(d, INT64_C(1) << 40, &b));
     ck_assert_ptr_nonnull(strstr(b->message, "too big"));
-    ck_assert(!property_set_string(&d->dev->parent_obj, "guest-stats", "1", &c));
+    ck_assert(!property_set_string((Object *)d->vdev, "guest-stats", "1", &c));
     ck_assert_ptr_nonnull(c);
 }
 END_TEST

@@ -529,7 +529,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, a_quota_of_nothing_serves_nothing);
     tcase_add_loop_test(tc, bytes_of_the_source_reach_the_guest_when_they_come, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, reset_in_flight_writes_nothing_afterwards, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, without_bus_mastering_bytes_wait, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, without_bus_mastering_bytes_wait, 0, FAKE_PCI_CELLS);
     tcase_add_test(tc, a_device_that_leaves_lets_go_of_its_source);
     tcase_add_test(tc, a_source_at_its_end_leaves_requests_waiting);
     tcase_add_test(tc, two_devices_share_a_source);

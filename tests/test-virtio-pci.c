@@ -563,10 +563,10 @@ static void add_configuration_tests(TCase *tc)
     tcase_add_test(tc, pci_21_device_feature_shows_any_window);
     tcase_add_test(tc, pci_22_23_driver_feature_reads_back);
     tcase_add_test(tc, pci_12_halves_of_64_bit_fields_are_their_own);
-    tcase_add_loop_test(tc, pci_25_26_27_81_reset_brings_defaults, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, pci_25_26_27_81_reset_brings_defaults, 0, FAKE_PCI_CELLS);
     tcase_add_test(tc, pci_33_queue_that_is_not_there);
     tcase_add_test(tc, pci_34_queue_size_stays_a_power_of_two);
-    tcase_add_loop_test(tc, enabled_queue_does_not_move, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, enabled_queue_does_not_move, 0, FAKE_PCI_CELLS);
     tcase_add_test(tc, reads_of_odd_width_give_the_bytes_and_such_writes_nothing);
 }
 
@@ -583,12 +583,12 @@ static Suite *make_suite(void)
     tcase_add_test(tc, pci_78_79_80_82_every_event_maps_to_every_vector);
     tcase_add_test(tc, pci_83_86_88_no_vector_no_interrupt);
     tcase_add_test(tc, vectors_0_is_intx_only_and_2048_the_most);
-    tcase_add_loop_test(tc, kicks_come_by_eventfd_or_by_exit, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, kicks_of_every_width_and_place_are_harmless, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, moved_bar_takes_its_doorbells_along, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, kicks_come_by_eventfd_or_by_exit, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, kicks_of_every_width_and_place_are_harmless, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, moved_bar_takes_its_doorbells_along, 0, FAKE_PCI_CELLS);
     tcase_add_test(tc, pci_63_64_bar_through_configuration_space);
     tcase_add_test(tc, configuration_access_to_nowhere_is_harmless);
-    tcase_add_loop_test(tc, device_can_be_taken_away_at_work_and_realized_again, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, device_can_be_taken_away_at_work_and_realized_again, 0, FAKE_PCI_CELLS);
     tcase_add_test(tc, properties_of_the_device_are_those_of_its_proxy);
     suite_add_tcase(s, tc);
     return s;

@@ -214,8 +214,8 @@ static Suite *make_suite(void)
     Suite *s = suite_create("virtio-random");
     TCase *tc = tcase_create("random");
 
-    tcase_add_loop_test(tc, random_guest_cannot_harm_echo, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, random_guest_cannot_harm_balloon, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, random_guest_cannot_harm_echo, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, random_guest_cannot_harm_balloon, 0, FAKE_PCI_CELLS);
     suite_add_tcase(s, tc);
     return s;
 }

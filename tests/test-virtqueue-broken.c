@@ -368,8 +368,8 @@ static Suite *make_suite(void)
     tcase_add_test(tc, more_requests_than_entries_are_refused);
     tcase_add_test(tc, long_chains_in_flight_are_bounded);
     tcase_add_loop_test(tc, indirect_descriptor_that_was_not_negotiated_is_refused, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, ring_in_a_bad_place_needs_a_reset, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, rings_on_top_of_each_other_harm_nobody, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, ring_in_a_bad_place_needs_a_reset, 0, FAKE_MODERN_CELLS);
+    tcase_add_loop_test(tc, rings_on_top_of_each_other_harm_nobody, 0, FAKE_MODERN_CELLS);
     suite_add_tcase(s, tc);
     return s;
 }

@@ -13,21 +13,18 @@ FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned ce
                                  const char *props)
 {
     FakeDriver *d = g_new0(FakeDriver, 1);
-    g_autofree char *type = NULL;
     g_autoptr(GError) err = NULL;
 
     type_register(&fake_echo_pci_type);
     type_register(&fake_echo_type);
-    d->t = &fake_pci_transport;
+    d->t = cell & FAKE_MMIO ? &fake_mmio_transport : &fake_pci_transport;
     d->cell = cell;
     d->next_page = FIRST_PAGE;
     d->m = m;
-    type = g_strconcat(device, d->t->suffix, NULL);
-    d->dev = fake_machine_add(m, type, "device0", props, &err);
-    if (!d->dev) {
-        g_error("%s: %s", type, err->message);
+    d->vdev = d->t->plug(d, device, props, &err);
+    if (!d->vdev) {
+        g_error("%s: %s", device, err->message);
     }
-    d->vdev = VIRTIO_DEVICE(object_child(&d->dev->parent_obj, "virtio-backend"));
     d->t->probe(d);
     return d;
 }
@@ -81,8 +78,11 @@ bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted)
         wanted &= ~(UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC);
     }
     d->t->set_driver_features(d, wanted);
-    d->t->set_status(d, status | VIRTIO_CONFIG_S_FEATURES_OK);
     d->features = wanted;
+    if (fake_cell_is_legacy(d->cell)) {
+        return true;
+    }
+    d->t->set_status(d, status | VIRTIO_CONFIG_S_FEATURES_OK);
     return fake_driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A virtio driver for tests: it finds the device as a guest would, negotiates, sets up queues, adds buffers, kicks,
- * and sees interrupts. One test body runs over all cells of the matrix {MSI-X, INTx} x {event index on, off} x
- * {indirect on, off} with a loop test:
+ * and sees interrupts. One test body runs over all cells of the matrix {PCI with MSI-X, PCI with INTx, MMIO version 2,
+ * MMIO version 1} x {event index on, off} x {indirect on, off} with a loop test:
  *
  *     START_TEST(device_answers)
  *     {
@@ -21,20 +21,32 @@
 #include "tests/driver/fake-machine.h"
 #include "tests/driver/fake-ring.h"
 
-/* Bits of a cell. */
+/* Bits of a cell. The first cells are PCI's, then come those of MMIO version 2; the last ones are legacy. */
 enum {
     FAKE_EVENT_IDX = 1,
     FAKE_INDIRECT = 2,
-    FAKE_INTX = 4,
-    FAKE_CELLS = 8,
+    FAKE_INTX = 4,        /* of PCI cells */
+    FAKE_MMIO = 8,
+    FAKE_MMIO_LEGACY = 4, /* of MMIO cells */
+    FAKE_PCI_CELLS = 8,
+    FAKE_MODERN_CELLS = 12,
+    FAKE_CELLS = 16,
 };
+
+/* No VERSION_1, no FEATURES_OK, queues that work before DRIVER_OK, no place for rings but one block. */
+static inline bool fake_cell_is_legacy(unsigned cell)
+{
+    return (cell & FAKE_MMIO) && (cell & FAKE_MMIO_LEGACY);
+}
+
 enum { FAKE_QUEUES_MAX = 16 };
 
 typedef struct FakeDriver FakeDriver;
 
-/* How a driver reaches its device; virtio-mmio will be another one. */
+/* How a driver reaches its device. */
 typedef struct {
-    const char *suffix;       /* of the type name: "-pci" */
+    /* Makes the device with its transport and sets d->dev; NULL with err: refused. */
+    VirtIODevice *(*plug)(FakeDriver *d, const char *device, const char *props, GError **err);
     void (*probe)(FakeDriver *d);
     uint8_t (*status)(FakeDriver *d);
     void (*set_status)(FakeDriver *d, uint8_t status);
@@ -50,11 +62,11 @@ typedef struct {
     bool (*interrupted)(FakeDriver *d, int q); /* q -1: configuration change */
 } FakeTransport;
 
-extern const FakeTransport fake_pci_transport;
+extern const FakeTransport fake_pci_transport, fake_mmio_transport;
 
 struct FakeDriver {
     FakeMachine *m;
-    Device *dev;              /* the transport's proxy */
+    Device *dev;              /* the transport's proxy or window */
     VirtIODevice *vdev;       /* for white-box checks */
     const FakeTransport *t;
     unsigned cell;
@@ -66,7 +78,7 @@ struct FakeDriver {
     uint8_t devfn;
     uint64_t common, isr, device, notify; /* addresses */
     uint32_t notify_multiplier, notify_len, device_len;
-    uint8_t isr_seen;         /* bits read, not yet asked for */
+    uint8_t isr_seen;         /* bits read, not yet asked for (INTx, MMIO) */
     unsigned msi_seen;        /* messages looked at */
     unsigned pending[FAKE_QUEUES_MAX + 1]; /* messages seen per event, configuration last */
 };
@@ -127,6 +139,10 @@ uint64_t fake_pci_bar(FakeDriver *d, unsigned bar);
 uint64_t fake_common_read(FakeDriver *d, unsigned off, unsigned size);
 void fake_common_write(FakeDriver *d, unsigned off, uint64_t value, unsigned size);
 void fake_pci_map_vector(FakeDriver *d, int q, uint16_t vector); /* q -1: configuration */
+
+/* --- MMIO only --- */
+uint32_t fake_mmio_reg(FakeDriver *d, unsigned off);
+void fake_mmio_reg_set(FakeDriver *d, unsigned off, uint32_t value);
 
 /* --- a device that answers each request with the bytes it got: "virtio-echo" ---
  * Properties: queues (default 2), queue-size (8), hold (the test pops, not the device). */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/log.h"
+#include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
 #include "hw/virtio/devices.h"
 #include "tests/driver/fake-machine.h"
@@ -40,9 +41,19 @@ static void note_irq(void *opaque, int n, int level)
     m->irq_level[n] = level;
 }
 
+IrqLine fake_machine_irq(FakeMachine *m)
+{
+    return (IrqLine){note_irq, m, G_N_ELEMENTS(m->irq_level) - 1};
+}
+
 bool fake_irq_level(FakeMachine *m)
 {
-    return m->irq_level[0] || m->irq_level[1] || m->irq_level[2] || m->irq_level[3];
+    for (unsigned i = 0; i < G_N_ELEMENTS(m->irq_level); i++) {
+        if (m->irq_level[i]) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static void add_ram(FakeMachine *m, uint64_t gpa, uint64_t size)
@@ -81,7 +92,7 @@ static void add_host_bridge(FakeMachine *m)
 FakeMachine *fake_machine_new(uint64_t extra_ram)
 {
     static const TypeInfo *const types[] = {&pci_host_type, &main_bus_type, &virtio_balloon_type,
-                                            NULL};
+                                            &virtio_mmio_type, NULL};
     FakeMachine *m = g_new0(FakeMachine, 1);
 
     type_register_list(types);

@@ -16,6 +16,7 @@
 #define FAKE_RAM_HIGH_SIZE UINT64_C(0x400000)
 #define FAKE_RAM_SIZE (FAKE_RAM_LOW + FAKE_RAM_HIGH_SIZE)
 #define FAKE_ECAM_BASE UINT64_C(0xb0000000)
+#define FAKE_MMIO_BASE UINT64_C(0xd0000000) /* of a virtio-mmio window */
 
 enum { FAKE_MSI_MAX = 4096 };
 
@@ -30,8 +31,8 @@ typedef struct {
     FakeMsi msi;
     Bus *main_bus;
     PciHost *host;
-    int irq_level[4];         /* INTA to INTD of the bridge */
-    unsigned irq_raised[4];   /* rising edges */
+    int irq_level[5];         /* INTA to INTD of the bridge, and the wire of fake_machine_irq */
+    unsigned irq_raised[5];   /* rising edges */
     GPtrArray *events;        /* of char *: "NAME {json}" */
 } FakeMachine;
 
@@ -54,6 +55,7 @@ uint32_t fake_cfg_read(FakeMachine *m, uint8_t devfn, unsigned off, unsigned siz
 void fake_cfg_write(FakeMachine *m, uint8_t devfn, unsigned off, uint32_t value, unsigned size);
 uint32_t fake_port_cfg_read(FakeMachine *m, uint8_t devfn, unsigned off, unsigned size);
 
-bool fake_irq_level(FakeMachine *m);     /* any of the wires high? */
+IrqLine fake_machine_irq(FakeMachine *m); /* a wire for what is not on the PCI bus */
+bool fake_irq_level(FakeMachine *m);      /* any of the wires high? */
 
 #endif

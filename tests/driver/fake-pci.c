@@ -70,6 +70,14 @@ static uint64_t locate(FakeDriver *d, unsigned type, uint32_t *ret_len)
            fake_pci_cfg(d, cap + VIRTIO_PCI_CAP_OFFSET, 4);
 }
 
+static VirtIODevice *pci_plug(FakeDriver *d, const char *device, const char *props, GError **err)
+{
+    g_autofree char *type = g_strconcat(device, "-pci", NULL);
+
+    d->dev = fake_machine_add(d->m, type, "device0", props, err);
+    return d->dev ? VIRTIO_DEVICE(object_child(&d->dev->parent_obj, "virtio-backend")) : NULL;
+}
+
 static void pci_probe(FakeDriver *d)
 {
     d->devfn = PCI_DEVICE(d->dev)->devfn;
@@ -242,7 +250,7 @@ static bool pci_interrupted(FakeDriver *d, int q)
 }
 
 const FakeTransport fake_pci_transport = {
-    .suffix = "-pci",
+    .plug = pci_plug,
     .probe = pci_probe,
     .status = pci_status,
     .set_status = pci_set_status,

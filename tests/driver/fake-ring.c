@@ -36,7 +36,7 @@ static uint64_t page_up(uint64_t n)
 
 static uint64_t tables_off(uint16_t num)
 {
-    return page_up(DESC_SIZE * num) + page_up(6 + 2 * num) + page_up(6 + 8 * num);
+    return page_up(DESC_SIZE * num + 6 + 2 * num) + page_up(6 + 8 * num);
 }
 
 uint64_t fake_ring_bytes(uint16_t num)
@@ -50,8 +50,8 @@ void fake_ring_init(FakeRing *r, GuestMemory *mem, Gpa at, uint16_t num, bool ev
     g_assert(num <= FAKE_RING_MAX);
     *r = (FakeRing){
         .mem = mem, .num = num, .desc = at, .event_idx = event_idx, .indirect = indirect};
-    r->avail = gpa_add(r->desc, page_up(DESC_SIZE * num));
-    r->used = gpa_add(r->avail, page_up(6 + 2 * num));
+    r->avail = gpa_add(r->desc, DESC_SIZE * num);
+    r->used = gpa_add(r->desc, page_up(DESC_SIZE * num + 6 + 2 * num));
     r->tables = gpa_add(at, tables_off(num));
     g_assert(gmem_set(mem, at, 0, fake_ring_bytes(num)));
     for (uint16_t i = num; i > 0; i--) {

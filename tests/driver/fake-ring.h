@@ -28,7 +28,7 @@ typedef struct {
     uint16_t chain_len[FAKE_RING_MAX]; /* direct descriptors of the chain from this head */
 } FakeRing;
 
-/* Bytes that a ring of num entries takes; it begins at a page. */
+/* Bytes that a ring of num entries takes; it begins at a page, and is laid out as legacy devices expect it with pages. */
 uint64_t fake_ring_bytes(uint16_t num);
 void fake_ring_init(FakeRing *r, GuestMemory *mem, Gpa at, uint16_t num, bool event_idx, bool indirect);
 
