@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Guests that do anything: seeded random operations on configuration space, BARs and rings of
- * virtio devices. Nothing may crash, hang or leak; afterwards the device still works. AEROSTAT_SEED
- * and AEROSTAT_OPS repeat or lengthen a run.
+ * Guests that do anything: seeded random operations on configuration space, BARs, windows and rings
+ * of virtio devices. Nothing may crash, hang or leak; afterwards the device still works.
+ * AEROSTAT_SEED and AEROSTAT_OPS repeat or lengthen a run.
  */
 #include <check.h>
 #include <linux/virtio_pci.h>
@@ -65,6 +65,18 @@ static void config_op(FakeDriver *d, GRand *r)
         fake_pci_cfg(d, off, size);
     } else {
         fake_pci_cfg_set(d, off, (uint32_t)odd_value(r), size);
+    }
+}
+
+static void window_op(FakeDriver *d, GRand *r)
+{
+    uint64_t addr = FAKE_MMIO_BASE + (uint64_t)g_rand_int_range(r, 0, 0x200);
+
+    addr -= g_rand_boolean(r) ? addr % 4 : 0;
+    if (g_rand_boolean(r)) {
+        fake_read(d->m, addr, odd_size(r));
+    } else {
+        fake_write(d->m, addr, odd_value(r), addr % 4 ? odd_size(r) : 4);
     }
 }
 
@@ -165,6 +177,10 @@ static void random_ops(FakeDriver *d, GRand *r, unsigned ops)
             fresh_start(d);
         } else if (what < 8) {
             fake_machine_run(d->m);
+        } else if (what < 60 && d->cell & FAKE_MMIO) {
+            window_op(d, r);
+        } else if (d->cell & FAKE_MMIO) {
+            ring_op(d, r);
         } else if (what < 20) {
             config_op(d, r);
         } else if (what < 100) {
@@ -214,8 +230,8 @@ static Suite *make_suite(void)
     Suite *s = suite_create("virtio-random");
     TCase *tc = tcase_create("random");
 
-    tcase_add_loop_test(tc, random_guest_cannot_harm_echo, 0, FAKE_PCI_CELLS);
-    tcase_add_loop_test(tc, random_guest_cannot_harm_balloon, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, random_guest_cannot_harm_echo, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, random_guest_cannot_harm_balloon, 0, FAKE_CELLS);
     suite_add_tcase(s, tc);
     return s;
 }
