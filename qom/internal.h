@@ -14,6 +14,9 @@ size_t type_instance_size(const TypeInfo *type);
 /* The topmost ancestor of obj in the composition tree; obj itself when it is not placed. */
 Object *object_root(Object *obj);
 
+/* What a link to objects of that type means by path: a partial path may fit objects of other types, too. */
+Object *object_resolve_link(Object *root, const char *path, const TypeInfo *type, GError **err);
+
 /* A parsed number of either sign. overflow: the text is a number, but its magnitude exceeds 64 bits. */
 typedef struct Number {
     uint64_t magnitude;

@@ -88,6 +88,7 @@ static Object *resolve_absolute(Object *root, const char *path, GError **err)
 
 typedef struct PartialSearch {
     char **parts;
+    const TypeInfo *type;     /* matches are of this type; NULL: of any */
     Object *first, *second; /* the matches; a third changes nothing */
     const char *last_part;
     GPtrArray *names; /* of all objects seen, for the suggestion; NULL in the first round */
@@ -104,7 +105,7 @@ static bool search_partial(Object *obj, void *opaque)
     for (char **part = search->parts; found != NULL && *part != NULL; part++) {
         found = object_child(found, *part);
     }
-    if (found == NULL) {
+    if (found == NULL || (search->type != NULL && !object_is_a(found, search->type))) {
         return true;
     }
     if (search->first != NULL) {
@@ -157,4 +158,18 @@ static Object *resolve_partial(Object *root, const char *path, GError **err)
 Object *object_resolve_path(Object *root, const char *path, GError **err)
 {
     return path[0] == '/' ? resolve_absolute(root, path, err) : resolve_partial(root, path, err);
+}
+
+Object *object_resolve_link(Object *root, const char *path, const TypeInfo *type, GError **err)
+{
+    g_auto(GStrv) parts = g_strsplit(path, "/", -1);
+    PartialSearch search = {.parts = parts, .type = type};
+
+    if (path[0] != '/' && path[0] != '\0') {
+        object_foreach(root, search_partial, &search);
+    }
+    if (search.first != NULL && search.second == NULL) {
+        return search.first;
+    }
+    return object_resolve_path(root, path, err);
 }

@@ -117,7 +117,7 @@ static bool link_from_string(Object *obj, const Property *prop, const char *text
     Object *target = NULL;
 
     if (text[0] != '\0') {
-        target = object_resolve_path(object_root(obj), text, err);
+        target = object_resolve_link(object_root(obj), text, prop->link_type, err);
         if (target == NULL) {
             return false;
         }
