@@ -734,10 +734,11 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
 
 /* --- the table: lower-case name, VIRTIO_ID_*, PCI class, category, description --- */
 
-#define VIRTIO_PCI_DEVICES(ROW)                                          \
-    ROW(balloon, BALLOON, 0x00ff00, "misc",                              \
-        "memory balloon: takes memory from the guest and gives it back") \
-    ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host")
+#define VIRTIO_PCI_DEVICES(ROW)                                                   \
+    ROW(balloon, BALLOON, 0x00ff00, "misc",                                       \
+        "memory balloon: takes memory from the guest and gives it back")          \
+    ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \
+    ROW(serial, CONSOLE, 0x078000, "input", "serial ports and consoles, plugged onto its bus")
 
 #define PROXY_TYPE(lower, ID, cls, cat, text)      \
     static const VirtioPciRow lower##_row = {      \

@@ -53,6 +53,9 @@ static const TypeInfo *const all_types[] = {
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_balloon_type,
     &virtio_rng_type,
+    &virtio_serial_type,
+    &virtserialport_type,
+    &virtconsole_type,
     NULL,
 };
 
