@@ -18,14 +18,17 @@
 #include "vmm/cli/types.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor.h"
+#include "vmm/qtest/qtest.h"
 
 typedef struct {
     Options opts;
     Object *root;
     Machine *machine;
-    GPtrArray *chardevs; /* of Chardev *, owned by the tree below /chardevs */
-    GPtrArray *monitors; /* of Monitor * */
-    Chardev *serial;     /* as -serial made it: a multiplexer for mon:stdio */
+    GPtrArray *chardevs;   /* of Chardev *, owned by the tree below /chardevs */
+    GPtrArray *monitors;   /* of Monitor * */
+    Chardev *qtest_stream; /* NULL: no -qtest */
+    Qtest *qtest;
+    Chardev *serial; /* as -serial made it: a multiplexer for mon:stdio */
     PidFile pidfile;
     int signal_fd;
     LoopFd *signal_src;
@@ -171,7 +174,7 @@ static bool make_serial(Vmm *vmm, GError **err)
     }
     if (o->serials->len > 0) {
         text = o->serials->pdata[0];
-    } else if (!o->nodefaults && stdio_is_free(o)) {
+    } else if (!o->nodefaults && stdio_is_free(o) && accel_runs_guests(vmm->machine->accel)) {
         text = "mon:stdio";
     }
     if (o->daemonize && uses_stdio(text)) {
@@ -240,6 +243,25 @@ static bool make_monitors(Vmm *vmm, GError **err)
         g_ptr_array_add(vmm->monitors, monitor_new_hmp(vmm->machine, c));
     }
     return make_mons(vmm, err);
+}
+
+/* The client waits for the connection, so that comes first; its commands come last. */
+static bool connect_qtest(Vmm *vmm, GError **err)
+{
+    const char *text = vmm->opts.qtest;
+
+    if (text) {
+        vmm->qtest_stream = new_stream(vmm, "-qtest", text, "qtest", err);
+    }
+    return !text || vmm->qtest_stream;
+}
+
+static bool serve_qtest(Vmm *vmm, GError **err)
+{
+    if (vmm->qtest_stream) {
+        vmm->qtest = qtest_new(vmm->machine, vmm->qtest_stream, vmm->opts.qtest_log, err);
+    }
+    return !vmm->qtest_stream || vmm->qtest;
 }
 
 /* --- the machine --- */
@@ -331,9 +353,10 @@ static bool make_devices(Vmm *vmm, GError **err)
 /* Everything up to the first instruction of the guest. VM lock held. */
 static bool build(Vmm *vmm, GError **err)
 {
-    if (!watch_signals(vmm, err) || !make_objects(vmm, err) || !make_chardevs(vmm, err) ||
-        !make_serial(vmm, err) || !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
-        !machine_boot(vmm->machine, err) || !make_monitors(vmm, err)) {
+    if (!watch_signals(vmm, err) || !connect_qtest(vmm, err) || !make_objects(vmm, err) ||
+        !make_chardevs(vmm, err) || !make_serial(vmm, err) || !machine_init(vmm->machine, err) ||
+        !make_devices(vmm, err) || !machine_boot(vmm->machine, err) || !make_monitors(vmm, err) ||
+        !serve_qtest(vmm, err)) {
         return false;
     }
     return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);
@@ -347,6 +370,7 @@ static void tear_down_machine(Vmm *vmm)
 
     pthread_mutex_lock(lock);
     g_ptr_array_set_size(vmm->monitors, 0);
+    qtest_free(vmm->qtest);
     machine_finish(vmm->machine);
     for (unsigned i = 0; i < vmm->chardevs->len; i++) {
         Chardev *c = vmm->chardevs->pdata[i];

@@ -343,6 +343,19 @@ static bool take_display(Options *o, const char *arg, GError **err)
     return !strcmp(arg, "none") || error_set(err, "there is no display '%s'; known: none", arg);
 }
 
+/* "none", alone or as the driver of -audio and -audiodev. */
+static bool take_audio(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "driver", err);
+    g_autofree char *driver = opts ? pop_key(opts, "driver") : NULL;
+
+    json_decref(opts);
+    if (!opts) {
+        return false;
+    }
+    return !g_strcmp0(driver, "none") || error_set(err, "there is no sound; known: none");
+}
+
 static bool take_monitor(Options *o, const char *arg, GError **err)
 {
     set_text(&o->monitor, arg);
@@ -427,6 +440,8 @@ TEXT_OPTION(take_kernel, kernel)
 TEXT_OPTION(take_initrd, initrd)
 TEXT_OPTION(take_append, append)
 TEXT_OPTION(take_pidfile, pidfile)
+TEXT_OPTION(take_qtest, qtest)
+TEXT_OPTION(take_qtest_log, qtest_log)
 FLAG_OPTION(take_nographic, nographic)
 FLAG_OPTION(take_nodefaults, nodefaults)
 FLAG_OPTION(take_daemonize, daemonize)
@@ -464,6 +479,8 @@ static const Option option_table[] = {
      take_serial},
     {"nographic", NULL, "console on the terminal (Ctrl-a h for help)", take_nographic},
     {"display", "none", "there is no display", take_display},
+    {"audio", "none", "there is no sound", take_audio},
+    {"audiodev", "none,id=ID", NULL, take_audio},
     {"nodefaults", NULL, "no default serial port and monitor", take_nodefaults},
     {"monitor", "STREAM", "human monitor on a stream, as in -serial", take_monitor},
     {"qmp", "STREAM", "QMP monitor: unix:PATH,server=on,wait=off (may be given again)", take_qmp},
@@ -473,6 +490,11 @@ static const Option option_table[] = {
     {"S", NULL, "do not start the vCPUs; QMP 'cont' does", take_start_paused},
     {"no-reboot", NULL, "exit when the guest reboots", take_no_reboot},
     {"no-shutdown", NULL, "stay, stopped, when the guest powers off", take_no_shutdown},
+    {"qtest", "STREAM",
+     "with -accel qtest: serve the qtest protocol, unix:PATH connects, unix:PATH,server=on listens",
+     take_qtest},
+    {"qtest-log", "FILE", "log of the qtest protocol; default stderr, 'none' for none",
+     take_qtest_log},
     {"trace", "PATTERN", "log trace events that match; 'help' lists them", take_trace},
     {"d", "ITEM[,ITEM...]", "log what a guest does wrong: guest_errors; 'help' lists items",
      take_log_items},
@@ -573,5 +595,7 @@ void options_finish(Options *o)
     g_free(o->name);
     g_free(o->pidfile);
     g_free(o->monitor);
+    g_free(o->qtest);
+    g_free(o->qtest_log);
     g_free(o->help_driver);
 }

@@ -32,6 +32,7 @@ typedef struct {
     GPtrArray *serials;       /* of char *, the texts of -serial */
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
+    char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;

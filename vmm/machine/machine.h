@@ -65,6 +65,8 @@ struct MachineClass {
     bool (*load)(Machine *m, CpuStartState *ret_state, GError **err);
     void (*finish)(Machine *m);
     void (*power_button)(Machine *m);
+    const char *irqchip;      /* name of the interrupt controller that accel_gsi leads to; NULL: none */
+    unsigned nr_irqs;         /* its inputs */
     /* The bus type that "virtio-X" aliases use: proxy suffix "-pci" or "-device". */
     const char *virtio_suffix;
 };
