@@ -106,6 +106,27 @@ START_TEST(the_data_port_takes_bytes_and_words_at_any_offset)
 }
 END_TEST
 
+START_TEST(low_bits_of_the_address_count_as_those_of_the_data_port)
+{
+    uint32_t dev = 0x80000000 | PCI_DEVFN_OF(3, 0) << 8;
+
+    pci_fixture_add(&f, "3");
+    port_write(&f, 0xcf8, dev | 2, 4);
+    ck_assert_uint_eq(port_read(&f, 0xcfc, 2), 0x10f0);
+    port_write(&f, 0xcf8, dev | 1, 4);
+    ck_assert_uint_eq(port_read(&f, 0xcfc, 1), 0x1a);
+    ck_assert_uint_eq(port_read(&f, 0xcfc, 2), 0xf01a);
+    port_write(&f, 0xcf8, dev | PCI_INTERRUPT_LINE | 1, 4);
+    ck_assert_uint_eq(port_read(&f, 0xcfc, 4) & 0xff, cfg_read(&f, PCI_DEVFN_OF(3, 0), 0x3d, 1));
+    port_write(&f, 0xcf8, dev | 0x0d, 4);
+    port_write(&f, 0xcfc, 0x2200, 2); /* latency timer is fixed, so is the header type */
+    port_write(&f, 0xcf8, dev | 0xff, 4);
+    ck_assert_uint_eq(port_read(&f, 0xcfc, 4) >> 8, 0xffffff);
+    port_write(&f, 0xcfc, 0x12345678, 4);
+    ck_assert_uint_eq(cfg_read(&f, PCI_DEVFN_OF(3, 0), 0, 4), 0x10f01af4);
+}
+END_TEST
+
 START_TEST(without_the_enable_bit_the_data_port_is_dead)
 {
     port_write(&f, 0xcf8, 0, 4);
@@ -480,6 +501,7 @@ static TCase *config_case(void)
     tcase_add_test(tc, reserved_bits_of_the_address_read_zero);
     tcase_add_test(tc, a_reset_register_at_0xcf9_works_beside_the_address_latch);
     tcase_add_test(tc, the_data_port_takes_bytes_and_words_at_any_offset);
+    tcase_add_test(tc, low_bits_of_the_address_count_as_those_of_the_data_port);
     tcase_add_test(tc, without_the_enable_bit_the_data_port_is_dead);
     tcase_add_test(tc, nobody_there_reads_all_ones_of_the_width);
     tcase_add_test(tc, ecam_shows_the_same_registers_in_every_size);

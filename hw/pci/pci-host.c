@@ -19,6 +19,7 @@ enum {
 };
 #define CONFIG_ENABLE       UINT32_C(0x80000000)
 #define CONFIG_ADDRESS_MASK UINT32_C(0x80fffffc) /* bits 30:24 and 1:0 are reserved and read 0 */
+#define CONFIG_BYTE_MASK    UINT32_C(0x3)
 
 struct PciHost {
     Device parent_obj;
@@ -26,7 +27,7 @@ struct PciHost {
     IrqLine irqs[4];
     PciBus *bus;     /* child "pci.0"; NULL before realize */
     PciDevice *self; /* child "function": the bridge as a function of its own bus */
-    uint32_t latch;  /* what 0xcf8 holds */
+    uint32_t latch;  /* what 0xcf8 holds, with the low two bits */
     IoRegion address_port, data_port, ecam;
 };
 
@@ -100,7 +101,7 @@ static uint64_t address_read(void *opaque, uint64_t off, unsigned size)
     uint64_t value;
 
     if (size == 4) {
-        return host->latch;
+        return host->latch & CONFIG_ADDRESS_MASK;
     }
     aspace_unmap(&host->address_port);
     aspace_read(pio, CONFIG_ADDRESS + off, size, &value);
@@ -114,7 +115,7 @@ static void address_write(void *opaque, uint64_t off, uint64_t value, unsigned s
     AddressSpace *pio = host->address_port.as;
 
     if (size == 4) {
-        host->latch = (uint32_t)value & CONFIG_ADDRESS_MASK;
+        host->latch = (uint32_t)value & (CONFIG_ADDRESS_MASK | CONFIG_BYTE_MASK);
         return;
     }
     aspace_unmap(&host->address_port);
@@ -127,20 +128,44 @@ static PciBus *latched_bus(PciHost *host)
     return host->latch & CONFIG_ENABLE ? host_find_bus(host, host->latch >> 16 & 0xff) : NULL;
 }
 
+/*
+ * Which register the data port shows. Software with a byte or word in mind gives its low address
+ * bits by the port; clients of QEMU put them into 0xcf8 and always use 0xcfc, so both count.
+ */
+static uint32_t data_register(const PciHost *host, uint64_t off)
+{
+    return (host->latch & 0xff) | (uint32_t)off;
+}
+
 static uint64_t data_read(void *opaque, uint64_t off, unsigned size)
 {
     PciHost *host = opaque;
+    uint32_t reg = data_register(host, off);
+    uint64_t value = 0;
 
-    return config_read(latched_bus(host), host->latch >> 8 & 0xff,
-                       (host->latch & 0xfc) + (uint32_t)off, size);
+    if (reg % size == 0) {
+        return config_read(latched_bus(host), host->latch >> 8 & 0xff, reg, size);
+    }
+    for (unsigned i = 0; i < size; i++) {
+        value |= config_read(reg + i < PCI_CONVENTIONAL_SIZE ? latched_bus(host) : NULL,
+                             host->latch >> 8 & 0xff, reg + i, 1)
+                 << 8 * i;
+    }
+    return value;
 }
 
 static void data_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
     PciHost *host = opaque;
+    uint32_t reg = data_register(host, off);
 
-    config_write(latched_bus(host), host->latch >> 8 & 0xff, (host->latch & 0xfc) + (uint32_t)off,
-                 value, size);
+    if (reg % size == 0) {
+        config_write(latched_bus(host), host->latch >> 8 & 0xff, reg, value, size);
+        return;
+    }
+    for (unsigned i = 0; i < size && reg + i < PCI_CONVENTIONAL_SIZE; i++) {
+        config_write(latched_bus(host), host->latch >> 8 & 0xff, reg + i, value >> 8 * i & 0xff, 1);
+    }
 }
 
 /* --- ECAM --- */
