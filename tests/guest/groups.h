@@ -14,5 +14,8 @@ void group_reboot(void);
 void group_pause(void);
 void group_terminal(void);
 void group_daemon(void);
+void group_microvm(void);
+void group_microvm_legacy(void);
+void group_microvm_options(void);
 
 #endif

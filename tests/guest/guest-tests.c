@@ -30,6 +30,9 @@ static const struct {
     {"pause", group_pause},
     {"terminal", group_terminal},
     {"daemon", group_daemon},
+    {"microvm", group_microvm},
+    {"microvm-legacy", group_microvm_legacy},
+    {"microvm-options", group_microvm_options},
 };
 
 int main(int argc, char **argv)
