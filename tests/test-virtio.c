@@ -315,8 +315,7 @@ START_TEST(queue_that_was_not_enabled_is_not_served)
         fake_driver_kick(d, q);
     }
     ck_assert_uint_eq(fake_echo_kicks(d->vdev), 0);
-    fake_ring_init(&r, d->m->p.mem, fake_driver_alloc(d, fake_ring_bytes(4)), 4,
-                   _i & FAKE_EVENT_IDX, false);
+    fake_driver_init_ring(d, &r, 4);
     d->t->queue_enable(d, 3, 4, r.desc, r.avail, r.used); /* late, and smaller than it could be */
     d->rings[3] = r;
     ck_assert(echoes(d, 3));

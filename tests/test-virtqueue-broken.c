@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Split virtqueues that a driver broke: nothing but DEVICE_NEEDS_RESET and a configuration
- * interrupt comes of it, and after a reset the device works again.
+ * Virtqueues that a driver broke, split and packed: nothing but DEVICE_NEEDS_RESET and a
+ * configuration interrupt comes of it, and after a reset the device works again.
  */
 #include <check.h>
 #include <linux/virtio_ring.h>
@@ -20,6 +20,7 @@ enum {
 typedef struct {
     const char *what;
     void (*make)(FakeDriver *d, FakeRing *r, uint64_t ram);
+    bool split_only; /* a packed ring has no such thing, or ignores it */
 } Case;
 
 static void looped(FakeDriver *d, FakeRing *r, uint64_t ram)
@@ -155,26 +156,26 @@ static void table_ends_outside_ram(FakeDriver *d, FakeRing *r, uint64_t ram)
 }
 
 static const Case cases[] = {
-    {"looped", looped},
-    {"looped on itself, without bytes", looped_on_itself_empty},
-    {"next outside the table", next_outside},
-    {"head outside the table", head_outside},
-    {"index jumps", idx_jump},
-    {"index goes back", idx_backwards},
-    {"outside RAM", outside_ram},
-    {"partly outside RAM", partly_outside_ram},
-    {"wrapping address", wrapping_address},
-    {"readable after writable", wrong_direction},
-    {"too many bytes", too_many_bytes},
-    {"table empty", table_empty},
-    {"table of odd length", table_odd},
-    {"table and next", table_and_next},
-    {"table nested", table_nested},
-    {"table looped", table_looped},
-    {"table with next outside", table_next_outside},
-    {"table longer than the queue", table_longer_than_queue},
-    {"table outside RAM", table_outside_ram},
-    {"table ends outside RAM", table_ends_outside_ram},
+    {"looped", looped, false},
+    {"looped on itself, without bytes", looped_on_itself_empty, false},
+    {"next outside the table", next_outside, true},
+    {"head outside the table", head_outside, true},
+    {"index jumps", idx_jump, true},
+    {"index goes back", idx_backwards, true},
+    {"outside RAM", outside_ram, false},
+    {"partly outside RAM", partly_outside_ram, false},
+    {"wrapping address", wrapping_address, false},
+    {"readable after writable", wrong_direction, false},
+    {"too many bytes", too_many_bytes, false},
+    {"table empty", table_empty, false},
+    {"table of odd length", table_odd, false},
+    {"table and next", table_and_next, false},
+    {"table nested", table_nested, true},
+    {"table looped", table_looped, true},
+    {"table with next outside", table_next_outside, true},
+    {"table longer than the queue", table_longer_than_queue, false},
+    {"table outside RAM", table_outside_ram, false},
+    {"table ends outside RAM", table_ends_outside_ram, false},
 };
 
 static void check_works(FakeDriver *d)
@@ -210,7 +211,9 @@ static void check_case(const char *device, const Case *c, unsigned cell)
 START_TEST(basic_03_04_broken_ring_needs_a_reset_and_says_so)
 {
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
-        check_case("virtio-echo", &cases[i], (unsigned)_i);
+        if (!fake_cell_is_packed((unsigned)_i) || !cases[i].split_only) {
+            check_case("virtio-echo", &cases[i], (unsigned)_i);
+        }
     }
 }
 END_TEST
@@ -320,9 +323,9 @@ START_TEST(ring_in_a_bad_place_needs_a_reset)
 {
     Gpa ok = GPA(0x200000);
     static const uint64_t bad[] = {
-        FAKE_RAM_LOW,       /* no RAM */
         FAKE_RAM_LOW - 16,  /* ends outside */
         FAKE_RAM_EDGE - 16, /* in two regions */
+        FAKE_RAM_LOW,       /* no RAM */
         UINT64_MAX - 15,    /* wraps */
         0x200001,           /* not aligned */
         FAKE_ECAM_BASE,     /* a device */
@@ -330,8 +333,11 @@ START_TEST(ring_in_a_bad_place_needs_a_reset)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         check_bad_place(GPA(bad[i]), ok, ok, (unsigned)_i);
-        check_bad_place(ok, GPA(bad[i]), ok, (unsigned)_i);
-        check_bad_place(ok, ok, GPA(bad[i]), (unsigned)_i);
+        if (!fake_cell_is_packed((unsigned)_i) ||
+            i >= 2) { /* there the other parts have but 4 bytes */
+            check_bad_place(ok, GPA(bad[i]), ok, (unsigned)_i);
+            check_bad_place(ok, ok, GPA(bad[i]), (unsigned)_i);
+        }
     }
 }
 END_TEST

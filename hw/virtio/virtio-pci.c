@@ -332,8 +332,7 @@ static void queue_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
     } else if (virtio_queue_enabled(p->vdev, n)) {
         log_guest("virtio-pci: queue %u is enabled, offset 0x%x of its setup cannot change", n,
                   off);
-    } else if (off == VIRTIO_PCI_COMMON_Q_SIZE &&
-               (value == 0 || (value & (value - 1)) || value > virtqueue_max_size(vq))) {
+    } else if (off == VIRTIO_PCI_COMMON_Q_SIZE && !virtqueue_size_ok(vq, value)) {
         log_guest("virtio-pci: %" PRIu32 " is no size for queue %u of at most %u", value, n,
                   virtqueue_max_size(vq));
     } else {

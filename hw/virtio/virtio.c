@@ -521,6 +521,8 @@ static const Property virtio_device_props[] = {
                "offer indirect descriptors"),
     PROP_BIT64("event_idx", VirtIODevice, host_features, VIRTIO_RING_F_EVENT_IDX, true,
                "offer event indexes, which save kicks and interrupts"),
+    PROP_BIT64("packed", VirtIODevice, host_features, VIRTIO_F_RING_PACKED, false,
+               "offer packed rings"),
     PROP_END,
 };
 

@@ -9,7 +9,7 @@
 
 /* What the driver programmed through the transport. */
 typedef struct {
-    uint16_t size;          /* entries; a power of two up to max_size for split rings */
+    uint16_t size;          /* entries, see virtqueue_size_ok */
     Gpa desc, driver, device; /* descriptor area, driver area (available ring), device area (used ring) */
     bool enabled;
 } VirtQueueSetup;
@@ -25,6 +25,9 @@ VirtQueueSetup *virtqueue_setup(VirtQueue *vq);
 uint16_t virtqueue_max_size(const VirtQueue *vq);
 uint16_t virtqueue_index(const VirtQueue *vq);
 
+/* May the driver give it that many entries? 1 to max_size; a power of two, but for packed rings. */
+bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size);
+
 /* Takes the setup into use after features are negotiated: maps the rings. False when it is not acceptable (size,
  * alignment, outside RAM): virtio_error was called. */
 bool virtqueue_start(VirtQueue *vq);
@@ -33,7 +36,7 @@ bool virtqueue_ready(const VirtQueue *vq);
 /* Decides whether used buffers pushed since the last call call for an interrupt (§2.7.7, §2.7.10). */
 bool virtqueue_should_notify(VirtQueue *vq);
 
-/* Ring positions for introspection. */
+/* Ring positions for introspection; those of packed rings have the wrap counter in bit 15. */
 typedef struct { uint16_t avail_idx, last_avail_idx, used_idx, in_flight; } VirtQueueState;
 void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state);
 

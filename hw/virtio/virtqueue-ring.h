@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What virtqueue.c (elements, pools, setting up) and the ring formats (virtqueue-split.c) share. Nobody else
- * includes it. A ring format is one VqRingOps table.
+ * What virtqueue.c (elements, pools, setting up), the ring formats (virtqueue-split.c, virtqueue-packed.c) and the
+ * core (virtio.c) share. Nobody else includes it. A ring format is one VqRingOps table.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTQUEUE_RING_H
 #define AEROSTAT_HW_VIRTIO_VIRTQUEUE_RING_H
@@ -29,8 +29,11 @@ struct VqElem {
     uint32_t in_pos;           /* pieces [in_pos, n) are not written yet */
     uint32_t written;          /* becomes used.len */
     uint64_t out_left, in_left;
-    uint16_t head;
+    uint16_t head;             /* index of the first descriptor (split), buffer id (packed) */
+    uint16_t slots;            /* of the descriptor ring that the element takes up (packed) */
     bool in_use, writable_seen;
+    bool done;                 /* pushed, waiting for older ones; only with VIRTIO_F_IN_ORDER */
+    VqElem *older, *newer;     /* pool.oldest, in order of popping; only with VIRTIO_F_IN_ORDER */
     struct iovec small[VQ_ELEM_SMALL];
 };
 
@@ -40,6 +43,7 @@ struct VqPool {
     VqElem *free;
     unsigned size, fresh;      /* elems[fresh..] were never handed out */
     unsigned in_flight;
+    VqElem *oldest, *newest;   /* in flight; only with VIRTIO_F_IN_ORDER */
     size_t iov_total;          /* pieces in all arrays, spare ones included */
     struct iovec *spare[VQ_IOV_CLASSES]; /* lists, linked through the first piece's iov_base */
     VqElem elems[];
@@ -48,15 +52,15 @@ struct VqPool {
 typedef struct {
     bool (*map)(VirtQueue *vq);   /* checks the setup and maps the rings; false: virtio_error was called */
     VqElem *(*pop)(VirtQueue *vq);
-    void (*unpop)(VirtQueue *vq);
-    void (*push)(VirtQueue *vq, const VqElem *e);
+    void (*unpop)(VirtQueue *vq, const VqElem *e); /* the one popped last */
+    void (*push)(VirtQueue *vq, const VqElem *e);  /* counts what it used in vq->unsignalled */
     bool (*empty)(VirtQueue *vq);
     bool (*should_notify)(VirtQueue *vq);
     bool (*set_kicks)(VirtQueue *vq, bool enable); /* true: elements came before the driver could know */
     void (*state)(VirtQueue *vq, VirtQueueState *ret_state);
 } VqRingOps;
 
-extern const VqRingOps vq_split_ops;
+extern const VqRingOps vq_split_ops, vq_packed_ops;
 
 /* A split ring (VIRTIO 1.4 §2.7). Pointers are into guest memory. */
 typedef struct {
@@ -71,6 +75,19 @@ typedef struct {
     bool avail_event_valid;
 } VqSplit;
 
+/* A packed ring (VIRTIO 1.4 §2.8). Pointers are into guest memory. */
+typedef struct {
+    uint8_t *desc;
+    const uint32_t *driver_event; /* the two event suppression structures: offset and wrap, flags */
+    uint32_t *device_event;
+    uint16_t next_avail;       /* next descriptor to pop */
+    uint16_t next_used;        /* next descriptor to push to */
+    bool avail_wrap, used_wrap; /* the wrap counters at those places */
+    bool event_valid;
+    uint32_t event;            /* device_event as last written, when event_valid */
+    uint32_t slots_out;        /* descriptors popped and not pushed yet */
+} VqPacked;
+
 struct VirtQueue {
     VirtIODevice *vdev;
     GuestMemory *mem;
@@ -81,10 +98,13 @@ struct VirtQueue {
         uint64_t gpa, size;    /* size 0: none */
         uint8_t *host;
     } ram;                     /* the region where a buffer was found last; most are found there again */
-    uint32_t unsignalled;      /* pushed since virtqueue_should_notify was last asked */
+    uint32_t unsignalled;      /* entries (split) or descriptors (packed) used since should_notify was last asked */
     uint16_t num;              /* entries, once started */
-    bool ready, event_idx, indirect, kicks_wanted;
-    VqSplit split;
+    bool ready, event_idx, indirect, in_order, kicks_wanted;
+    union {
+        VqSplit split;
+        VqPacked packed;
+    };
     VirtIOHandleOutput handle_output;
     VirtQueueSetup setup;
     uint16_t index, max_size, vector;
@@ -96,6 +116,53 @@ struct VirtQueue {
 /* A fresh element, or NULL after vq_error: the driver has more requests out than the queue has entries. */
 VqElem *vq_elem_get(VirtQueue *vq);
 void vq_elem_put(VqElem *e);
+
+/* --- descriptors --- */
+
+enum { VQ_DESC_SIZE = 16 };
+
+/* Words of a descriptor: the address, and length, flags and the like. A table may lie at any address. */
+typedef struct {
+    uint64_t v;
+} __attribute__((packed, may_alias)) VqAnyU64;
+
+typedef struct {
+    uint64_t addr, rest;
+} VqDescWords;
+
+/* Volatile: one load each, never repeated. */
+static inline VqDescWords vq_desc_load(const uint8_t *p)
+{
+    const volatile VqAnyU64 *w = (const volatile VqAnyU64 *)p;
+
+    return (VqDescWords){le64toh(w[0].v), le64toh(w[1].v)};
+}
+
+/* An indirect table; host: where it lies in one piece, NULL: it straddles regions. */
+typedef struct {
+    uint64_t gpa;
+    const uint8_t *host;
+    unsigned n;
+} VqTable;
+
+/* Checks its length, and makes room in e for up to max descriptors; false after vq_error. */
+bool vq_table_open(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, unsigned max, VqTable *ret_table);
+bool vq_table_load_slow(VirtQueue *vq, const VqTable *t, unsigned i, VqDescWords *ret_words);
+
+static inline bool vq_table_load(VirtQueue *vq, const VqTable *t, unsigned i, VqDescWords *ret_words)
+{
+    if (G_UNLIKELY(!t->host)) {
+        return vq_table_load_slow(vq, t, i, ret_words);
+    }
+    *ret_words = vq_desc_load(t->host + (size_t)i * VQ_DESC_SIZE);
+    return true;
+}
+
+/* One part of the rings as host memory, or NULL after vq_error. */
+uint8_t *vq_map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, unsigned align);
+
+/* §2.7.5.2, §2.8: lengths are 32 bits wide; false after vq_error. */
+bool vq_elem_length_ok(VirtQueue *vq, const VqElem *e);
 
 /* Room for n pieces in all; false after vq_error. */
 bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n);

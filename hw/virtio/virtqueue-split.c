@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The split ring (VIRTIO 1.4 §2.7): descriptor table, available ring (the driver's), used ring (the
- * device's), with indirect descriptors and event indexes. Left out: VIRTIO_F_IN_ORDER, and legacy
- * byte order and layout.
+ * device's), with indirect descriptors and event indexes. The legacy layout (§2.7.2) is this one at
+ * fixed places; its byte order is the guest's, which is little-endian here.
  *
- * Every field of the guest's is loaded exactly once, by ring_load16 or desc_load. Barriers live
+ * Every field of the guest's is loaded exactly once, by ring_load16 or vq_desc_load. Barriers live
  * here only, each with its partner in the driver.
  */
 #include "hw/virtio/virtqueue-ring.h"
@@ -15,7 +15,6 @@ enum {
     AVAIL_RING = 2,
     USED_IDX = 2,
     USED_RING = 4,
-    DESC_SIZE = 16
 };
 
 typedef struct {
@@ -24,17 +23,9 @@ typedef struct {
     uint16_t flags, next;
 } Desc;
 
-/* An indirect table may lie at any address. Volatile: one load, never repeated. */
-typedef struct {
-    uint64_t v;
-} __attribute__((packed, may_alias)) AnyU64;
-
-static inline Desc desc_load(const uint8_t *p)
+static inline Desc desc_parse(VqDescWords w)
 {
-    const volatile AnyU64 *w = (const volatile AnyU64 *)p;
-    uint64_t addr = le64toh(w[0].v), rest = le64toh(w[1].v);
-
-    return (Desc){addr, (uint32_t)rest, (uint16_t)(rest >> 32), (uint16_t)(rest >> 48)};
+    return (Desc){w.addr, (uint32_t)w.rest, (uint16_t)(w.rest >> 32), (uint16_t)(w.rest >> 48)};
 }
 
 static inline uint16_t ring_load16(const uint16_t *p)
@@ -56,42 +47,28 @@ static inline void avail_event_store(VirtQueue *vq, uint16_t v)
 
 /* --- mapping --- */
 
-static uint8_t *map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, unsigned align)
-{
-    GmemMap map;
-
-    if (gpa.v % align != 0) {
-        vq_error(vq, "%s at 0x%" PRIx64 " is not aligned to %u", what, gpa.v, align);
-        return NULL;
-    }
-    if (!gmem_map(vq->mem, gpa, len, &map)) {
-        vq_error(vq, "%s at 0x%" PRIx64 " is not inside one RAM region", what, gpa.v);
-        return NULL;
-    }
-    return map.host;
-}
-
 static bool split_map(VirtQueue *vq)
 {
     const VirtQueueSetup *setup = &vq->setup;
     uint64_t num = vq->num, event = vq->event_idx ? 2 : 0;
     VqSplit *s = &vq->split;
 
-    if (num == 0 || (num & (num - 1)) || num > vq->max_size) {
-        vq_error(vq, "bad size %u", (unsigned)num);
+    if (num & (num - 1)) {
+        vq_error(vq, "size %u is no power of two", (unsigned)num);
         return false;
     }
-    s->desc = map_part(vq, "descriptor table", setup->desc, num * DESC_SIZE, VRING_DESC_ALIGN_SIZE);
+    s->desc =
+        vq_map_part(vq, "descriptor table", setup->desc, num * VQ_DESC_SIZE, VRING_DESC_ALIGN_SIZE);
     if (!s->desc) {
         return false;
     }
-    s->avail = (const uint16_t *)(void *)map_part(vq, "available ring", setup->driver,
-                                                  4 + 2 * num + event, VRING_AVAIL_ALIGN_SIZE);
+    s->avail = (const uint16_t *)(void *)vq_map_part(vq, "available ring", setup->driver,
+                                                     4 + 2 * num + event, VRING_AVAIL_ALIGN_SIZE);
     if (!s->avail) {
         return false;
     }
-    s->used = map_part(vq, "used ring", setup->device,
-                       4 + sizeof(struct vring_used_elem) * num + event, VRING_USED_ALIGN_SIZE);
+    s->used = vq_map_part(vq, "used ring", setup->device,
+                          4 + sizeof(struct vring_used_elem) * num + event, VRING_USED_ALIGN_SIZE);
     s->mask = (uint16_t)(num - 1);
     return s->used != NULL;
 }
@@ -145,47 +122,26 @@ static bool split_empty(VirtQueue *vq)
 
 /* --- descriptors --- */
 
-/* One entry of an indirect table, host: where the table lies in one piece (NULL: it straddles
- * regions). */
-static bool table_load(VirtQueue *vq, const uint8_t *host, uint64_t table, unsigned i,
-                       Desc *ret_desc)
-{
-    uint8_t raw[DESC_SIZE];
-
-    if (G_LIKELY(host)) {
-        *ret_desc = desc_load(host + (size_t)i * DESC_SIZE);
-        return true;
-    }
-    if (!gmem_read(vq->mem, GPA(table + (uint64_t)i * DESC_SIZE), raw, sizeof raw)) {
-        vq_error(vq, "indirect table outside RAM");
-        return false;
-    }
-    *ret_desc = desc_load(raw);
-    return true;
-}
-
 /* §2.7.5.3: the flag WRITE of the descriptor that refers to the table means nothing. */
 static bool split_walk_table(VirtQueue *vq, VqElem *e, const Desc *ind, unsigned left)
 {
-    unsigned n = ind->len / DESC_SIZE, i = 0;
-    struct iovec table = {0};
+    unsigned i = 0;
+    VqTable table;
+    VqDescWords words;
     Desc d;
 
-    if (!vq->indirect || (ind->flags & VRING_DESC_F_NEXT) || n == 0 || ind->len % DESC_SIZE) {
-        vq_error(vq, "bad indirect descriptor: %" PRIu32 " bytes, flags 0x%x", ind->len,
-                 ind->flags);
+    if (ind->flags & VRING_DESC_F_NEXT) {
+        vq_error(vq, "indirect descriptor with flag NEXT");
         return false;
     }
-    if (gmem_iov(vq->mem, GPA(ind->addr), ind->len, &table, 1) != 1) {
-        table.iov_base = NULL;
-    }
-    if (n > VQ_ELEM_SMALL && !vq_elem_reserve(vq, e, e->n + (size_t)MIN(n, left))) {
+    if (!vq_table_open(vq, e, ind->addr, ind->len, left, &table)) {
         return false;
     }
     for (;;) {
-        if (!table_load(vq, table.iov_base, ind->addr, i, &d)) {
+        if (!vq_table_load(vq, &table, i, &words)) {
             return false;
         }
+        d = desc_parse(words);
         if (left-- == 0 || (d.flags & VRING_DESC_F_INDIRECT)) {
             vq_error(vq, "indirect table is nested, looped, or longer than the queue");
             return false;
@@ -197,8 +153,8 @@ static bool split_walk_table(VirtQueue *vq, VqElem *e, const Desc *ind, unsigned
             return true;
         }
         i = d.next;
-        if (i >= n) {
-            vq_error(vq, "next %u is outside an indirect table of %u", i, n);
+        if (i >= table.n) {
+            vq_error(vq, "next %u is outside an indirect table of %u", i, table.n);
             return false;
         }
     }
@@ -215,7 +171,7 @@ static bool split_walk(VirtQueue *vq, VqElem *e)
             vq_error(vq, "descriptor %u is outside the table", i);
             return false;
         }
-        d = desc_load(vq->split.desc + (size_t)i * DESC_SIZE);
+        d = desc_parse(vq_desc_load(vq->split.desc + (size_t)i * VQ_DESC_SIZE));
         if (d.flags & VRING_DESC_F_INDIRECT) {
             return split_walk_table(vq, e, &d, left);
         }
@@ -246,12 +202,7 @@ static VqElem *split_pop(VirtQueue *vq)
         return NULL;
     }
     e->head = ring_load16(&s->avail[AVAIL_RING + (s->last_avail & s->mask)]);
-    if (!split_walk(vq, e)) {
-        vq_elem_put(e);
-        return NULL;
-    }
-    if (G_UNLIKELY(e->out_left + e->in_left > UINT32_MAX)) { /* §2.7.5.2 */
-        vq_error(vq, "chain of 4 GiB or more");
+    if (!split_walk(vq, e) || !vq_elem_length_ok(vq, e)) {
         vq_elem_put(e);
         return NULL;
     }
@@ -259,7 +210,7 @@ static VqElem *split_pop(VirtQueue *vq)
     return e;
 }
 
-static void split_unpop(VirtQueue *vq)
+static void split_unpop(VirtQueue *vq, const VqElem *e)
 {
     vq->split.last_avail--;
 }
@@ -274,6 +225,7 @@ static void split_push(VirtQueue *vq, const VqElem *e)
 
     le_store(entry, e->head | (uint64_t)e->written << 32, 8);
     s->used_idx++;
+    vq->unsignalled++;
     /* Release: the buffers and the entry are there before the index. Pairs with the driver's
      * barrier between reading idx and the entry (§2.7.14). */
     __atomic_store_n((uint16_t *)(void *)(s->used + USED_IDX), htole16(s->used_idx),

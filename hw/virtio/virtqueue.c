@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Virtqueues: setting up and taking down, elements with their cursors, and the pools they come from
- * (VIRTIO 1.4 §2.6). Ring formats are in virtqueue-split.c; they come in through one table of
- * functions.
+ * (VIRTIO 1.4 §2.6). Ring formats are in virtqueue-split.c and virtqueue-packed.c; they come in
+ * through one table of functions each. VIRTIO_F_IN_ORDER is served here for both: what a device
+ * completes early waits for what is older.
  *
  * Memory is bounded by the host, not by the guest: a queue has as many elements as entries, and all
  * pieces of guest memory that its elements refer to are counted against VQ_IOV_BUDGET before an
@@ -82,6 +83,14 @@ static void pool_free(VqPool *pool)
  */
 static void pool_orphan(VqPool *pool)
 {
+    VqElem *newer;
+
+    for (VqElem *e = pool->oldest; e; e = newer) { /* the device has let go of these */
+        newer = e->newer;
+        if (e->done) {
+            vq_elem_put(e);
+        }
+    }
     pool->vq = NULL;
     if (pool->in_flight == 0) {
         pool_free(pool);
@@ -194,7 +203,62 @@ bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len)
     return true;
 }
 
+bool vq_elem_length_ok(VirtQueue *vq, const VqElem *e)
+{
+    if (G_UNLIKELY(e->out_left + e->in_left > UINT32_MAX)) {
+        vq_error(vq, "chain of 4 GiB or more");
+        return false;
+    }
+    return true;
+}
+
+/* --- indirect tables --- */
+
+bool vq_table_open(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, unsigned max,
+                   VqTable *ret_table)
+{
+    unsigned n = len / VQ_DESC_SIZE;
+    struct iovec piece;
+
+    if (!vq->indirect || n == 0 || len % VQ_DESC_SIZE) {
+        vq_error(vq, "bad indirect descriptor of %" PRIu32 " bytes", len);
+        return false;
+    }
+    *ret_table = (VqTable){.gpa = addr, .n = n};
+    if (gmem_iov(vq->mem, GPA(addr), len, &piece, 1) == 1) {
+        ret_table->host = piece.iov_base;
+    }
+    return n <= VQ_ELEM_SMALL || vq_elem_reserve(vq, e, e->n + (size_t)MIN(n, max));
+}
+
+bool vq_table_load_slow(VirtQueue *vq, const VqTable *t, unsigned i, VqDescWords *ret_words)
+{
+    uint8_t raw[VQ_DESC_SIZE];
+
+    if (!gmem_read(vq->mem, GPA(t->gpa + (uint64_t)i * VQ_DESC_SIZE), raw, sizeof raw)) {
+        vq_error(vq, "indirect table outside RAM");
+        return false;
+    }
+    *ret_words = vq_desc_load(raw);
+    return true;
+}
+
 /* --- setting up and taking down --- */
+
+uint8_t *vq_map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, unsigned align)
+{
+    GmemMap map;
+
+    if (gpa.v % align != 0) {
+        vq_error(vq, "%s at 0x%" PRIx64 " is not aligned to %u", what, gpa.v, align);
+        return NULL;
+    }
+    if (!gmem_map(vq->mem, gpa, len, &map)) {
+        vq_error(vq, "%s at 0x%" PRIx64 " is not inside one RAM region", what, gpa.v);
+        return NULL;
+    }
+    return map.host;
+}
 
 VirtQueue *virtqueue_new(VirtIODevice *vdev, unsigned index, uint16_t max_size,
                          VirtIOHandleOutput handle_output)
@@ -204,7 +268,6 @@ VirtQueue *virtqueue_new(VirtIODevice *vdev, unsigned index, uint16_t max_size,
     g_assert(max_size > 0 && max_size <= VIRTQUEUE_MAX_SIZE);
     vq->vdev = vdev;
     vq->mem = virtio_memory(vdev);
-    vq->ops = &vq_split_ops;
     vq->index = (uint16_t)index;
     vq->max_size = max_size;
     vq->handle_output = handle_output;
@@ -228,12 +291,14 @@ void virtqueue_reset(VirtQueue *vq)
     }
     vq->setup = (VirtQueueSetup){.size = vq->max_size};
     vq->vector = VIRTIO_NO_VECTOR;
-    vq->ready = vq->event_idx = vq->indirect = vq->run_later = false;
+    vq->ops = &vq_split_ops;
+    vq->ready = vq->event_idx = vq->indirect = vq->in_order = vq->run_later = false;
     vq->kicks_wanted = true;
     vq->unsignalled = 0;
     vq->num = 0;
     vq->generation = 0;
     memset(&vq->split, 0, sizeof vq->split);
+    memset(&vq->packed, 0, sizeof vq->packed);
 }
 
 VirtQueueSetup *virtqueue_setup(VirtQueue *vq)
@@ -249,6 +314,12 @@ uint16_t virtqueue_max_size(const VirtQueue *vq)
 uint16_t virtqueue_index(const VirtQueue *vq)
 {
     return vq->index;
+}
+
+bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size)
+{
+    return size > 0 && size <= vq->max_size &&
+           (!(size & (size - 1)) || virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED));
 }
 
 static bool vq_remap(VirtQueue *vq)
@@ -268,7 +339,15 @@ bool virtqueue_start(VirtQueue *vq)
     }
     vq->event_idx = virtio_has_feature(vq->vdev, VIRTIO_RING_F_EVENT_IDX);
     vq->indirect = virtio_has_feature(vq->vdev, VIRTIO_RING_F_INDIRECT_DESC);
+    vq->in_order = virtio_has_feature(vq->vdev, VIRTIO_F_IN_ORDER);
+    if (virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED)) {
+        vq->ops = &vq_packed_ops;
+    }
     vq->num = vq->setup.size;
+    if (vq->num == 0 || vq->num > vq->max_size) {
+        vq_error(vq, "bad size %u", vq->num);
+        return false;
+    }
     if (!vq_remap(vq)) {
         return false;
     }
@@ -293,9 +372,52 @@ static inline bool vq_usable(VirtQueue *vq)
 
 /* --- the ring --- */
 
+/* VIRTIO_F_IN_ORDER (§2.6.1.1): e is the newest in flight. */
+static void order_add(VqPool *pool, VqElem *e)
+{
+    e->done = false;
+    e->newer = NULL;
+    e->older = pool->newest;
+    *(e->older ? &e->older->newer : &pool->oldest) = e;
+    pool->newest = e;
+}
+
+static void order_del(VqPool *pool, VqElem *e)
+{
+    *(e->older ? &e->older->newer : &pool->oldest) = e->newer;
+    *(e->newer ? &e->newer->older : &pool->newest) = e->older;
+}
+
+/* Hands back the oldest ones that are done. */
+static void order_flush(VirtQueue *vq)
+{
+    VqPool *pool = vq->pool;
+    VqElem *e;
+
+    while ((e = pool->oldest) && e->done) {
+        order_del(pool, e);
+        vq->ops->push(vq, e);
+        vq_elem_put(e);
+    }
+}
+
 VqElem *virtqueue_pop(VirtQueue *vq)
 {
-    return vq_usable(vq) ? vq->ops->pop(vq) : NULL;
+    VqElem *e = vq_usable(vq) ? vq->ops->pop(vq) : NULL;
+
+    if (G_UNLIKELY(vq->in_order) && e) {
+        order_add(vq->pool, e);
+    }
+    return e;
+}
+
+/* To the pool, unseen by the guest. */
+static void elem_drop(VirtQueue *vq, VqElem *e)
+{
+    if (G_UNLIKELY(vq && vq->in_order)) {
+        order_del(vq->pool, e);
+    }
+    vq_elem_put(e);
 }
 
 void virtqueue_push(VqElem *e)
@@ -307,10 +429,14 @@ void virtqueue_push(VqElem *e)
     }
     vq = e->pool->vq;
     if (G_LIKELY(vq && vq_usable(vq))) {
+        if (G_UNLIKELY(vq->in_order)) {
+            e->done = true;
+            order_flush(vq);
+            return;
+        }
         vq->ops->push(vq, e);
-        vq->unsignalled++;
     }
-    vq_elem_put(e);
+    elem_drop(vq, e);
 }
 
 void virtqueue_unpop(VqElem *e)
@@ -318,14 +444,14 @@ void virtqueue_unpop(VqElem *e)
     VirtQueue *vq = e->pool->vq;
 
     if (vq) {
-        vq->ops->unpop(vq);
+        vq->ops->unpop(vq, e);
     }
-    vq_elem_put(e);
+    elem_drop(vq, e);
 }
 
 void virtqueue_detach(VqElem *e)
 {
-    vq_elem_put(e);
+    elem_drop(e->pool->vq, e);
 }
 
 bool virtqueue_empty(VirtQueue *vq)

@@ -13,6 +13,7 @@ FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned ce
                                  const char *props)
 {
     FakeDriver *d = g_new0(FakeDriver, 1);
+    g_autofree char *all_props = NULL;
     g_autoptr(GError) err = NULL;
 
     type_register(&fake_echo_pci_type);
@@ -21,7 +22,9 @@ FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned ce
     d->cell = cell;
     d->next_page = FIRST_PAGE;
     d->m = m;
-    d->vdev = d->t->plug(d, device, props, &err);
+    all_props = g_strjoin(props && fake_cell_is_packed(cell) ? "," : "", props ? props : "",
+                          fake_cell_is_packed(cell) ? "packed=on" : "", NULL);
+    d->vdev = d->t->plug(d, device, all_props, &err);
     if (!d->vdev) {
         g_error("%s: %s", device, err->message);
     }
@@ -77,6 +80,9 @@ bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted)
     if (!(d->cell & FAKE_INDIRECT)) {
         wanted &= ~(UINT64_C(1) << VIRTIO_RING_F_INDIRECT_DESC);
     }
+    if (!fake_cell_is_packed(d->cell) && d->t->device_features(d) >> VIRTIO_F_RING_PACKED & 1) {
+        wanted &= ~(UINT64_C(1) << VIRTIO_F_RING_PACKED);
+    }
     d->t->set_driver_features(d, wanted);
     d->features = wanted;
     if (fake_cell_is_legacy(d->cell)) {
@@ -86,6 +92,19 @@ bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted)
     return fake_driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 
+void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num)
+{
+    Gpa at = fake_driver_alloc(d, fake_ring_bytes(num));
+    bool event_idx = d->features >> VIRTIO_RING_F_EVENT_IDX & 1;
+    bool indirect = d->features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
+
+    if (d->features >> VIRTIO_F_RING_PACKED & 1) {
+        fake_ring_init_packed(r, d->m->p.mem, at, num, event_idx, indirect);
+    } else {
+        fake_ring_init(r, d->m->p.mem, at, num, event_idx, indirect);
+    }
+}
+
 void fake_driver_setup_queues(FakeDriver *d)
 {
     d->t->setup_interrupts(d);
@@ -93,9 +112,7 @@ void fake_driver_setup_queues(FakeDriver *d)
         uint16_t num = (uint16_t)d->t->queue_max(d, q);
         FakeRing *r = &d->rings[q];
 
-        fake_ring_init(r, d->m->p.mem, fake_driver_alloc(d, fake_ring_bytes(num)), num,
-                       d->features >> VIRTIO_RING_F_EVENT_IDX & 1,
-                       d->features >> VIRTIO_RING_F_INDIRECT_DESC & 1);
+        fake_driver_init_ring(d, r, num);
         d->t->queue_enable(d, q, num, r->desc, r->avail, r->used);
         d->n_queues = q + 1;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A virtio driver for tests: it finds the device as a guest would, negotiates, sets up queues, adds buffers, kicks,
- * and sees interrupts. One test body runs over all cells of the matrix {PCI with MSI-X, PCI with INTx, MMIO version 2,
- * MMIO version 1} x {event index on, off} x {indirect on, off} with a loop test:
+ * and sees interrupts. One test body runs over all cells of the matrix {PCI with MSI-X, PCI with INTx, MMIO version 2}
+ * x {split, packed}, {MMIO version 1} x {split}, all x {event index on, off} x {indirect on, off} with a loop test:
  *
  *     START_TEST(device_answers)
  *     {
@@ -26,12 +26,20 @@ enum {
     FAKE_EVENT_IDX = 1,
     FAKE_INDIRECT = 2,
     FAKE_INTX = 4,        /* of PCI cells */
-    FAKE_MMIO = 8,
-    FAKE_MMIO_LEGACY = 4, /* of MMIO cells */
-    FAKE_PCI_CELLS = 8,
-    FAKE_MODERN_CELLS = 12,
-    FAKE_CELLS = 16,
+    FAKE_PCI_PACKED = 8,
+    FAKE_MMIO = 16,
+    FAKE_MMIO_PACKED = 4, /* of MMIO cells */
+    FAKE_MMIO_LEGACY = 8, /* with MMIO_PACKED: packed rings on offer to who cannot take them */
+    FAKE_PCI_CELLS = 16,
+    FAKE_MODERN_CELLS = 24,
+    FAKE_CELLS = 32,
 };
+
+/* The device offers packed rings, and unless the cell is legacy the driver takes them. */
+static inline bool fake_cell_is_packed(unsigned cell)
+{
+    return cell & (cell & FAKE_MMIO ? FAKE_MMIO_PACKED : FAKE_PCI_PACKED);
+}
 
 /* No VERSION_1, no FEATURES_OK, queues that work before DRIVER_OK, no place for rings but one block. */
 static inline bool fake_cell_is_legacy(unsigned cell)
@@ -99,6 +107,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeDriver, fake_driver_free)
 /* The steps of §3.1.1. */
 void fake_driver_reset(FakeDriver *d);
 bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted); /* to FEATURES_OK; false: the device refused */
+void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num); /* as negotiated, in memory of its own */
 void fake_driver_setup_queues(FakeDriver *d);
 void fake_driver_start(FakeDriver *d);                      /* DRIVER_OK */
 void fake_driver_up(FakeDriver *d);                         /* all of them, every feature */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The driver's side of a split ring, see fake-ring.h.
+ * The driver's side of a split ring, and what both formats share, see fake-ring.h.
  */
 #include <linux/virtio_ring.h>
 
@@ -59,6 +59,13 @@ void fake_ring_init(FakeRing *r, GuestMemory *mem, Gpa at, uint16_t num, bool ev
     }
 }
 
+void fake_ring_init_packed(FakeRing *r, GuestMemory *mem, Gpa at, uint16_t num, bool event_idx,
+                           bool indirect)
+{
+    fake_ring_init(r, mem, at, num, event_idx, indirect);
+    r->packed = r->avail_wrap = r->used_wrap = true;
+}
+
 static void desc_write(FakeRing *r, Gpa at, uint64_t addr, uint32_t len, uint16_t flags,
                        uint16_t next)
 {
@@ -69,7 +76,10 @@ static void desc_write(FakeRing *r, Gpa at, uint64_t addr, uint32_t len, uint16_
 void fake_ring_set_desc(FakeRing *r, uint16_t i, uint64_t addr, uint32_t len, uint16_t flags,
                         uint16_t next)
 {
-    desc_write(r, gpa_add(r->desc, (uint64_t)i * DESC_SIZE), addr, len, flags, next);
+    r->raw[i % FAKE_RING_MAX] = (FakeDesc){addr, len, flags, next};
+    if (!r->packed) {
+        desc_write(r, gpa_add(r->desc, (uint64_t)i * DESC_SIZE), addr, len, flags, next);
+    }
 }
 
 static uint16_t take_desc(FakeRing *r)
@@ -116,14 +126,22 @@ static uint16_t add_direct(FakeRing *r, const FakePiece *pieces, unsigned n)
 
 uint16_t fake_ring_add(FakeRing *r, const FakePiece *pieces, unsigned n)
 {
-    uint16_t head = r->indirect && n > 1 ? add_indirect(r, pieces, n) : add_direct(r, pieces, n);
+    uint16_t head;
 
+    if (r->packed) {
+        return fake_packed_add(r, pieces, n);
+    }
+    head = r->indirect && n > 1 ? add_indirect(r, pieces, n) : add_direct(r, pieces, n);
     fake_ring_put_avail(r, head);
     return head;
 }
 
 void fake_ring_put_avail(FakeRing *r, uint16_t head)
 {
+    if (r->packed) {
+        fake_packed_put(r, head);
+        return;
+    }
     fake_mem_put(r->mem, gpa_add(r->avail, 4 + 2u * (r->avail_idx % r->num)), head, 2);
     fake_ring_set_avail_idx(r, r->avail_idx + 1);
 }
@@ -136,22 +154,27 @@ void fake_ring_set_avail_idx(FakeRing *r, uint16_t idx)
 
 void fake_ring_set_avail_flags(FakeRing *r, uint16_t flags)
 {
-    fake_mem_put(r->mem, r->avail, flags, 2);
+    fake_mem_put(r->mem, r->packed ? gpa_add(r->avail, 2) : r->avail, flags, 2);
 }
 
 void fake_ring_set_used_event(FakeRing *r, uint16_t idx)
 {
+    if (r->packed) {
+        fake_packed_set_event(r, idx % r->num, !(idx / r->num & 1), VRING_PACKED_EVENT_FLAG_DESC);
+        return;
+    }
     fake_mem_put(r->mem, gpa_add(r->avail, 4 + 2u * r->num), idx, 2);
 }
 
 uint16_t fake_ring_used_flags(FakeRing *r)
 {
-    return (uint16_t)fake_mem_get(r->mem, r->used, 2);
+    return (uint16_t)fake_mem_get(r->mem, r->packed ? gpa_add(r->used, 2) : r->used, 2);
 }
 
 uint16_t fake_ring_used_idx(FakeRing *r)
 {
-    return (uint16_t)fake_mem_get(r->mem, gpa_add(r->used, 2), 2);
+    return r->packed ? fake_packed_used_count(r)
+                     : (uint16_t)fake_mem_get(r->mem, gpa_add(r->used, 2), 2);
 }
 
 uint16_t fake_ring_avail_event(FakeRing *r)
@@ -183,6 +206,9 @@ bool fake_ring_get(FakeRing *r, uint16_t *ret_head, uint32_t *ret_len)
 {
     uint32_t id, len;
 
+    if (r->packed) {
+        return fake_packed_get(r, ret_head, ret_len);
+    }
     if (fake_ring_used_idx(r) == r->used_seen) {
         return false;
     }
@@ -205,6 +231,9 @@ bool fake_ring_wants_kick(FakeRing *r)
 {
     uint16_t old = r->kicked_idx;
 
+    if (r->packed) {
+        return fake_packed_wants_kick(r);
+    }
     r->kicked_idx = r->avail_idx;
     if (r->event_idx) {
         return vring_need_event(fake_ring_avail_event(r), r->avail_idx, old);
