@@ -304,19 +304,32 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
            set_machine_property(vmm, "name", o->name, "-name", err);
 }
 
-static bool make_machine(Vmm *vmm, GError **err)
+static const TypeInfo *find_machine(const Options *o, GError **err)
 {
-    const TypeInfo *type = machine_type_find(vmm->opts.machine ? vmm->opts.machine : "pc", err);
-    const TypeInfo *accel = accel_type_find(vmm->opts.accel ? vmm->opts.accel : "kvm", NULL);
+    const TypeInfo *type = machine_type_find(o->machine ?: machine_default(o->target), err);
 
     if (!type) {
         g_prefix_error(err, "-M: ");
+    }
+    return type;
+}
+
+static bool make_machine(Vmm *vmm, GError **err)
+{
+    const TypeInfo *type = find_machine(&vmm->opts, err);
+    const char *accel = vmm->opts.accel;
+
+    if (!type) {
         return false;
+    }
+    if (!accel) {
+        accel = MACHINE_CLASS(type_class(type))->default_accel ?: "kvm";
     }
     vmm->root = object_new(&container_type);
     vmm->machine = MACHINE(object_new(type));
     vmm->machine->platform.root = vmm->root;
-    vmm->machine->accel = ACCEL(object_new(accel));
+    vmm->machine->accel = ACCEL(object_new(accel_type_find(accel, NULL)));
+    vmm->machine->target = vmm->opts.target;
     object_add_child(vmm->root, "machine", OBJECT(vmm->machine), NULL);
     object_add_child(OBJECT(vmm->machine), "accel", OBJECT(vmm->machine->accel), NULL);
     return set_machine_properties(vmm, err);
@@ -429,7 +442,7 @@ static bool print_help(Vmm *vmm, bool *ret_ok, GError **err)
         return true;
     }
     if (json_object_get(o->machine_props, "help")) {
-        const TypeInfo *type = machine_type_find(o->machine ? o->machine : "pc", err);
+        const TypeInfo *type = find_machine(o, err);
 
         *ret_ok = type != NULL;
         if (type) {

@@ -11,7 +11,7 @@
 #include "backends/chardev.h"
 #include "core/log.h"
 #include "qom/property.h"
-#include "vmm/accel/accel.h"
+#include "vmm/machine/machine.h"
 
 typedef struct Option Option;
 struct Option {
@@ -547,6 +547,7 @@ static bool unknown_option(const char *text, const char *name, GError **err)
 bool options_parse(Options *o, int argc, char **argv, GError **err)
 {
     *o = (Options){
+        .target = machine_program_target(argv[0]),
         .machine_props = json_object(),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),

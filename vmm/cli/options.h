@@ -18,6 +18,7 @@ typedef struct {
 } MonOption;
 
 typedef struct {
+    const char *target;       /* see machine_program_target */
     char *machine;            /* type name of -M; NULL: the default */
     json_t *machine_props;    /* object: the rest of -M */
     char *accel;              /* NULL: kvm */

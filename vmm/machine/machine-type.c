@@ -6,11 +6,12 @@
 
 #include <string.h>
 
-extern const TypeInfo pc_machine_type, microvm_machine_type;
+extern const TypeInfo pc_machine_type, microvm_machine_type, none_machine_type;
 
 const TypeInfo *const machine_types[] = {
     &pc_machine_type,
     &microvm_machine_type,
+    &none_machine_type,
     NULL,
 };
 
@@ -37,4 +38,32 @@ const TypeInfo *machine_type_find(const char *name, GError **err)
         error_set(err, "unknown machine '%s'; '-M help' lists all", name);
     }
     return NULL;
+}
+
+const char *machine_program_target(const char *program)
+{
+    static const char *const targets[] = {"x86_64", "aarch64", "arm"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(targets); i++) {
+        g_autofree char *suffix = g_strconcat("-system-", targets[i], NULL);
+
+        if (g_str_has_suffix(program, suffix)) {
+            return targets[i];
+        }
+    }
+    return NULL;
+}
+
+const char *machine_default(const char *target)
+{
+    return !target || !strcmp(target, "x86_64") ? "pc" : "virt";
+}
+
+bool machine_has_target(const TypeInfo *type, const char *target)
+{
+    const char *arch = MACHINE_CLASS(type_class(type))->arch;
+
+    /* 64-bit Arm machines are 32-bit ones, too */
+    return !arch || !target || !strcmp(arch, target) ||
+           (!strcmp(arch, "aarch64") && !strcmp(target, "arm"));
 }

@@ -40,6 +40,7 @@ struct Machine {
     Accel *accel;             /* owned: a child of the machine in the tree */
     Chardev *serial[MACHINE_SERIAL_PORTS]; /* borrowed; NULL: port without a stream */
     bool defaults;            /* false: -nodefaults */
+    const char *target;       /* see machine_program_target */
     /* the machine's own */
     Platform platform;
     Bus *main_bus;
@@ -65,6 +66,8 @@ struct MachineClass {
     bool (*load)(Machine *m, CpuStartState *ret_state, GError **err);
     void (*finish)(Machine *m);
     void (*power_button)(Machine *m);
+    const char *arch;         /* "x86_64", "aarch64"; NULL: none in particular */
+    const char *default_accel; /* without -accel; NULL: kvm */
     const char *irqchip;      /* name of the interrupt controller that accel_gsi leads to; NULL: none */
     unsigned nr_irqs;         /* its inputs */
     /* The bus type that "virtio-X" aliases use: proxy suffix "-pci" or "-device". */
@@ -72,6 +75,14 @@ struct MachineClass {
 };
 
 extern const TypeInfo *const machine_types[]; /* concrete, NULL-terminated */
+
+/*
+ * The architecture that a program's name ends in ("...-system-x86_64"), which names the default machine and what
+ * introspection shows; NULL: none, everything is shown.
+ */
+const char *machine_program_target(const char *program);
+const char *machine_default(const char *target);                         /* name after -M */
+bool machine_has_target(const TypeInfo *type, const char *target); /* is it a machine of that architecture? */
 
 /* The machine type for a name or alias after -M; NULL with one line and a suggestion. */
 const TypeInfo *machine_type_find(const char *name, GError **err);

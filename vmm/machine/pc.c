@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Machine "pc" (x86_64): the common board (x86-board.h) with a PCI host bridge that has
- * configuration ports and ECAM, a CMOS RTC and the i8042's reset line.
+ * configuration ports and ECAM, a CMOS RTC, the firmware configuration ports and the i8042's reset
+ * line.
  *
  * Memory map, besides the common one:
  *   0xb0000000   ECAM, 1 MiB for bus 0; RAM below ends here
@@ -23,6 +24,17 @@ struct PcMachine {
     bool i8042_on; /* property */
 };
 
+static bool pc_add_fw_cfg(X86Machine *x, GError **err)
+{
+    Machine *m = MACHINE(x);
+    Device *dev = x86_new_device(x, "fw_cfg_io", "fw_cfg", err);
+
+    return dev && property_set_uint(OBJECT(dev), "ram-size", m->ram_size, err) &&
+           property_set_uint(OBJECT(dev), "cpus", m->smp, err) &&
+           property_set_uint(OBJECT(dev), "max-cpus", m->smp, err) &&
+           device_realize(dev, m->main_bus, err);
+}
+
 static bool pc_init(Machine *m, GError **err)
 {
     X86Machine *x = X86_MACHINE(m);
@@ -38,6 +50,7 @@ static bool pc_init(Machine *m, GError **err)
 
     x->low_ram_max = PC_ECAM_BASE;
     return x86_init_board(x, err) && x86_init_pci(x, windows, PC_GSI_PCI, err) &&
+           pc_add_fw_cfg(x, err) &&
            (!PC_MACHINE(m)->i8042_on || x86_add_isa_device(x, "i8042", "i8042", -1, err));
 }
 

@@ -249,6 +249,7 @@ static void x86_class_init(ObjectClass *klass, const void *data)
     mc->prepare_boot = x86_prepare_boot;
     mc->finish = x86_finish;
     mc->power_button = x86_power_button;
+    mc->arch = "x86_64";
     mc->irqchip = "ioapic";
     mc->nr_irqs = 24;
 }
