@@ -759,6 +759,9 @@ START_TEST(broken_chains_on_any_queue_need_a_reset)
         unsigned q = queues[n / 3], i = n % 3;
         FakeRing *r = &d->rings[q];
 
+        if (r->packed && q == CTL_IN) { /* full of good buffers, which the device meets first */
+            continue;
+        }
         while (fake_driver_get(d, q, NULL, NULL)) {
         }
         fake_ring_set_desc(r, 0, i == 2 ? FAKE_RAM_LOW - 8 : 0x200000, 16, flags[i], i != 0);

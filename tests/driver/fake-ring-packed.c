@@ -126,6 +126,16 @@ void fake_packed_put(FakeRing *r, uint16_t head)
     put_list(r, list, n, head % FAKE_RING_MAX);
 }
 
+void fake_packed_put_endless(FakeRing *r)
+{
+    FakeDesc list[FAKE_RING_MAX];
+
+    for (unsigned i = 0; i < r->num; i++) {
+        list[i] = (FakeDesc){.flags = VRING_DESC_F_NEXT};
+    }
+    put_list(r, list, r->num, 0);
+}
+
 /* The used descriptor at a place; false: none. */
 static bool used_at(FakeRing *r, uint16_t at, bool wrap, uint16_t *ret_id, uint32_t *ret_len)
 {

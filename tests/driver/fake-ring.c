@@ -148,6 +148,10 @@ void fake_ring_put_avail(FakeRing *r, uint16_t head)
 
 void fake_ring_set_avail_idx(FakeRing *r, uint16_t idx)
 {
+    if (r->packed) {
+        fake_packed_put_endless(r);
+        return;
+    }
     r->avail_idx = idx;
     fake_mem_put(r->mem, gpa_add(r->avail, 2), idx, 2);
 }

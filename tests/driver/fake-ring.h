@@ -54,7 +54,8 @@ bool fake_ring_get(FakeRing *r, uint16_t *ret_head, uint32_t *ret_len);
 bool fake_ring_wants_kick(FakeRing *r);
 
 /* --- raw; on a packed ring fake_ring_put_avail writes the chain of descriptors set into the next places, heads are
- * buffer ids, used_idx counts used buffers, and used_event counts them where each has one descriptor --- */
+ * buffer ids, setting avail_idx makes a list without end, used_idx counts used buffers, and used_event counts them where
+ * each has one descriptor --- */
 void fake_ring_set_desc(FakeRing *r, uint16_t i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
 void fake_ring_put_avail(FakeRing *r, uint16_t head);      /* entry, then idx + 1 */
 void fake_ring_set_avail_flags(FakeRing *r, uint16_t flags);
@@ -76,6 +77,7 @@ void fake_packed_event(FakeRing *r, uint16_t *ret_off, bool *ret_wrap, uint16_t 
 /* --- fake-ring-packed.c's part of the functions above --- */
 uint16_t fake_packed_add(FakeRing *r, const FakePiece *pieces, unsigned n);
 void fake_packed_put(FakeRing *r, uint16_t head);
+void fake_packed_put_endless(FakeRing *r);
 bool fake_packed_get(FakeRing *r, uint16_t *ret_id, uint32_t *ret_len);
 bool fake_packed_wants_kick(FakeRing *r);
 uint16_t fake_packed_used_count(FakeRing *r);
