@@ -59,7 +59,7 @@ static void use_manual_clocks(Platform *p)
     p->rtclock = clock_new_manual();
 }
 
-void fake_vm_init(FakeVm *vm)
+void fake_vm_init_as(FakeVm *vm, const char *machine)
 {
     static gsize once;
 
@@ -72,7 +72,7 @@ void fake_vm_init(FakeVm *vm)
     vm->kernel = g_build_filename(vm->dir, "vmlinux", NULL);
     write_kernel(vm->kernel);
     vm->root = object_new(&container_type);
-    vm->m = MACHINE(object_new(machine_type_find("pc", NULL)));
+    vm->m = MACHINE(object_new(machine_type_find(machine, NULL)));
     use_manual_clocks(&vm->m->platform);
     vm->m->platform.root = vm->root;
     vm->accel = FAKE_ACCEL(object_new(&fake_accel_type));
@@ -81,6 +81,11 @@ void fake_vm_init(FakeVm *vm)
     object_add_child(OBJECT(vm->m), "accel", OBJECT(vm->accel), NULL);
     vm->m->ram_size = FAKE_VM_RAM;
     property_set_string(OBJECT(vm->m), "kernel", vm->kernel, NULL);
+}
+
+void fake_vm_init(FakeVm *vm)
+{
+    fake_vm_init_as(vm, "pc");
 }
 
 bool fake_vm_start(FakeVm *vm, GError **err)

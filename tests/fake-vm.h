@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Machine "pc" on the fake accelerator, with a kernel of a few bytes in a directory of its own: all of the VMM but the
+ * Machine "pc" (or another) on the fake accelerator, with a kernel of a few bytes in a directory of its own: all of the VMM but the
  * guest. Both clocks are manual. There is one thread, so the VM lock is taken by the loop's callbacks only.
  */
 #ifndef AEROSTAT_TESTS_FAKE_VM_H
@@ -20,6 +20,7 @@ typedef struct {
 } FakeVm;
 
 void fake_vm_init(FakeVm *vm);                    /* made, with RAM size and kernel set */
+void fake_vm_init_as(FakeVm *vm, const char *machine); /* the same of another machine */
 bool fake_vm_start(FakeVm *vm, GError **err);     /* machine_init */
 void fake_vm_finish(FakeVm *vm);
 

@@ -42,6 +42,17 @@ static const AcpiConfig full = {
     .ged_irq = 9,
 };
 
+static const AcpiConfig micro = {
+    .nr_cpus = 1,
+    .ioapic_base = 0xfec00000,
+    .lapic_base = 0xfee00000,
+    .pic = true,
+    .virtio_mmio_base = 0xfeb00000,
+    .virtio_mmio_size = 0x200,
+    .virtio_mmio_gsi = 16,
+    .virtio_mmio_used = 0x85,
+};
+
 static const AcpiConfig bare = {.nr_cpus = 1, .ioapic_base = 0xfec00000, .lapic_base = 0xfee00000};
 
 /* --- reading the blob as a guest does --- */
@@ -397,6 +408,35 @@ START_TEST(prt_has_each_pin_of_each_slot)
 }
 END_TEST
 
+static const uint8_t *find_bytes(GByteArray *blob, const void *what, size_t len)
+{
+    return memmem(blob->data, blob->len, what, len);
+}
+
+START_TEST(virtio_windows_in_use_are_announced_with_place_and_interrupt)
+{
+    g_autoptr(GByteArray) blob = NULL;
+    Gpa rsdp;
+
+    blob = acpi_build(&micro, GPA(BASE), &rsdp);
+    for (unsigned n = 0; n < 32; n++) {
+        g_autofree char *name = g_strdup_printf("VR%02X", n);
+        uint32_t base = 0xfeb00000 + n * 0x200, gsi = 16 + n;
+        uint8_t memory[12] = {0x86, 9, 0, 1}, irq[9] = {0x89, 6, 0, 0x01, 1};
+        bool used = micro.virtio_mmio_used >> n & 1;
+
+        le_store(memory + 4, base, 4);
+        le_store(memory + 8, 0x200, 4);
+        le_store(irq + 5, gsi, 4);
+        ck_assert_int_eq(find_bytes(blob, name, 4) != NULL, used);
+        ck_assert_int_eq(find_bytes(blob, memory, sizeof memory) != NULL, used);
+        ck_assert_int_eq(find_bytes(blob, irq, sizeof irq) != NULL, used);
+    }
+    ck_assert_ptr_nonnull(find_bytes(blob, "LNRO0005", 9));
+    ck_assert_uint_eq(le_load(find(blob, rsdp, "APIC") + 40, 4), 1); /* 8259s are there, too */
+}
+END_TEST
+
 START_TEST(io_window_leaves_out_the_config_ports)
 {
     PciHostWindows w = windows;
@@ -472,7 +512,7 @@ static void remove_dir(const char *dir)
 
 START_TEST(iasl_finds_nothing_wrong)
 {
-    static const AcpiConfig *const configs[] = {&full, &bare};
+    static const AcpiConfig *const configs[] = {&full, &bare, &micro};
     static const char *const tables[] = {"XSDT", "FACP", "APIC", "MCFG", "DSDT"};
     g_autofree char *iasl = g_find_program_in_path("iasl");
     g_autofree char *dir = NULL;
@@ -515,8 +555,9 @@ static Suite *acpi_suite(void)
     tcase_add_test(tables, madt_lists_every_cpu_and_the_ioapic);
     tcase_add_test(tables, mcfg_and_bus_window_cover_what_ecam_covers);
     tcase_add_test(tables, prt_has_each_pin_of_each_slot);
+    tcase_add_test(tables, virtio_windows_in_use_are_announced_with_place_and_interrupt);
     tcase_add_test(tables, io_window_leaves_out_the_config_ports);
-    tcase_add_loop_test(iasl, iasl_finds_nothing_wrong, 0, 2);
+    tcase_add_loop_test(iasl, iasl_finds_nothing_wrong, 0, 3);
     suite_add_tcase(s, aml);
     suite_add_tcase(s, tables);
     suite_add_tcase(s, iasl);
