@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * A pseudo-terminal: the user opens its other side, whose name is printed. Nobody there shows as a
- * hang-up of our side; that somebody opens it is told by inotify, so nothing is polled. What is
- * written while nobody is there is dropped.
+ * hang-up of our side; that somebody opens it is told by inotify, so nothing is polled; the
+ * terminal's size is read then. What is written while nobody is there is dropped.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -36,12 +36,11 @@ static void pty_look(PtyChardev *p)
     Chardev *c = CHARDEV(p);
     struct winsize ws;
 
+    if (ioctl(p->fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col && ws.ws_row) {
+        chardev_set_size(c, ws.ws_col, ws.ws_row);
+    }
     if (c->open || pty_hung_up(p)) {
         return;
-    }
-    if (ioctl(p->fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col && ws.ws_row) {
-        c->cols = ws.ws_col;
-        c->rows = ws.ws_row;
     }
     fd_chardev_start(CHARDEV_FD(p), p->fd, p->fd);
     chardev_set_open(c, true);
@@ -101,7 +100,7 @@ static bool pty_open(PtyChardev *p, GError **err)
         return false;
     }
     p->watch_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
-    if (p->watch_fd < 0 || inotify_add_watch(p->watch_fd, name, IN_OPEN) < 0) {
+    if (p->watch_fd < 0 || inotify_add_watch(p->watch_fd, name, IN_OPEN | IN_CLOSE) < 0) {
         return error_set_errno(err, errno, "cannot watch %s", name);
     }
     p->watch = loop_fd_new(CHARDEV(p)->loop, p->watch_fd, LOOP_READ, pty_opened, p);
