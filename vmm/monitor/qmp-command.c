@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-static const QmpCommand *const command_tables[] = {qmp_vm_commands, qmp_qom_commands};
+static const QmpCommand *const command_tables[] = {qmp_vm_commands, qmp_qom_commands,
+                                                  qmp_chardev_commands};
 
 static const QmpCommand *find_command(const char *name)
 {

@@ -28,6 +28,7 @@ typedef struct {
 
 extern const QmpCommand qmp_vm_commands[];  /* ended by a row without name */
 extern const QmpCommand qmp_qom_commands[];
+extern const QmpCommand qmp_chardev_commands[];
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
