@@ -128,9 +128,10 @@ static void line_run(Qtest *q)
     qtest_run_line(q, text);
 }
 
+/* Answers that wait to be read hold up the next commands. */
 static size_t can_receive(void *opaque)
 {
-    return RECEIVE_CHUNK;
+    return chardev_room(((Qtest *)opaque)->stream) ? RECEIVE_CHUNK : 0;
 }
 
 static void receive(void *opaque, const uint8_t *buf, size_t len)
@@ -158,13 +159,16 @@ static void stream_event(void *opaque, ChardevEvent event)
         q->connected = true;
         q->dropped = chardev_dropped(q->stream);
         q->opened_us = g_get_monotonic_time();
+        line_clear(q);
         log_line(q, 'I', "OPENED");
     } else if (event == CHARDEV_CLOSED) {
         q->connected = false;
         qtest_intercept_end(q);
+        line_clear(q);
         log_line(q, 'I', "CLOSED");
+    } else if (event == CHARDEV_DRAINED) {
+        chardev_accept_input(q->stream);
     }
-    line_clear(q);
 }
 
 /* --- life --- */
