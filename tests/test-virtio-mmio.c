@@ -369,6 +369,25 @@ START_TEST(setup_of_a_queue_in_use_does_not_change)
 }
 END_TEST
 
+/* §2.8.10.1: packed rings may have any size. */
+START_TEST(packed_queue_takes_any_size_up_to_its_largest)
+{
+    g_autoptr(FakeDriver) d =
+        fake_driver_probe("virtio-echo", V2 | FAKE_MMIO_PACKED, "queue-size=64");
+    const VirtQueueSetup *s = virtqueue_setup(virtio_get_queue(d->vdev, 0));
+
+    ck_assert(fake_driver_negotiate(d, d->t->device_features(d)));
+    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_SEL, 0);
+    for (uint32_t size = 1; size <= 64; size++) {
+        fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_NUM, size);
+        ck_assert_uint_eq(s->size, size);
+    }
+    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_NUM, 65);
+    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_NUM, 0x10001);
+    ck_assert_uint_eq(s->size, 64);
+}
+END_TEST
+
 /* --- kicks --- */
 
 START_TEST(kicks_come_by_eventfd_or_by_exit)
@@ -697,6 +716,7 @@ static TCase *make_queues(void)
     tcase_add_loop_test(tc, element_in_flight_when_its_queue_stops_is_never_used, 0, 2);
     tcase_add_loop_test(tc, mmio_18_queue_size_max_is_0_for_queues_that_are_not_there, 0, 2);
     tcase_add_loop_test(tc, mmio_19_queue_has_the_size_that_was_written, 0, 2);
+    tcase_add_test(tc, packed_queue_takes_any_size_up_to_its_largest);
     tcase_add_loop_test(tc, setup_of_a_queue_in_use_does_not_change, 0, 2);
     tcase_add_loop_test(tc, kicks_come_by_eventfd_or_by_exit, 0, 4);
     tcase_add_loop_test(tc, kicks_of_queues_that_are_not_there_are_harmless, 0, 2);

@@ -255,14 +255,12 @@ static VirtQueueSetup *queue_setup(VirtIOMMIOProxy *p, unsigned off)
 static void queue_set_size(VirtIOMMIOProxy *p, uint32_t value)
 {
     VirtQueueSetup *s = queue_setup(p, VIRTIO_MMIO_QUEUE_NUM);
-    uint16_t max = s ? virtqueue_max_size(virtio_get_queue(p->vdev, p->queue_sel)) : 0;
 
     if (!s) {
         return;
     }
-    if (value == 0 || (value & (value - 1)) || value > max) {
-        log_guest("virtio-mmio: %" PRIu32 " is no size for queue %" PRIu32 " of at most %u", value,
-                  p->queue_sel, max);
+    if (!virtqueue_size_ok(virtio_get_queue(p->vdev, p->queue_sel), value)) {
+        log_guest("virtio-mmio: %" PRIu32 " is no size for queue %" PRIu32, value, p->queue_sel);
         return;
     }
     s->size = (uint16_t)value;
