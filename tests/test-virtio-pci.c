@@ -138,9 +138,9 @@ START_TEST(pci_21_device_feature_shows_any_window)
         ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_DF, 4), 0);
     }
     fake_common_write(d, VIRTIO_PCI_COMMON_DFSELECT, 1, 4);
-    ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_DF, 4), 1);
+    ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_DF, 4), 0x101);
     fake_common_write(d, VIRTIO_PCI_COMMON_DF, 0, 4);
-    ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_DF, 4), 1);
+    ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_DF, 4), 0x101);
 }
 END_TEST
 
@@ -491,7 +491,7 @@ START_TEST(pci_63_64_bar_through_configuration_space)
     window(d, VIRTIO_PCI_BAR, VIRTIO_PCI_COMMON_DFSELECT, 4);
     fake_pci_cfg_set(d, data, 1, 4);
     window(d, VIRTIO_PCI_BAR, VIRTIO_PCI_COMMON_DF, 4);
-    ck_assert_uint_eq(fake_pci_cfg(d, data, 4), 1);
+    ck_assert_uint_eq(fake_pci_cfg(d, data, 4), 0x101);
 }
 END_TEST
 

@@ -152,7 +152,8 @@ START_TEST(basic_05_08_37_39_44_45_46_offer_is_what_is_served)
     for (unsigned i = 0; i < 4; i++) {
         g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", 0, props[i]);
 
-        ck_assert_uint_eq(d->t->device_features(d), want[i] | BIT(VIRTIO_F_VERSION_1));
+        ck_assert_uint_eq(d->t->device_features(d),
+                          want[i] | BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_RING_RESET));
     }
 }
 END_TEST

@@ -3,7 +3,8 @@
  * virtio over PCI, modern interface (VIRTIO 1.4 §4.1): one proxy function for all device types. Its
  * structures lie in one memory BAR (virtio-pci.h), MSI-X in another; without MSI-X it interrupts by
  * INTx and the ISR byte. Kicks come through one eventfd per queue, or by exit. Left out: the legacy
- * interface, queue reset, administration queues, notification data.
+ * interface, administration queues. Data with a kick (VIRTIO_F_NOTIFICATION_DATA) is not looked at:
+ * the place of a kick tells the queue, and the ring tells the rest.
  *
  * Threads: the VM lock, but for virtio_pci_notify with MSI-X enabled, which any thread may call.
  */
@@ -161,10 +162,11 @@ static void virtio_pci_set_running(VirtioBus *vbus, bool running)
     aspace_begin(as);
     for (unsigned n = 0; n < p->vdev->queues->len; n++) {
         Doorbell *d = &p->doorbells[n];
+        bool wanted = running && p->ioeventfd && virtqueue_ready(virtio_get_queue(p->vdev, n));
 
-        if (running && p->ioeventfd && d->fd < 0 && virtqueue_ready(virtio_get_queue(p->vdev, n))) {
+        if (wanted && d->fd < 0) {
             doorbell_add(p, d);
-        } else if (!running && d->fd >= 0) {
+        } else if (!wanted && d->fd >= 0) {
             doorbell_del(p, d);
         }
     }
@@ -187,7 +189,8 @@ static const Field common_fields[] = {
     {VIRTIO_PCI_COMMON_Q_NOFF, 2},    {VIRTIO_PCI_COMMON_Q_DESCLO, 4},
     {VIRTIO_PCI_COMMON_Q_DESCHI, 4},  {VIRTIO_PCI_COMMON_Q_AVAILLO, 4},
     {VIRTIO_PCI_COMMON_Q_AVAILHI, 4}, {VIRTIO_PCI_COMMON_Q_USEDLO, 4},
-    {VIRTIO_PCI_COMMON_Q_USEDHI, 4},
+    {VIRTIO_PCI_COMMON_Q_USEDHI, 4},  {VIRTIO_PCI_COMMON_Q_NDATA, 2},
+    {VIRTIO_PCI_COMMON_Q_RESET, 2},
 };
 
 static const Field *common_field_at(uint64_t off)
@@ -235,6 +238,10 @@ static uint32_t queue_get(VirtIOPCIProxy *p, unsigned off)
         return s->enabled;
     case VIRTIO_PCI_COMMON_Q_NOFF:
         return p->queue_select;
+    case VIRTIO_PCI_COMMON_Q_NDATA:
+        return virtio_has_feature(p->vdev, VIRTIO_F_NOTIF_CONFIG_DATA) ? p->queue_select : 0;
+    case VIRTIO_PCI_COMMON_Q_RESET: /* a reset is over before the write is */
+        return 0;
     case VIRTIO_PCI_COMMON_Q_DESCLO:
     case VIRTIO_PCI_COMMON_Q_DESCHI:
         return half(s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI);
@@ -313,6 +320,16 @@ static void queue_set_place(VirtQueueSetup *s, unsigned off, uint32_t value)
     }
 }
 
+/* §4.1.4.3: the register is there once VIRTIO_F_RING_RESET is negotiated. */
+static void queue_reset(VirtIOPCIProxy *p, unsigned n, uint32_t value)
+{
+    if (value == 1 && (p->vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+        virtio_has_feature(p->vdev, VIRTIO_F_RING_RESET)) {
+        msix_vector_unuse(PCI_DEVICE(p), virtio_queue_vector(p->vdev, n));
+        virtio_queue_reset(p->vdev, n);
+    }
+}
+
 static void queue_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
 {
     VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
@@ -324,6 +341,8 @@ static void queue_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
     if (off == VIRTIO_PCI_COMMON_Q_MSIX) {
         virtio_queue_set_vector(p->vdev, n,
                                 vector_move(p, virtio_queue_vector(p->vdev, n), (uint16_t)value));
+    } else if (off == VIRTIO_PCI_COMMON_Q_RESET) {
+        queue_reset(p, n, value);
     } else if (off == VIRTIO_PCI_COMMON_Q_ENABLE) {
         if (value == 1 &&
             !virtio_queue_enabled(p->vdev, n)) { /* §4.1.4.3.2: 0 is not for the driver to write */
@@ -372,6 +391,7 @@ static void common_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
     case VIRTIO_PCI_COMMON_NUMQ:
     case VIRTIO_PCI_COMMON_CFGGENERATION:
     case VIRTIO_PCI_COMMON_Q_NOFF:
+    case VIRTIO_PCI_COMMON_Q_NDATA:
         break; /* read-only */
     default:
         queue_set(p, off, value);
@@ -623,6 +643,9 @@ static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
 {
     VirtioBusClass *bc = VIRTIO_BUS_CLASS(klass);
 
+    bc->features = UINT64_C(1) << VIRTIO_F_RING_RESET | UINT64_C(1) << VIRTIO_F_NOTIFICATION_DATA |
+                   UINT64_C(1) << VIRTIO_F_NOTIF_CONFIG_DATA | UINT64_C(1) << VIRTIO_F_ANY_LAYOUT |
+                   UINT64_C(1) << VIRTIO_F_NOTIFY_ON_EMPTY;
     bc->notify = virtio_pci_notify;
     bc->device_plugged = virtio_pci_device_plugged;
     bc->device_unplugged = virtio_pci_device_unplugged;

@@ -2,12 +2,17 @@
 /*
  * The virtio core: device status, feature negotiation, configuration space with its generation,
  * notifications and reset (VIRTIO 1.4 §2.1 to §2.5, §3.1), between a device model above and a
- * transport below. Left out: VIRTIO_F_RING_RESET, VIRTIO_F_SUSPEND, administration queues.
+ * transport below. Left out: VIRTIO_F_SUSPEND, administration queues.
  */
 #include "core/log.h"
 #include "hw/virtio/virtqueue-ring.h"
 
 #define FEATURE(bit) (UINT64_C(1) << (bit))
+
+/* See VirtioBusClass.features. */
+#define TRANSPORT_FEATURES                                                \
+    (FEATURE(VIRTIO_F_RING_RESET) | FEATURE(VIRTIO_F_NOTIFICATION_DATA) | \
+     FEATURE(VIRTIO_F_NOTIF_CONFIG_DATA))
 
 const char *virtio_id_name(uint16_t device_id)
 {
@@ -236,6 +241,23 @@ void virtio_queue_disable(VirtIODevice *vdev, unsigned n)
     }
 }
 
+void virtio_queue_reset(VirtIODevice *vdev, unsigned n)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    VirtQueue *vq = virtio_get_queue(vdev, n);
+
+    if (!vq) {
+        return;
+    }
+    if (vc->queue_reset) {
+        vc->queue_reset(vdev, vq);
+    }
+    virtqueue_reset(vq);
+    if (vdev->started) {
+        bus_set_running(vdev, true); /* takes the queue's doorbell away */
+    }
+}
+
 bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n)
 {
     VirtQueue *vq = virtio_get_queue(vdev, n);
@@ -261,10 +283,17 @@ void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
 
 /* --- status and features --- */
 
+uint64_t virtio_offer(const VirtIODevice *vdev)
+{
+    uint64_t legacy = vdev->legacy_features & VIRTIO_BUS_GET_CLASS(vdev->vbus)->features;
+
+    return vdev->legacy ? (vdev->host_features & UINT32_MAX) | legacy : vdev->host_features;
+}
+
 void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features)
 {
     if (vdev->legacy) { /* nothing tells a legacy driver that its choice is refused */
-        features &= vdev->host_features & ~FEATURE(VIRTIO_F_VERSION_1);
+        features &= virtio_offer(vdev);
     }
     if (!(vdev->status & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK))) {
         vdev->guest_features = features;
@@ -282,7 +311,11 @@ static bool features_acceptable(VirtIODevice *vdev)
     VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     uint64_t features = vdev->guest_features;
 
-    if ((features & ~vdev->host_features) || !virtio_has_feature(vdev, VIRTIO_F_VERSION_1) ||
+    /* What sits behind an address translation cannot serve a driver that knows nothing of it. */
+    uint64_t needed =
+        FEATURE(VIRTIO_F_VERSION_1) | (vdev->host_features & FEATURE(VIRTIO_F_ACCESS_PLATFORM));
+
+    if ((features & ~vdev->host_features) || (needed & ~features) ||
         (vc->validate_features && !vc->validate_features(vdev, features))) {
         log_guest("virtio-%s: features 0x%" PRIx64 " are not acceptable, offered were 0x%" PRIx64,
                   virtio_id_name(vdev->device_id), features, vdev->host_features);
@@ -440,6 +473,7 @@ bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err)
     VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
 
+    vdev->host_features &= ~TRANSPORT_FEATURES | bc->features;
     vdev->host_features |= FEATURE(VIRTIO_F_VERSION_1);
     if (vc->get_features) {
         vdev->host_features |= vc->get_features(vdev, vdev->host_features);
@@ -523,6 +557,22 @@ static const Property virtio_device_props[] = {
                "offer event indexes, which save kicks and interrupts"),
     PROP_BIT64("packed", VirtIODevice, host_features, VIRTIO_F_RING_PACKED, false,
                "offer packed rings"),
+    PROP_BIT64("in_order", VirtIODevice, host_features, VIRTIO_F_IN_ORDER, false,
+               "offer to use buffers in the order in which they come"),
+    PROP_BIT64("queue_reset", VirtIODevice, host_features, VIRTIO_F_RING_RESET, true,
+               "offer to reset queues one by one, where the transport can"),
+    PROP_BIT64("notification_data", VirtIODevice, host_features, VIRTIO_F_NOTIFICATION_DATA, false,
+               "offer to take the ring's state with each kick, where the transport can"),
+    PROP_BIT64("notif_config_data", VirtIODevice, host_features, VIRTIO_F_NOTIF_CONFIG_DATA, false,
+               "offer names of queues for kicks of the device's own, where the transport can"),
+    PROP_BIT64("order_platform", VirtIODevice, host_features, VIRTIO_F_ORDER_PLATFORM, false,
+               "ask the driver for the memory ordering that hardware needs"),
+    PROP_BIT64("iommu_platform", VirtIODevice, host_features, VIRTIO_F_ACCESS_PLATFORM, false,
+               "insist on a driver that uses the platform's DMA addresses"),
+    PROP_BIT64("any_layout", VirtIODevice, legacy_features, VIRTIO_F_ANY_LAYOUT, true,
+               "offer legacy drivers any layout of requests"),
+    PROP_BIT64("notify_on_empty", VirtIODevice, legacy_features, VIRTIO_F_NOTIFY_ON_EMPTY, true,
+               "offer legacy drivers an interrupt when a queue runs empty"),
     PROP_END,
 };
 

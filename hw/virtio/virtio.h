@@ -21,6 +21,14 @@ OBJECT_DECLARE_CLASS(VirtioBus, VirtioBusClass, virtio_bus, VIRTIO_BUS)
 
 typedef void (*VirtIOHandleOutput)(VirtIODevice *vdev, VirtQueue *vq);
 
+/* Not in all versions of <linux/virtio_config.h>. */
+#ifndef VIRTIO_F_NOTIFICATION_DATA
+#define VIRTIO_F_NOTIFICATION_DATA 38
+#endif
+#ifndef VIRTIO_F_NOTIF_CONFIG_DATA
+#define VIRTIO_F_NOTIF_CONFIG_DATA 39
+#endif
+
 enum { VIRTIO_QUEUES_MAX = 1024, VIRTIO_NO_VECTOR = 0xffff };
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
 
@@ -32,6 +40,7 @@ struct VirtIODevice {
     bool dma_allowed;          /* may it touch guest memory? See virtio_set_dma_allowed */
     bool legacy;               /* see virtio_set_legacy */
     bool started;              /* DRIVER_OK came; by the legacy interface also: a queue was set up */
+    uint64_t legacy_features;  /* offered by legacy interfaces only, besides the low half of host_features */
     uint64_t host_features;    /* offered; bits of properties such as indirect_desc, event_idx included */
     uint64_t prop_features;    /* what properties made of host_features, before realize */
     uint64_t guest_features;   /* what the driver wrote; negotiated once FEATURES_OK is set */
@@ -63,12 +72,18 @@ struct VirtioDeviceClass {
     void (*set_config)(VirtIODevice *vdev, const void *config, size_t off, size_t len);
     bool (*config_writable)(VirtIODevice *vdev, size_t off); /* NULL: nothing is writable */
     void (*set_status)(VirtIODevice *vdev, uint8_t old_status);
+    /* Queue vq alone is being reset (VIRTIO_F_RING_RESET): lets go of its elements. A later push of one is dropped, so
+     * that NULL is right where a device gets back to each element by itself. */
+    void (*queue_reset)(VirtIODevice *vdev, VirtQueue *vq);
     void (*reset)(VirtIODevice *vdev); /* cancels or drains what is in flight, before queues are reset */
 };
 
 /* What a transport does for the core. */
 struct VirtioBusClass {
     BusClass parent_class;
+    /* What it serves of VIRTIO_F_RING_RESET, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_NOTIF_CONFIG_DATA, and of the features
+     * that only legacy drivers have, as a mask. */
+    uint64_t features;
     void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; any thread */
     bool (*device_plugged)(VirtioBus *bus, VirtIODevice *vdev, GError **err);
     void (*device_unplugged)(VirtioBus *bus, VirtIODevice *vdev);
@@ -129,6 +144,8 @@ bool virtio_plugged(const VirtIODevice *vdev); /* false while it is taken off it
  */
 void virtio_set_status(VirtIODevice *vdev, uint8_t status);
 void virtio_reset(VirtIODevice *vdev);
+/* What the driver sees: legacy drivers have other features than modern ones. */
+uint64_t virtio_offer(const VirtIODevice *vdev);
 /* Kept as written, offered or not, and judged at FEATURES_OK; ignored once that is set. */
 void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features);
 
@@ -153,6 +170,8 @@ bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n);
 /* Ends the use of queue n: what is in flight loses its buffers, and the ring is not touched any more. Size, addresses and
  * vector stay; enabling it again begins at the rings' start. */
 void virtio_queue_disable(VirtIODevice *vdev, unsigned n);
+/* VIRTIO_F_RING_RESET (§2.6.1): queue n is as after a reset of the device. Its vector is the transport's to unuse. */
+void virtio_queue_reset(VirtIODevice *vdev, unsigned n);
 uint16_t virtio_queue_vector(VirtIODevice *vdev, unsigned n);
 void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector);
 void virtio_isr_set(VirtIODevice *vdev, uint8_t bits); /* by VirtioBusClass.notify; any thread */

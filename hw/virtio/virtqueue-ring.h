@@ -100,7 +100,7 @@ struct VirtQueue {
     } ram;                     /* the region where a buffer was found last; most are found there again */
     uint32_t unsignalled;      /* entries (split) or descriptors (packed) used since should_notify was last asked */
     uint16_t num;              /* entries, once started */
-    bool ready, event_idx, indirect, in_order, kicks_wanted;
+    bool ready, event_idx, indirect, in_order, notify_on_empty, kicks_wanted;
     union {
         VqSplit split;
         VqPacked packed;

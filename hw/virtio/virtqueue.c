@@ -292,7 +292,8 @@ void virtqueue_reset(VirtQueue *vq)
     vq->setup = (VirtQueueSetup){.size = vq->max_size};
     vq->vector = VIRTIO_NO_VECTOR;
     vq->ops = &vq_split_ops;
-    vq->ready = vq->event_idx = vq->indirect = vq->in_order = vq->run_later = false;
+    vq->ready = vq->event_idx = vq->indirect = vq->run_later = false;
+    vq->in_order = vq->notify_on_empty = false;
     vq->kicks_wanted = true;
     vq->unsignalled = 0;
     vq->num = 0;
@@ -339,6 +340,8 @@ bool virtqueue_start(VirtQueue *vq)
     }
     vq->event_idx = virtio_has_feature(vq->vdev, VIRTIO_RING_F_EVENT_IDX);
     vq->indirect = virtio_has_feature(vq->vdev, VIRTIO_RING_F_INDIRECT_DESC);
+    vq->notify_on_empty =
+        vq->vdev->legacy && virtio_has_feature(vq->vdev, VIRTIO_F_NOTIFY_ON_EMPTY);
     vq->in_order = virtio_has_feature(vq->vdev, VIRTIO_F_IN_ORDER);
     if (virtio_has_feature(vq->vdev, VIRTIO_F_RING_PACKED)) {
         vq->ops = &vq_packed_ops;
@@ -475,7 +478,15 @@ void virtqueue_disable_kicks(VirtQueue *vq)
 
 bool virtqueue_should_notify(VirtQueue *vq)
 {
-    return vq->unsignalled > 0 && vq_usable(vq) && vq->ops->should_notify(vq);
+    if (vq->unsignalled == 0 || !vq_usable(vq)) {
+        return false;
+    }
+    /* §6.3.1: legacy drivers are told that all is done even when they do not want interrupts. */
+    if (G_UNLIKELY(vq->notify_on_empty) && vq->pool->in_flight == 0 && vq->ops->empty(vq)) {
+        vq->unsignalled = 0;
+        return true;
+    }
+    return vq->ops->should_notify(vq);
 }
 
 void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state)

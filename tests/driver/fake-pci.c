@@ -189,10 +189,19 @@ static void pci_setup_interrupts(FakeDriver *d)
 static void pci_notify(FakeDriver *d, unsigned q)
 {
     uint64_t off;
+    uint32_t data = q;
 
     fake_common_write(d, VIRTIO_PCI_COMMON_Q_SELECT, q, 2);
     off = fake_common_read(d, VIRTIO_PCI_COMMON_Q_NOFF, 2);
-    fake_write(d->m, d->notify + off * d->notify_multiplier, q, 2);
+    if (d->features >> VIRTIO_F_NOTIF_CONFIG_DATA & 1) {
+        data = (uint32_t)fake_common_read(d, VIRTIO_PCI_COMMON_Q_NDATA, 2);
+    }
+    if (d->features >> VIRTIO_F_NOTIFICATION_DATA & 1) { /* §2.9 */
+        data |= (uint32_t)fake_ring_next(&d->rings[q]) << 16;
+        fake_write(d->m, d->notify + off * d->notify_multiplier, data, 4);
+    } else {
+        fake_write(d->m, d->notify + off * d->notify_multiplier, data, 2);
+    }
 }
 
 static uint64_t pci_device_config_read(FakeDriver *d, unsigned off, unsigned size)

@@ -244,3 +244,8 @@ bool fake_ring_wants_kick(FakeRing *r)
     }
     return !(fake_ring_used_flags(r) & VRING_USED_F_NO_NOTIFY);
 }
+
+uint16_t fake_ring_next(const FakeRing *r)
+{
+    return r->packed ? (uint16_t)(r->next_avail | r->avail_wrap << 15) : r->avail_idx;
+}

@@ -53,6 +53,9 @@ bool fake_ring_get(FakeRing *r, uint16_t *ret_head, uint32_t *ret_len);
 /* Does the device ask for a kick for what was made available since the last call? (§2.7.10) */
 bool fake_ring_wants_kick(FakeRing *r);
 
+/* The place of the next buffer, as VIRTIO_F_NOTIFICATION_DATA tells it. */
+uint16_t fake_ring_next(const FakeRing *r);
+
 /* --- raw; on a packed ring fake_ring_put_avail writes the chain of descriptors set into the next places, heads are
  * buffer ids, setting avail_idx makes a list without end, used_idx counts used buffers, and used_event counts them where
  * each has one descriptor --- */
