@@ -118,14 +118,21 @@ void qtest_vm_stop(QtestVm *vm)
     g_free(vm->log);
 }
 
-bool qtest_vm_qmp(QtestVm *vm, const char *command, const char *arguments)
+json_t *qtest_vm_ask(QtestVm *vm, const char *command, const char *arguments, GError **err)
 {
     json_t *args = json_loads(arguments, 0, NULL), *result;
 
     pthread_mutex_lock(&vm->m->platform.lock);
-    result = qmp_execute(vm->m, command, args, NULL);
+    result = qmp_execute(vm->m, command, args, err);
     pthread_mutex_unlock(&vm->m->platform.lock);
     json_decref(args);
+    return result;
+}
+
+bool qtest_vm_qmp(QtestVm *vm, const char *command, const char *arguments)
+{
+    json_t *result = qtest_vm_ask(vm, command, arguments, NULL);
+
     json_decref(result);
     return result != NULL;
 }

@@ -29,6 +29,9 @@ void qtest_vm_stop(QtestVm *vm); /* checks that the VM's exit status is 0 */
 /* A QMP command with the VM lock held: true when it succeeded. arguments is JSON. */
 bool qtest_vm_qmp(QtestVm *vm, const char *command, const char *arguments);
 
+/* The same with its result, a new reference; NULL with err. */
+json_t *qtest_vm_ask(QtestVm *vm, const char *command, const char *arguments, GError **err);
+
 typedef struct {
     FILE *in, *out;
     char *reply;                        /* the newest, without the line's end */

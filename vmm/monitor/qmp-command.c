@@ -8,7 +8,8 @@
 #include <string.h>
 
 static const QmpCommand *const command_tables[] = {qmp_vm_commands, qmp_qom_commands,
-                                                  qmp_chardev_commands};
+                                                   qmp_chardev_commands, qmp_introspect_commands,
+                                                   qmp_device_commands};
 
 static const QmpCommand *find_command(const char *name)
 {
@@ -65,7 +66,7 @@ static bool check_args(const QmpCommand *c, json_t *args, GError **err)
     }
     json_object_foreach(args, key, value)
     {
-        if (!find_arg(c, key)) {
+        if (!c->open && !find_arg(c, key)) {
             return error_set(err, "Parameter '%s' is unexpected", key);
         }
     }

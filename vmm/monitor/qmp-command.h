@@ -22,6 +22,7 @@ typedef struct {
     const char *name;
     const char *help; /* one line */
     QmpArg args[QMP_ARGS_MAX + 1];
+    bool open; /* takes any other argument, too */
     /* New reference (an empty object when there is nothing to say), or NULL with err. args is an object. */
     json_t *(*run)(Machine *m, json_t *args, GError **err);
 } QmpCommand;
@@ -29,6 +30,8 @@ typedef struct {
 extern const QmpCommand qmp_vm_commands[];  /* ended by a row without name */
 extern const QmpCommand qmp_qom_commands[];
 extern const QmpCommand qmp_chardev_commands[];
+extern const QmpCommand qmp_introspect_commands[];
+extern const QmpCommand qmp_device_commands[];
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);

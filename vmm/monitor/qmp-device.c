@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * QMP commands that add and remove devices while the VM runs. So far no machine tells its guest of
+ * that, so both work only where there is none: on the accelerator "qtest". A device to be removed
+ * then has nobody to ask and is gone at once; a client that goes on to eject it, as a guest would
+ * (port 0xae08 of QEMU's pc), writes to nothing.
+ */
+#include "vmm/monitor/qmp-command.h"
+
+#include <string.h>
+
+static bool check_hotplug(Machine *m, const char *name, const TypeInfo *type, GError **err)
+{
+    if (accel_runs_guests(m->accel)) {
+        return error_set(err, "Device '%s': no hotplug while a guest runs, it would not be told",
+                         name);
+    }
+    return DEVICE_CLASS(type_class(type))->hotpluggable ||
+           error_set(err, "Device '%s' does not support hotplugging", name);
+}
+
+static json_t *run_device_add(Machine *m, json_t *args, GError **err)
+{
+    const char *driver = json_string_value(json_object_get(args, "driver"));
+    const TypeInfo *type = machine_device_type(m, driver, err);
+
+    if (!type || !check_hotplug(m, type->name, type, err) || !machine_add_device(m, args, err)) {
+        return NULL;
+    }
+    return json_object();
+}
+
+/* By id or path; NULL with err. */
+static Device *find_device(Machine *m, const char *id, GError **err)
+{
+    Object *obj = *id == '/' ? object_resolve_path(m->platform.root, id, NULL)
+                             : object_child(object_container(OBJECT(m), "peripheral"), id);
+
+    if (!obj || !object_is_a(obj, &device_type)) {
+        g_set_error(err, AEROSTAT_ERROR, AEROSTAT_ERROR_NOT_FOUND, "Device '%s' not found", id);
+        return NULL;
+    }
+    return DEVICE(obj);
+}
+
+/* Before it goes: DEVICE_DELETED's data. */
+static json_t *deleted_data(Device *dev)
+{
+    g_autofree char *path = object_path(OBJECT(dev));
+    json_t *data = json_pack("{s:s}", "path", path);
+
+    if (dev->id) {
+        json_object_set_new(data, "device", json_string(dev->id));
+    }
+    return data;
+}
+
+/* Board devices and parts of devices have owners that count on them. */
+static bool is_users(Machine *m, const Device *dev)
+{
+    const Object *parent = dev->parent_obj.parent;
+
+    return parent == object_container(OBJECT(m), "peripheral") ||
+           parent == object_container(OBJECT(m), "peripheral-anon");
+}
+
+static json_t *run_device_del(Machine *m, json_t *args, GError **err)
+{
+    const char *id = json_string_value(json_object_get(args, "id"));
+    Device *dev = find_device(m, id, err);
+    json_t *data;
+
+    if (dev && !is_users(m, dev)) {
+        error_set(err, "Device '%s' is part of the machine or of another device", id);
+        return NULL;
+    }
+    if (!dev || !check_hotplug(m, id, dev->parent_obj.klass->type, err)) {
+        return NULL;
+    }
+    data = deleted_data(dev);
+    device_destroy(dev);
+    platform_event(&m->platform, "DEVICE_DELETED", data);
+    return json_object();
+}
+
+const QmpCommand qmp_device_commands[] = {
+    {.name = "device_add",
+     .help = "add a device, with arguments as after -device",
+     .args = {{"driver", QMP_ARG_STR, false}},
+     .open = true,
+     .run = run_device_add},
+    {.name = "device_del",
+     .help = "remove a device; DEVICE_DELETED tells when it is gone",
+     .args = {{"id", QMP_ARG_STR, false}},
+     .run = run_device_del},
+    {0},
+};
