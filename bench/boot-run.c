@@ -190,6 +190,7 @@ static bool wait_marker(int fd, char *log, size_t *ret_len)
         *ret_len = len;
         if (strstr(log + from, MARKER))
             return true;
+        usleep(500); /* a VMM writes byte by byte: let some gather, reading costs too */
     }
     return false;
 }
@@ -246,13 +247,21 @@ static bool boot(const Job *job)
 
 /* --- the first KVM_RUN --- */
 
+static void nothing(int sig)
+{
+    (void)sig;
+}
+
 static bool first_run(const Job *job)
 {
+    struct sigaction on_alarm = {.sa_handler = nothing}; /* without SA_RESTART: waitpid returns */
     int status, out[2];
     bool seen = false;
 
     if (pipe2(out, O_CLOEXEC) < 0)
         return false;
+    sigaction(SIGALRM, &on_alarm, NULL);
+    alarm(END_LIMIT_S);
     pid_t pid = start(job, out[1], true), tid;
     close(out[1]);
     waitpid(pid, &status, __WALL);
@@ -275,10 +284,14 @@ static bool first_run(const Job *job)
             ptrace(PTRACE_CONT, tid, 0, sig == SIGTRAP || sig == SIGSTOP ? 0 : sig);
         }
     }
+    alarm(0);
     kill(pid, SIGKILL);
     while (waitpid(-1, &status, __WALL) > 0) {
     }
     close(out[0]);
+    if (!seen)
+        fprintf(stderr, "boot-run: %s %s: no KVM_RUN within %d s\n", job->name, job->variant,
+                END_LIMIT_S);
     return seen;
 }
 
