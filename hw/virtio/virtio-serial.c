@@ -8,11 +8,9 @@
  * alone, a console that is open while the driver runs.
  *
  * VIRTIO_CONSOLE_RESIZE has columns before rows, as the specification says and Linux reads them
- * since 6.15; older Linux takes them the other way round.
+ * since 6.15 and in later stable releases; older ones take them the other way round.
  */
-#include "hw/virtio/virtio-serial.h"
-
-#include <linux/virtio_console.h>
+#include "hw/virtio/virtio-serial-internal.h"
 
 #include "hw/virtio/devices.h"
 
@@ -21,25 +19,13 @@ enum {
     CONTROL_QUEUE_SIZE = 32,
     MAX_PORTS = 511, /* two queues each, of 1024 */
     DEFAULT_PORTS = 31,
-    NR_AUTO = UINT32_MAX,
     CHUNK = 4096,
     MESSAGES_PER_RUN = 64, /* then others have their turn on the main loop */
     BUFFERS_PER_RUN = 64,
     BYTES_PER_RUN = 1 << 20,
-    NAME_MAX_LEN = 1024, /* Linux gives control buffers of a page */
     REPORT_PERIOD_MS = 1000,
 };
 enum { CONTROL_IN = 2, CONTROL_OUT = 3 }; /* queue numbers */
-
-/* Control messages that wait for a buffer, in the order in which they go out. */
-enum {
-    SEND_REMOVE = 1,
-    SEND_ADD = 2,
-    SEND_CONSOLE = 4,
-    SEND_NAME = 8,
-    SEND_OPEN = 16,
-    SEND_RESIZE = 32,
-};
 
 /* --- on the wire --- */
 
@@ -59,49 +45,10 @@ typedef struct {
     Le16 cols, rows;
 } WireResize;
 
-/* --- state --- */
-
-typedef struct {
-    VirtioSerialPort *port; /* NULL: none is plugged */
-    bool added;             /* the driver was told of it */
-    bool ready;             /* PORT_READY came for it */
-    uint8_t pending;        /* SEND_* */
-} PortSlot;
-
-struct VirtioSerial {
-    VirtIODevice parent_obj;
-    uint32_t max_ports;   /* property */
-    bool emergency_write; /* property */
-    Bus *bus;
-    PortSlot *slots;   /* max_ports */
-    bool driver_ready; /* DEVICE_READY came */
-};
-
-static bool multiport(VirtioSerial *s)
-{
-    return virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_CONSOLE_F_MULTIPORT);
-}
-
-static bool is_console(VirtioSerialPort *port)
-{
-    return VIRTIO_SERIAL_PORT_GET_CLASS(port)->is_console;
-}
-
-/* The queue towards the guest; the one from it comes after it. */
-static unsigned in_queue_of(uint32_t nr)
-{
-    return nr == 0 ? 0 : 2 * nr + 2;
-}
-
-static VirtQueue *port_queue(VirtioSerialPort *port, bool from_guest)
-{
-    return virtio_get_queue(VIRTIO_DEVICE(port->serial), in_queue_of(port->nr) + from_guest);
-}
-
 static PortSlot *slot_of_queue(VirtioSerial *s, VirtQueue *vq)
 {
     for (uint32_t nr = 0; nr < s->max_ports; nr++) {
-        unsigned q = in_queue_of(nr);
+        unsigned q = virtio_serial_in_queue(nr);
 
         if (virtio_get_queue(VIRTIO_DEVICE(s), q) == vq ||
             virtio_get_queue(VIRTIO_DEVICE(s), q + 1) == vq) {
@@ -168,7 +115,7 @@ static bool control_send_one(VirtioSerial *s, uint32_t nr)
     g_autoptr(VqElem) e = virtqueue_pop(virtio_get_queue(VIRTIO_DEVICE(s), CONTROL_IN));
     PortSlot *slot = &s->slots[nr];
     uint8_t what = slot->pending & (uint8_t)-slot->pending;
-    uint8_t buf[sizeof(WireControl) + NAME_MAX_LEN];
+    uint8_t buf[sizeof(WireControl) + VIRTIO_SERIAL_NAME_MAX];
     size_t len;
 
     if (!e) {
@@ -185,14 +132,14 @@ static bool control_send_one(VirtioSerial *s, uint32_t nr)
     return true;
 }
 
-static void control_flush(VirtioSerial *s)
+void virtio_serial_control_flush(VirtioSerial *s)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     VirtQueue *vq = virtio_get_queue(vdev, CONTROL_IN);
     unsigned left = MESSAGES_PER_RUN;
     bool buffers = true;
 
-    if (!virtio_running(vdev) || !multiport(s)) {
+    if (!virtio_running(vdev) || !virtio_serial_multiport(s)) {
         return;
     }
     for (uint32_t nr = 0; nr < s->max_ports && buffers; nr++) {
@@ -214,7 +161,7 @@ static void control_want(VirtioSerialPort *port, uint8_t what)
 
     if (slot->ready) { /* otherwise PORT_READY will ask for everything */
         slot->pending |= what;
-        control_flush(port->serial);
+        virtio_serial_control_flush(port->serial);
     }
 }
 
@@ -266,7 +213,7 @@ static void out_flush(VirtioSerialPort *port, VirtQueue *vq)
 }
 
 /* Buffers for a port that is not there come back at once. */
-static void out_discard(VirtIODevice *vdev, VirtQueue *vq)
+void virtio_serial_discard(VirtIODevice *vdev, VirtQueue *vq)
 {
     unsigned left = BUFFERS_PER_RUN;
     VqElem *e;
@@ -288,7 +235,7 @@ static void virtio_serial_handle_output(VirtIODevice *vdev, VirtQueue *vq)
     if (slot->port) {
         out_flush(slot->port, vq);
     } else {
-        out_discard(vdev, vq);
+        virtio_serial_discard(vdev, vq);
     }
 }
 
@@ -296,7 +243,7 @@ void virtio_serial_port_resume(VirtioSerialPort *port)
 {
     if (port->serial && port->stalled) {
         port->stalled = false;
-        out_flush(port, port_queue(port, true));
+        out_flush(port, virtio_serial_queue(port, true));
     }
 }
 
@@ -334,7 +281,7 @@ size_t virtio_serial_port_room(VirtioSerialPort *port)
     if (!port->serial || !port->guest_open || !virtio_running(VIRTIO_DEVICE(port->serial))) {
         return 0;
     }
-    vq = port_queue(port, false);
+    vq = virtio_serial_queue(port, false);
     while (left > 0 && (e = virtqueue_pop(vq))) {
         size_t room = vq_elem_in_left(e);
 
@@ -359,7 +306,7 @@ size_t virtio_serial_port_write(VirtioSerialPort *port, const uint8_t *buf, size
     size_t done = 0;
 
     while (done < len && virtio_serial_port_room(port) > 0) {
-        VqElem *e = virtqueue_pop(port_queue(port, false));
+        VqElem *e = virtqueue_pop(virtio_serial_queue(port, false));
 
         if (!e) {
             break;
@@ -368,14 +315,14 @@ size_t virtio_serial_port_write(VirtioSerialPort *port, const uint8_t *buf, size
         virtqueue_push(e);
     }
     if (done > 0) {
-        virtio_notify(VIRTIO_DEVICE(port->serial), port_queue(port, false));
+        virtio_notify(VIRTIO_DEVICE(port->serial), virtio_serial_queue(port, false));
     }
     return done;
 }
 
 /* --- open and closed --- */
 
-static void report_change(void *opaque)
+void virtio_serial_report_change(void *opaque)
 {
     VirtioSerialPort *port = opaque;
     Device *dev = DEVICE(port);
@@ -389,14 +336,14 @@ static void report_change(void *opaque)
     loop_timer_arm_in(port->report, REPORT_PERIOD_MS * INT64_C(1000000));
 }
 
-static void set_guest_open(VirtioSerialPort *port, bool open)
+void virtio_serial_set_guest_open(VirtioSerialPort *port, bool open)
 {
     if (port->guest_open == open) {
         return;
     }
     TRACE(virtio_serial_guest_open, "port=%u open=%d", port->nr, open);
     port->guest_open = open;
-    report_change(port);
+    virtio_serial_report_change(port);
     if (open) {
         guest_ready(port);
     }
@@ -424,7 +371,7 @@ void virtio_serial_port_resize(VirtioSerialPort *port, uint16_t cols, uint16_t r
     }
     port->cols = cols;
     port->rows = rows;
-    if (is_console(port)) {
+    if (virtio_serial_is_console(port)) {
         control_want(port, SEND_RESIZE);
     }
     if (port->nr == 0 && virtio_has_feature(vdev, VIRTIO_CONSOLE_F_SIZE)) {
@@ -451,7 +398,7 @@ static void port_is_ready(PortSlot *slot)
     VirtioSerialPort *port = slot->port;
 
     slot->ready = true;
-    if (is_console(port)) {
+    if (virtio_serial_is_console(port)) {
         slot->pending |= SEND_CONSOLE;
     }
     if (port->name && *port->name) {
@@ -460,7 +407,7 @@ static void port_is_ready(PortSlot *slot)
     if (port->host_open) {
         slot->pending |= SEND_OPEN;
     }
-    if (is_console(port) && port->cols) {
+    if (virtio_serial_is_console(port) && port->cols) {
         slot->pending |= SEND_RESIZE;
     }
 }
@@ -483,7 +430,7 @@ static void control_handle_port(VirtioSerial *s, uint32_t nr, uint16_t event, ui
         }
         break;
     case VIRTIO_CONSOLE_PORT_OPEN:
-        set_guest_open(slot->port, value != 0);
+        virtio_serial_set_guest_open(slot->port, value != 0);
         break;
     default:
         log_guest("virtio-serial: unknown control message %u", event);
@@ -497,7 +444,7 @@ static void control_handle(VirtioSerial *s, VqElem *elem)
 
     if (!vq_elem_read(e, &wire, sizeof wire)) {
         log_guest("virtio-serial: control message of %zu bytes", vq_elem_out_left(e));
-    } else if (!multiport(s)) {
+    } else if (!virtio_serial_multiport(s)) {
         log_guest("virtio-serial: control message without MULTIPORT");
     } else if (le16_get(wire.event) != VIRTIO_CONSOLE_DEVICE_READY) {
         control_handle_port(s, le32_get(wire.id), le16_get(wire.event), le16_get(wire.value));
@@ -523,12 +470,12 @@ static void virtio_serial_handle_control(VirtIODevice *vdev, VirtQueue *vq)
     if (left == 0) {
         virtio_queue_run_later(vdev, vq);
     }
-    control_flush(VIRTIO_SERIAL(vdev));
+    virtio_serial_control_flush(VIRTIO_SERIAL(vdev));
 }
 
 static void virtio_serial_handle_control_in(VirtIODevice *vdev, VirtQueue *vq)
 {
-    control_flush(VIRTIO_SERIAL(vdev));
+    virtio_serial_control_flush(VIRTIO_SERIAL(vdev));
 }
 
 /* --- configuration space --- */
@@ -572,7 +519,7 @@ static void virtio_serial_set_config(VirtIODevice *vdev, const void *config, siz
     for (uint32_t nr = 0; nr < s->max_ports; nr++) {
         VirtioSerialPort *port = s->slots[nr].port;
 
-        if (port && is_console(port)) {
+        if (port && virtio_serial_is_console(port)) {
             VIRTIO_SERIAL_PORT_GET_CLASS(port)->take(port, byte, 1);
             return;
         }
@@ -586,8 +533,9 @@ static void virtio_serial_set_status(VirtIODevice *vdev, uint8_t old)
 {
     VirtioSerial *s = VIRTIO_SERIAL(vdev);
 
-    if ((vdev->status & ~old & VIRTIO_CONFIG_S_DRIVER_OK) && !multiport(s) && s->slots[0].port) {
-        set_guest_open(s->slots[0].port, true);
+    if ((vdev->status & ~old & VIRTIO_CONFIG_S_DRIVER_OK) && !virtio_serial_multiport(s) &&
+        s->slots[0].port) {
+        virtio_serial_set_guest_open(s->slots[0].port, true);
     }
 }
 
@@ -597,7 +545,7 @@ static void port_forget_driver(VirtioSerialPort *port)
         virtqueue_detach(g_steal_pointer(&port->out_elem));
     }
     port->stalled = false;
-    set_guest_open(port, false);
+    virtio_serial_set_guest_open(port, false);
 }
 
 static void virtio_serial_reset(VirtIODevice *vdev)
@@ -692,146 +640,4 @@ const TypeInfo virtio_serial_bus_type = {
     .name = "virtio-serial-bus",
     .parent = &bus_type,
     .desc = "ports of a virtio-serial device",
-};
-
-/* --- ports --- */
-
-static uint32_t free_number(VirtioSerial *s, bool console)
-{
-    uint32_t nr = console && !s->slots[0].port ? 0 : 1;
-
-    while (nr < s->max_ports && s->slots[nr].port) {
-        nr++;
-    }
-    return nr;
-}
-
-static bool check_number(VirtioSerial *s, VirtioSerialPort *port, uint32_t nr, GError **err)
-{
-    if (nr >= s->max_ports && port->nr == (uint32_t)NR_AUTO) {
-        return error_set(err,
-                         "no free port on bus '%s' (max_ports=%u; port 0 is for a virtconsole)",
-                         s->bus->parent_obj.name, s->max_ports);
-    }
-    if (nr >= s->max_ports) {
-        return error_set(err, "nr=%u is too large: bus '%s' has max_ports=%u", nr,
-                         s->bus->parent_obj.name, s->max_ports);
-    }
-    if (s->slots[nr].port) {
-        return error_set(err, "nr=%u is taken on bus '%s'", nr, s->bus->parent_obj.name);
-    }
-    if (nr == 0 && !is_console(port)) {
-        return error_set(err, "port 0 is for a virtconsole; leave nr=0 out");
-    }
-    return true;
-}
-
-static bool check_name(VirtioSerialPort *port, GError **err)
-{
-    if (port->name && strlen(port->name) > NAME_MAX_LEN) {
-        return error_set(err, "name= is longer than %d bytes", NAME_MAX_LEN);
-    }
-    return true;
-}
-
-static void port_plug(VirtioSerial *s, VirtioSerialPort *port)
-{
-    PortSlot *slot = &s->slots[port->nr];
-
-    slot->port = port;
-    port->serial = s;
-    if (s->driver_ready) {
-        slot->pending |= SEND_ADD;
-        control_flush(s);
-    }
-    if (port->nr == 0 && virtio_running(VIRTIO_DEVICE(s)) && !multiport(s)) {
-        set_guest_open(port, true);
-    }
-}
-
-/* The guest gets its buffers back before it hears that the port is gone. */
-static void port_unplug(VirtioSerialPort *port)
-{
-    VirtioSerial *s = port->serial;
-    PortSlot *slot = &s->slots[port->nr];
-    VirtQueue *vq = port_queue(port, true);
-
-    virtqueue_push(g_steal_pointer(&port->out_elem));
-    slot->port = NULL;
-    slot->ready = false;
-    port->serial = NULL;
-    port->guest_open = port->stalled = false;
-    if (virtio_running(VIRTIO_DEVICE(s))) {
-        out_discard(VIRTIO_DEVICE(s), vq);
-    }
-    slot->pending = slot->added ? SEND_REMOVE : 0;
-    control_flush(s);
-}
-
-static bool port_realize(Device *dev, GError **err)
-{
-    VirtioSerialPort *port = VIRTIO_SERIAL_PORT(dev);
-    VirtioSerialPortClass *pc = VIRTIO_SERIAL_PORT_GET_CLASS(dev);
-    VirtioSerial *s = VIRTIO_SERIAL(dev->bus->parent);
-    Platform *p = device_platform(dev);
-    uint32_t nr = port->nr == (uint32_t)NR_AUTO ? free_number(s, is_console(port)) : port->nr;
-
-    if (!check_number(s, port, nr, err) || !check_name(port, err) ||
-        (pc->check && !pc->check(port, err))) {
-        return false;
-    }
-    port->nr_chosen = port->nr == (uint32_t)NR_AUTO;
-    port->nr = nr;
-    port->report = loop_timer_new(p->loop, p->rtclock, report_change, port);
-    port_plug(s, port);
-    if (pc->start) {
-        pc->start(port);
-    }
-    return true;
-}
-
-static void port_unrealize(Device *dev)
-{
-    VirtioSerialPort *port = VIRTIO_SERIAL_PORT(dev);
-    VirtioSerialPortClass *pc = VIRTIO_SERIAL_PORT_GET_CLASS(dev);
-
-    if (pc->stop) {
-        pc->stop(port);
-    }
-    port_unplug(port);
-    g_clear_pointer(&port->report, loop_timer_free);
-    port->host_open = port->reported_open = false;
-    port->cols = port->rows = 0;
-    if (port->nr_chosen) {
-        port->nr = (uint32_t)NR_AUTO;
-    }
-}
-
-static const Property virtio_serial_port_props[] = {
-    PROP_UINT32("nr", VirtioSerialPort, nr, (uint32_t)NR_AUTO, 0, UINT32_MAX,
-                "number of the port; not given: the first that is free"),
-    PROP_STRING("name", VirtioSerialPort, name, NULL,
-                "name by which the guest knows the port (/dev/virtio-ports/NAME)"),
-    PROP_END,
-};
-
-static void virtio_serial_port_class_init(ObjectClass *klass, const void *data)
-{
-    DeviceClass *dc = DEVICE_CLASS(klass);
-
-    dc->bus_type = &virtio_serial_bus_type;
-    dc->category = "input";
-    dc->hotpluggable = true;
-    dc->realize = port_realize;
-    dc->unrealize = port_unrealize;
-}
-
-const TypeInfo virtio_serial_port_type = {
-    .name = "virtio-serial-port",
-    .parent = &device_type,
-    .instance_size = sizeof(VirtioSerialPort),
-    .class_size = sizeof(VirtioSerialPortClass),
-    .abstract = true,
-    .class_init = virtio_serial_port_class_init,
-    .props = virtio_serial_port_props,
 };
