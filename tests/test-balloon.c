@@ -197,6 +197,56 @@ START_TEST(endless_request_does_not_hold_the_loop)
 }
 END_TEST
 
+/* 16384 page numbers, every second page of 128 MiB: more than one turn on the main loop takes. */
+enum { LONG_REQUEST = 16384 };
+
+static void add_long_request(FakeDriver *d)
+{
+    g_autofree Le32 *wire = g_new(Le32, LONG_REQUEST);
+
+    for (unsigned i = 0; i < LONG_REQUEST; i++) {
+        wire[i] = le32_make(UINT32_C(0x100000) + 2 * i);
+    }
+    fake_driver_add(d, INFLATE, OUT(wire, LONG_REQUEST * sizeof *wire));
+}
+
+static FakeDriver *driver_without_doorbells(void)
+{
+    FakeDriver *d = fake_driver_probe_on(fake_machine_new(UINT64_C(1) << 32), "virtio-balloon", 0,
+                                         "ioeventfd=off");
+
+    fake_driver_up(d);
+    return d;
+}
+
+START_TEST(long_request_takes_turns_with_others)
+{
+    g_autoptr(FakeDriver) d = driver_without_doorbells();
+
+    add_long_request(d);
+    virtio_queue_notify(d->vdev, INFLATE);
+    ck_assert(
+        !fake_driver_get(d, INFLATE, NULL, NULL)); /* the first turn is over, the request not */
+    for (unsigned turn = 1; !fake_driver_get(d, INFLATE, NULL, NULL); turn++) {
+        ck_assert_uint_le(turn, 100);
+        loop_iterate(d->m->p.loop, true);
+    }
+}
+END_TEST
+
+START_TEST(reset_ends_a_request_between_its_turns)
+{
+    g_autoptr(FakeDriver) d = driver_without_doorbells();
+
+    add_long_request(d);
+    virtio_queue_notify(d->vdev, INFLATE);
+    fake_driver_reset(d);
+    while (loop_iterate(d->m->p.loop, false)) {
+    }
+    ck_assert(!fake_driver_get(d, INFLATE, NULL, NULL));
+}
+END_TEST
+
 START_TEST(broken_chain_on_any_queue_needs_a_reset)
 {
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-balloon", (unsigned)_i);
@@ -500,6 +550,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, short_and_wrong_way_requests_come_back, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, deflate_is_answered_and_keeps_the_pages, 0, FAKE_CELLS);
     tcase_add_test(tc, endless_request_does_not_hold_the_loop);
+    tcase_add_test(tc, long_request_takes_turns_with_others);
+    tcase_add_test(tc, reset_ends_a_request_between_its_turns);
     tcase_add_loop_test(tc, broken_chain_on_any_queue_needs_a_reset, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, target_is_told_by_config_and_clamped, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, actual_is_the_drivers_and_makes_an_event, 0, FAKE_CELLS);

@@ -21,7 +21,9 @@ enum {
     QUEUE_SIZE = 128,
     PFN_BATCH = 1024, /* page numbers sorted and merged at a time; Linux sends at most 256 */
     PFNS_PER_REQUEST = 65536, /* the rest of a longer one is ignored: giving pages back is a hint */
-    REQUESTS_PER_RUN = 64,    /* then others have their turn on the main loop */
+    /* What one turn on the main loop may take; then others have theirs. */
+    REQUESTS_PER_RUN = 64,
+    PFNS_PER_RUN = 4096, /* a system call each when they are scattered: some milliseconds */
     STATS_PER_REQUEST = 256,
 };
 
@@ -55,6 +57,8 @@ typedef struct VirtioBalloon {
     bool deflate_on_oom;     /* property */
     uint32_t num_pages;      /* target, pages of 4 KiB to give up */
     uint32_t actual;         /* given up, as the driver last told */
+    VqElem *inflate_elem;    /* a request that took longer than a turn; NULL: none */
+    unsigned inflate_left;   /* page numbers that may still be taken from the present request */
     uint32_t actual_written; /* the same while the driver writes it in parts */
     VqElem *stats_elem; /* the driver's buffer, kept until new statistics are wanted; NULL: none */
     uint64_t stats[STATS];  /* UINT64_MAX: not told */
@@ -161,37 +165,74 @@ static void batch_discard(VirtioBalloon *s, const PfnBatch *b)
     }
 }
 
-static void inflate_start(VirtioBalloon *s, VqElem *elem)
+/* Takes at most *budget page numbers of the request. True when it is done. */
+static bool inflate_some(VirtioBalloon *s, VqElem *e, unsigned *budget)
 {
-    g_autoptr(VqElem) e = elem;
-    size_t limit = PFNS_PER_REQUEST;
     PfnBatch batch;
 
-    for (; limit > 0 && vq_elem_out_left(e) >= sizeof(Le32); limit -= batch.n) {
-        batch_parse(&batch, e, limit);
+    while (s->inflate_left > 0 && vq_elem_out_left(e) >= sizeof(Le32)) {
+        if (*budget == 0) {
+            return false;
+        }
+        batch_parse(&batch, e, MIN(*budget, s->inflate_left));
         batch_sort(&batch);
         batch_discard(s, &batch);
+        *budget -= batch.n;
+        s->inflate_left -= batch.n;
     }
     if (vq_elem_out_left(e) > 0) {
         log_guest("virtio-balloon: %zu odd bytes at the end of an inflate request",
                   vq_elem_out_left(e));
     }
+    return true;
+}
+
+/* The request that waits from the last turn, or the next one. */
+static VqElem *inflate_next(VirtioBalloon *s, VirtQueue *vq)
+{
+    VqElem *e = g_steal_pointer(&s->inflate_elem);
+
+    if (e && !vq_elem_queue(e)) { /* its queue was reset meanwhile */
+        virtqueue_detach(e);
+        e = NULL;
+    }
+    if (!e) {
+        e = virtqueue_pop(vq);
+        s->inflate_left = PFNS_PER_REQUEST;
+    }
+    return e;
+}
+
+static void inflate_run(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(vdev);
+    unsigned left = REQUESTS_PER_RUN, budget = PFNS_PER_RUN;
+    VqElem *e;
+
+    while (left > 0 && budget > 0 && (e = inflate_next(s, vq))) {
+        if (!inflate_some(s, e, &budget)) {
+            s->inflate_elem = e;
+            break;
+        }
+        virtqueue_push(e);
+        left--;
+    }
+    if (left < REQUESTS_PER_RUN) {
+        virtio_notify(vdev, vq);
+    }
+    if (left == 0 || budget == 0) {
+        virtio_queue_run_later(vdev, vq);
+    }
 }
 
 /* What comes back needs nothing: the host gives zeroed memory at the first touch. */
-static void deflate_start(VirtioBalloon *s, VqElem *elem)
+static void deflate_run(VirtIODevice *vdev, VirtQueue *vq)
 {
-    virtqueue_push(elem);
-}
-
-static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
-{
-    VirtioBalloon *s = VIRTIO_BALLOON(vdev);
     unsigned left = REQUESTS_PER_RUN;
     VqElem *e;
 
     while (left > 0 && (e = virtqueue_pop(vq))) {
-        (vq == s->inflate ? inflate_start : deflate_start)(s, e);
+        virtqueue_push(e);
         left--;
     }
     if (left < REQUESTS_PER_RUN) {
@@ -199,6 +240,15 @@ static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
     }
     if (left == 0) {
         virtio_queue_run_later(vdev, vq);
+    }
+}
+
+static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
+{
+    if (vq == VIRTIO_BALLOON(vdev)->inflate) {
+        inflate_run(vdev, vq);
+    } else {
+        deflate_run(vdev, vq);
     }
 }
 
@@ -391,6 +441,9 @@ static void virtio_balloon_reset(VirtIODevice *vdev)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
 
+    if (s->inflate_elem) {
+        virtqueue_detach(g_steal_pointer(&s->inflate_elem));
+    }
     if (s->stats_elem) {
         virtqueue_detach(g_steal_pointer(&s->stats_elem));
     }

@@ -154,12 +154,14 @@ static void serve_waiting(VirtIODevice *vdev)
     for (unsigned n = 0; n < vdev->queues->len && virtio_running(vdev); n++) {
         VirtQueue *vq = virtio_get_queue(vdev, n);
 
-        if (!virtqueue_empty(vq)) {
+        if (vq->run_later || !virtqueue_empty(vq)) {
+            vq->run_later = false;
             queue_run(vdev, vq);
         }
     }
 }
 
+/* A device that may not run now gets its turn from serve_waiting. */
 static void run_later_cb(void *opaque)
 {
     VirtIODevice *vdev = opaque;
@@ -167,7 +169,7 @@ static void run_later_cb(void *opaque)
     for (unsigned n = 0; n < vdev->queues->len; n++) {
         VirtQueue *vq = virtio_get_queue(vdev, n);
 
-        if (vq->run_later) {
+        if (vq->run_later && virtio_running(vdev)) {
             vq->run_later = false;
             virtio_queue_notify(vdev, n);
         }
