@@ -4,7 +4,7 @@
  * virtio-mmio.c) calls the functions under "for transports"; a device model calls virtio_init, virtio_add_queue
  * and the rest of the first half, and fills in VirtioDeviceClass.
  *
- * Threads: everything but virtio_notify runs on the thread that owns the device (with the VM lock on the main loop).
+ * Threads: everything runs on the thread that owns the device (with the VM lock on the main loop).
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_H
@@ -84,7 +84,7 @@ struct VirtioBusClass {
     /* What it serves of VIRTIO_F_RING_RESET, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_NOTIF_CONFIG_DATA, and of the features
      * that only legacy drivers have, as a mask. */
     uint64_t features;
-    void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; any thread */
+    void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; without MSI-X: VM lock */
     bool (*device_plugged)(VirtioBus *bus, VirtIODevice *vdev, GError **err);
     void (*device_unplugged)(VirtioBus *bus, VirtIODevice *vdev);
     /* DRIVER_OK came or went: the transport assigns or takes away doorbells. */
