@@ -11,7 +11,7 @@
 
 #include "vmm/qtest/qtest.h"
 
-enum { QTEST_FIXTURE_RAM = 64 << 20, QTEST_FIXTURE_IRQS = 32 };
+enum { QTEST_FIXTURE_RAM = 64 << 20, QTEST_FIXTURE_IRQS = 64 };
 
 typedef struct {
     Object *root;

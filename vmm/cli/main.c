@@ -494,6 +494,9 @@ static int run(Vmm *vmm, GError **err)
     if (!ok) {
         return 1;
     }
+    if (vmm->machine->dumpdtb) {
+        return machine_dump_dtb(vmm->machine, err) ? 0 : 1;
+    }
     daemon_ready();
     return machine_run(vmm->machine, vmm->opts.start_paused);
 }

@@ -6,13 +6,10 @@
 
 #include <string.h>
 
-extern const TypeInfo pc_machine_type, microvm_machine_type, none_machine_type;
+extern const TypeInfo pc_machine_type, microvm_machine_type, none_machine_type, virt_machine_type;
 
 const TypeInfo *const machine_types[] = {
-    &pc_machine_type,
-    &microvm_machine_type,
-    &none_machine_type,
-    NULL,
+    &pc_machine_type, &microvm_machine_type, &none_machine_type, &virt_machine_type, NULL,
 };
 
 static const char *machine_alias(const TypeInfo *type)

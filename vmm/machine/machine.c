@@ -9,6 +9,7 @@
 #include "vmm/machine/machine.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
@@ -167,7 +168,14 @@ static void do_shutdown(Machine *m, ShutdownCause cause)
  * client of the qtest server does that. */
 static bool has_boot(Machine *m)
 {
-    return MACHINE_GET_CLASS(m)->load && (m->kernel || accel_runs_guests(m->accel));
+    return m->kernel || accel_runs_guests(m->accel);
+}
+
+static bool load(Machine *m, CpuStartState *ret_state, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+
+    return !mc->load || !has_boot(m) || mc->load(m, ret_state, err);
 }
 
 /* Puts RAM, devices and vCPUs into the state in which the guest starts. vCPUs are paused. */
@@ -176,8 +184,7 @@ static bool load_and_reset(Machine *m, GError **err)
     CpuStartState state = {.arch = CPU_START_NONE};
 
     bus_reset(m->main_bus);
-    return (!has_boot(m) || MACHINE_GET_CLASS(m)->load(m, &state, err)) &&
-           accel_reset(m->accel, &state, err);
+    return load(m, &state, err) && accel_reset(m->accel, &state, err);
 }
 
 static void do_reset(Machine *m, ShutdownCause cause)
@@ -324,6 +331,26 @@ bool machine_init(Machine *m, GError **err)
     return accel_create_vcpus(m->accel, m->smp, err);
 }
 
+bool machine_dump_dtb(Machine *m, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+    g_autoptr(GByteArray) tree = mc->dtb ? mc->dtb(m, err) : NULL;
+    FILE *f;
+    bool ok;
+
+    if (!tree) {
+        return mc->dtb ? false
+                       : error_set(err, "-M dumpdtb: machine '%s' has no device tree", mc->alias);
+    }
+    f = fopen(m->dumpdtb, "we");
+    if (!f) {
+        return error_set_errno(err, errno, "-M dumpdtb=%s: cannot open", m->dumpdtb);
+    }
+    ok = fwrite(tree->data, 1, tree->len, f) == tree->len;
+    ok = fclose(f) == 0 && ok;
+    return ok || error_set_errno(err, errno, "-M dumpdtb=%s: cannot write", m->dumpdtb);
+}
+
 bool machine_boot(Machine *m, GError **err)
 {
     return load_and_reset(m, err);
@@ -405,6 +432,7 @@ static const Property machine_props[] = {
                 "Linux kernel image: bzImage or uncompressed vmlinux"),
     PROP_STRING("initrd", Machine, initrd, NULL, "initial RAM disk"),
     PROP_STRING("append", Machine, append, NULL, "kernel command line"),
+    PROP_STRING("dumpdtb", Machine, dumpdtb, NULL, "write the device tree to that file and exit"),
     PROP_STRING("name", Machine, name, NULL, "name of the VM"),
     PROP_BOOL("no-reboot", Machine, no_reboot, false, "exit instead of rebooting"),
     PROP_BOOL("no-shutdown", Machine, no_shutdown, false,

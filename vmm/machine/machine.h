@@ -34,6 +34,7 @@ struct Machine {
     uint64_t ram_size;
     uint32_t smp;
     char *kernel, *initrd, *append;
+    char *dumpdtb;            /* file for the device tree: written instead of running; NULL: none */
     char *name;               /* -name */
     bool no_reboot, no_shutdown;
     /* set by the caller before machine_init */
@@ -66,6 +67,7 @@ struct MachineClass {
     bool (*load)(Machine *m, CpuStartState *ret_state, GError **err);
     void (*finish)(Machine *m);
     void (*power_button)(Machine *m);
+    GByteArray *(*dtb)(Machine *m, GError **err); /* the device tree; NULL: it has none */
     const char *arch;         /* "x86_64", "aarch64"; NULL: none in particular */
     const char *default_accel; /* without -accel; NULL: kvm */
     const char *irqchip;      /* name of the interrupt controller that accel_gsi leads to; NULL: none */
@@ -99,6 +101,9 @@ Device *machine_add_device(Machine *m, json_t *opts, GError **err);
 
 /* The concrete type of a -device name, aliases resolved ("virtio-balloon" -> "virtio-balloon-pci"). NULL with err. */
 const TypeInfo *machine_device_type(Machine *m, const char *driver, GError **err);
+
+/* Writes the device tree to the file of "dumpdtb"; after machine_init. */
+bool machine_dump_dtb(Machine *m, GError **err);
 
 /* Loads and resets everything; vCPUs stay paused. */
 bool machine_boot(Machine *m, GError **err);
