@@ -263,6 +263,49 @@ START_TEST(an_alarm_that_cannot_match_never_comes)
 }
 END_TEST
 
+static const struct {
+    uint8_t reg, value;
+} impossible[] = {{1, 0x60}, {1, 0x99}, {3, 0x60}, {3, 0x99}, {5, 0x24}, {5, 0x99}};
+
+START_TEST(one_impossible_value_among_dont_cares_is_enough_for_never)
+{
+    rtc_put(1, 0xff);
+    rtc_put(3, 0xff);
+    rtc_put(5, 0xff);
+    rtc_put(impossible[_i].reg, impossible[_i].value);
+    rtc_put(0x0b, 0x22);
+    step(3 * 86400 * SECOND);
+    ck_assert_int_eq(irq_edges, 0);
+    ck_assert_int_eq(clock_next_deadline(platform.vclock), -1);
+}
+END_TEST
+
+/* CPU time that looking for the next alarm takes, many times over. */
+static int64_t alarm_cost_ns(uint8_t second)
+{
+    struct timespec from, to;
+
+    rtc_put(1, second);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    for (int i = 0; i < 200; i++) {
+        step(SECOND);
+        rtc_get(0x0c);
+    }
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    return (to.tv_sec - from.tv_sec) * SECOND + to.tv_nsec - from.tv_nsec;
+}
+
+START_TEST(an_alarm_that_cannot_match_costs_no_more_than_one_that_can)
+{
+    int64_t possible;
+
+    rtc_put(3, 0xff);
+    rtc_put(5, 0xff);
+    possible = alarm_cost_ns(0x59);
+    ck_assert_int_lt(alarm_cost_ns(0x60), 10 * possible + 5 * MS);
+}
+END_TEST
+
 START_TEST(update_interrupts_come_once_a_second)
 {
     rtc_put(0x0b, 0x12);
@@ -547,6 +590,9 @@ static Suite *misc_suite(void)
     tcase_add_test(tc, the_alarm_interrupts_at_its_time_and_not_before);
     tcase_add_test(tc, an_alarm_of_dont_cares_comes_every_minute);
     tcase_add_test(tc, an_alarm_that_cannot_match_never_comes);
+    tcase_add_loop_test(tc, one_impossible_value_among_dont_cares_is_enough_for_never, 0,
+                        G_N_ELEMENTS(impossible));
+    tcase_add_test(tc, an_alarm_that_cannot_match_costs_no_more_than_one_that_can);
     tcase_add_test(tc, update_interrupts_come_once_a_second);
     tcase_add_test(tc, periodic_interrupts_come_at_their_rate);
     tcase_add_test(tc, flags_are_set_without_interrupts_too);

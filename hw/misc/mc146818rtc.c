@@ -171,8 +171,8 @@ static void rtc_store_registers(RtcState *s, int64_t part_ns)
 /* --- alarm --- */
 
 /*
- * The first second after `after` at which the alarm registers match; INT64_MAX: never. Skips hours
- * and minutes that do not match, so it takes some 200 steps at most.
+ * The first second after `after` at which the alarm registers match; INT64_MAX: never, as when one
+ * holds what no clock shows. Hours and minutes that do not match are skipped: less than 300 steps.
  */
 static int64_t rtc_next_alarm(const RtcState *s, int64_t after)
 {
@@ -183,6 +183,9 @@ static int64_t rtc_next_alarm(const RtcState *s, int64_t after)
         hour = rtc_decode_hour(s, ram[RTC_HOURS_ALARM]);
     int64_t t = after + 1;
 
+    if ((!any_s && sec > 59) || (!any_m && min > 59) || (!any_h && hour > 23)) {
+        return INT64_MAX;
+    }
     while (t <= after + DAY_S) {
         int64_t in_day = t - floor_div(t, DAY_S) * DAY_S;
 
