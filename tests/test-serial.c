@@ -232,6 +232,32 @@ START_TEST(a_break_is_a_line_status_interrupt_above_all_others)
 }
 END_TEST
 
+/* PC16550D: reading LSR clears bit 7 only when no later byte is in error. */
+START_TEST(an_error_anywhere_in_the_fifo_shows_in_bit_7_until_it_was_seen)
+{
+    use_fifo(0);
+    type_text("ab");
+    ck_assert_uint_eq(in(UART_LSR)&UART_LSR_FIFOE, 0);
+    chardev_fe_event(CHARDEV(stream), CHARDEV_BREAK);
+    type_text("c");
+    for (const char *p = "ab"; *p; p++) {
+        ck_assert_uint_eq(in(UART_LSR) & (UART_LSR_FIFOE | UART_LSR_BI), UART_LSR_FIFOE);
+        ck_assert_uint_eq(in(UART_RX), (uint8_t)*p);
+    }
+    ck_assert_uint_eq(in(UART_LSR) & (UART_LSR_FIFOE | UART_LSR_BI), UART_LSR_FIFOE | UART_LSR_BI);
+    ck_assert_uint_eq(in(UART_LSR) & (UART_LSR_FIFOE | UART_LSR_BI), 0);
+    ck_assert_uint_eq(in(UART_RX), 0);
+    ck_assert_uint_eq(in(UART_RX), 'c');
+}
+END_TEST
+
+START_TEST(bit_7_is_0_without_fifos)
+{
+    chardev_fe_event(CHARDEV(stream), CHARDEV_BREAK);
+    ck_assert_uint_eq(in(UART_LSR) & (UART_LSR_FIFOE | UART_LSR_BI), UART_LSR_BI);
+}
+END_TEST
+
 START_TEST(clearing_the_receive_fifo_drops_what_is_in_it_and_takes_more)
 {
     use_fifo(0);
@@ -412,6 +438,8 @@ int main(void)
     tcase_add_test(tc, without_fifos_there_is_room_for_one_byte);
     tcase_add_test(tc, the_trigger_level_tells_data_from_a_timeout);
     tcase_add_test(tc, a_break_is_a_line_status_interrupt_above_all_others);
+    tcase_add_test(tc, an_error_anywhere_in_the_fifo_shows_in_bit_7_until_it_was_seen);
+    tcase_add_test(tc, bit_7_is_0_without_fifos);
     tcase_add_test(tc, clearing_the_receive_fifo_drops_what_is_in_it_and_takes_more);
     tcase_add_test(tc, loopback_turns_bytes_and_lines_around);
     tcase_add_test(tc, loopback_overruns_its_fifo_and_says_so_once);

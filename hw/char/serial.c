@@ -54,12 +54,28 @@ static unsigned serial_trigger(const SerialState *s)
     return s->fcr & UART_FCR_ENABLE_FIFO ? levels[s->fcr >> 6] : 1;
 }
 
+/* PC16550D, LSR bit 7: some byte in the FIFO is not good; always 0 without FIFOs. */
+static bool serial_fifo_error(const SerialState *s)
+{
+    if (s->fcr & UART_FCR_ENABLE_FIFO) {
+        for (unsigned i = 0; i < s->count; i++) {
+            if (s->fifo[(s->head + i) % FIFO_SIZE].lsr) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static uint8_t serial_lsr(const SerialState *s)
 {
     uint8_t lsr = UART_LSR_THRE | UART_LSR_TEMT;
 
     if (s->count > 0) {
         lsr |= UART_LSR_DR | s->fifo[s->head].lsr;
+    }
+    if (serial_fifo_error(s)) {
+        lsr |= UART_LSR_FIFOE;
     }
     return lsr | (s->overrun ? UART_LSR_OE : 0);
 }
