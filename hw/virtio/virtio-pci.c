@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio over PCI, modern interface (VIRTIO 1.4 §4.1): one proxy function for all device types. Its
+ * virtio over PCI (VIRTIO 1.4 §4.1): one proxy function for all device types. Its modern
  * structures lie in one memory BAR (virtio-pci.h), MSI-X in another; without MSI-X it interrupts by
- * INTx and the ISR byte. Kicks come through one eventfd per queue, or by exit. Left out: the legacy
- * interface, administration queues. Data with a kick (VIRTIO_F_NOTIFICATION_DATA) is not looked at:
- * the place of a kick tells the queue, and the ring tells the rest.
+ * INTx and the ISR byte. Kicks come through one eventfd per queue, or by exit. The legacy
+ * interface is in virtio-pci-legacy.c. Left out: administration queues. Data with a kick
+ * (VIRTIO_F_NOTIFICATION_DATA) is not looked at: the place of a kick tells the queue, and the ring
+ * tells the rest.
  *
  * Threads: the VM lock, but for virtio_pci_notify with MSI-X enabled, which any thread may call.
  */
@@ -16,7 +17,7 @@
 #include "core/log.h"
 #include "hw/pci/msix.h"
 #include "hw/virtio/devices.h"
-#include "hw/virtio/virtio-pci.h"
+#include "hw/virtio/virtio-pci-internal.h"
 #include "hw/virtio/virtqueue-internal.h"
 
 enum {
@@ -30,30 +31,7 @@ enum {
     VECTORS_MAX = 2048,
 };
 
-typedef struct VirtIOPCIProxy VirtIOPCIProxy;
-
-typedef struct {
-    VirtIOPCIProxy *proxy;
-    unsigned queue;
-    int fd; /* -1: not assigned */
-    LoopFd *src;
-} Doorbell;
-
-struct VirtIOPCIProxy {
-    PciDevice parent_obj;
-    VirtIODevice *vdev; /* the child "virtio-backend" */
-    Bus *bus;           /* the child "virtio-bus"; NULL: not realized */
-    IoRegion structures, msix;
-    uint32_t msix_pba; /* offset of the pending bits in their BAR */
-    uint8_t pci_cfg;   /* offset of the PCI configuration access capability */
-    uint32_t nvectors; /* property */
-    bool ioeventfd;    /* property */
-    uint32_t device_feature_select, driver_feature_select;
-    uint16_t queue_select;
-    Doorbell *doorbells; /* one per queue */
-};
-
-OBJECT_DECLARE(VirtIOPCIProxy, virtio_pci, VIRTIO_PCI)
+enum { ON_OFF_AUTO, ON, OFF }; /* on_off_auto */
 
 static VirtIOPCIProxy *proxy_of(VirtioBus *vbus)
 {
@@ -85,7 +63,7 @@ static void virtio_pci_notify(VirtioBus *vbus, uint16_t vector, bool config)
     }
 }
 
-static uint8_t isr_read(VirtIOPCIProxy *p)
+uint8_t virtio_pci_isr_read(VirtIOPCIProxy *p)
 {
     uint8_t isr = virtio_isr_read(p->vdev);
 
@@ -93,9 +71,7 @@ static uint8_t isr_read(VirtIOPCIProxy *p)
     return isr;
 }
 
-/* Moves an event's use from one vector to another. Returns what the driver reads back: NO_VECTOR
- * when impossible. */
-static uint16_t vector_move(VirtIOPCIProxy *p, uint16_t old, uint16_t vector)
+uint16_t virtio_pci_vector_move(VirtIOPCIProxy *p, uint16_t old, uint16_t vector)
 {
     PciDevice *dev = PCI_DEVICE(p);
 
@@ -121,8 +97,20 @@ static void doorbell_cb(void *opaque, unsigned events)
     }
 }
 
+static IoRegion *doorbell_region(const Doorbell *d)
+{
+    return d->proxy->vdev->legacy ? &d->proxy->legacy : &d->proxy->structures;
+}
+
 static IoEventfd doorbell_event(const Doorbell *d)
 {
+    if (d->proxy->vdev->legacy) {
+        return (IoEventfd){.off = VIRTIO_PCI_QUEUE_NOTIFY,
+                           .size = 2,
+                           .match = true,
+                           .value = d->queue,
+                           .fd = d->fd};
+    }
     return (IoEventfd){
         .off = VIRTIO_PCI_NOTIFY_OFF + (uint64_t)d->queue * VIRTIO_PCI_NOTIFY_MULTIPLIER,
         .fd = d->fd,
@@ -140,14 +128,14 @@ static void doorbell_add(VirtIOPCIProxy *p, Doorbell *d)
     }
     d->src = loop_fd_new(device_platform(DEVICE(p))->loop, d->fd, LOOP_READ, doorbell_cb, d);
     e = doorbell_event(d);
-    io_region_add_eventfd(&p->structures, &e);
+    io_region_add_eventfd(doorbell_region(d), &e);
 }
 
 static void doorbell_del(VirtIOPCIProxy *p, Doorbell *d)
 {
     IoEventfd e = doorbell_event(d);
 
-    io_region_del_eventfd(&p->structures, &e);
+    io_region_del_eventfd(doorbell_region(d), &e);
     loop_fd_free(d->src);
     close(d->fd);
     d->src = NULL;
@@ -157,7 +145,8 @@ static void doorbell_del(VirtIOPCIProxy *p, Doorbell *d)
 static void virtio_pci_set_running(VirtioBus *vbus, bool running)
 {
     VirtIOPCIProxy *p = proxy_of(vbus);
-    AddressSpace *as = device_platform(DEVICE(p))->mmio;
+    Platform *platform = device_platform(DEVICE(p));
+    AddressSpace *as = p->vdev->legacy ? platform->pio : platform->mmio;
 
     aspace_begin(as);
     for (unsigned n = 0; n < p->vdev->queues->len; n++) {
@@ -173,247 +162,6 @@ static void virtio_pci_set_running(VirtioBus *vbus, bool running)
     aspace_commit(as);
 }
 
-/* --- common configuration (§4.1.4.3) --- */
-
-typedef struct {
-    uint8_t off, size;
-} Field;
-
-static const Field common_fields[] = {
-    {VIRTIO_PCI_COMMON_DFSELECT, 4},  {VIRTIO_PCI_COMMON_DF, 4},
-    {VIRTIO_PCI_COMMON_GFSELECT, 4},  {VIRTIO_PCI_COMMON_GF, 4},
-    {VIRTIO_PCI_COMMON_MSIX, 2},      {VIRTIO_PCI_COMMON_NUMQ, 2},
-    {VIRTIO_PCI_COMMON_STATUS, 1},    {VIRTIO_PCI_COMMON_CFGGENERATION, 1},
-    {VIRTIO_PCI_COMMON_Q_SELECT, 2},  {VIRTIO_PCI_COMMON_Q_SIZE, 2},
-    {VIRTIO_PCI_COMMON_Q_MSIX, 2},    {VIRTIO_PCI_COMMON_Q_ENABLE, 2},
-    {VIRTIO_PCI_COMMON_Q_NOFF, 2},    {VIRTIO_PCI_COMMON_Q_DESCLO, 4},
-    {VIRTIO_PCI_COMMON_Q_DESCHI, 4},  {VIRTIO_PCI_COMMON_Q_AVAILLO, 4},
-    {VIRTIO_PCI_COMMON_Q_AVAILHI, 4}, {VIRTIO_PCI_COMMON_Q_USEDLO, 4},
-    {VIRTIO_PCI_COMMON_Q_USEDHI, 4},  {VIRTIO_PCI_COMMON_Q_NDATA, 2},
-    {VIRTIO_PCI_COMMON_Q_RESET, 2},
-};
-
-static const Field *common_field_at(uint64_t off)
-{
-    for (unsigned i = 0; i < G_N_ELEMENTS(common_fields); i++) {
-        const Field *f = &common_fields[i];
-
-        if (off >= f->off && off < f->off + f->size) {
-            return f;
-        }
-    }
-    return NULL;
-}
-
-/* 64-bit fields are pairs of dwords. */
-static uint32_t half(Gpa gpa, unsigned which)
-{
-    return (uint32_t)(gpa.v >> 32 * which);
-}
-
-static void half_set(Gpa *gpa, unsigned which, uint32_t value)
-{
-    gpa->v = (gpa->v & ~((uint64_t)UINT32_MAX << 32 * which)) | (uint64_t)value << 32 * which;
-}
-
-static uint32_t feature_window(uint64_t features, uint32_t select)
-{
-    return select < 2 ? (uint32_t)(features >> 32 * select) : 0;
-}
-
-static uint32_t queue_get(VirtIOPCIProxy *p, unsigned off)
-{
-    VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
-    const VirtQueueSetup *s = vq ? virtqueue_setup(vq) : NULL;
-
-    if (!vq) {
-        return off == VIRTIO_PCI_COMMON_Q_MSIX ? VIRTIO_MSI_NO_VECTOR : 0;
-    }
-    switch (off) {
-    case VIRTIO_PCI_COMMON_Q_SIZE:
-        return s->size;
-    case VIRTIO_PCI_COMMON_Q_MSIX:
-        return virtio_queue_vector(p->vdev, p->queue_select);
-    case VIRTIO_PCI_COMMON_Q_ENABLE:
-        return s->enabled;
-    case VIRTIO_PCI_COMMON_Q_NOFF:
-        return p->queue_select;
-    case VIRTIO_PCI_COMMON_Q_NDATA:
-        return virtio_has_feature(p->vdev, VIRTIO_F_NOTIF_CONFIG_DATA) ? p->queue_select : 0;
-    case VIRTIO_PCI_COMMON_Q_RESET: /* a reset is over before the write is */
-        return 0;
-    case VIRTIO_PCI_COMMON_Q_DESCLO:
-    case VIRTIO_PCI_COMMON_Q_DESCHI:
-        return half(s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI);
-    case VIRTIO_PCI_COMMON_Q_AVAILLO:
-    case VIRTIO_PCI_COMMON_Q_AVAILHI:
-        return half(s->driver, off == VIRTIO_PCI_COMMON_Q_AVAILHI);
-    default:
-        return half(s->device, off == VIRTIO_PCI_COMMON_Q_USEDHI);
-    }
-}
-
-static uint32_t common_get(VirtIOPCIProxy *p, unsigned off)
-{
-    switch (off) {
-    case VIRTIO_PCI_COMMON_DFSELECT:
-        return p->device_feature_select;
-    case VIRTIO_PCI_COMMON_DF:
-        return feature_window(p->vdev->host_features, p->device_feature_select);
-    case VIRTIO_PCI_COMMON_GFSELECT:
-        return p->driver_feature_select;
-    case VIRTIO_PCI_COMMON_GF:
-        return feature_window(p->vdev->guest_features, p->driver_feature_select);
-    case VIRTIO_PCI_COMMON_MSIX:
-        return p->vdev->config_vector;
-    case VIRTIO_PCI_COMMON_NUMQ:
-        return p->vdev->queues->len;
-    case VIRTIO_PCI_COMMON_STATUS:
-        return p->vdev->status;
-    case VIRTIO_PCI_COMMON_CFGGENERATION:
-        return (uint8_t)p->vdev->config_generation;
-    case VIRTIO_PCI_COMMON_Q_SELECT:
-        return p->queue_select;
-    default:
-        return queue_get(p, off);
-    }
-}
-
-/* Reads of a field as a whole, of parts, and across fields all give what the bytes hold: none has
- * side effects. */
-static uint64_t common_read(VirtIOPCIProxy *p, uint64_t off, unsigned size)
-{
-    const Field *f = common_field_at(off);
-    uint64_t value = 0;
-
-    if (f && f->off == off && f->size == size) {
-        return common_get(p, f->off);
-    }
-    for (unsigned i = 0; i < size; i++) {
-        f = common_field_at(off + i);
-        if (f) {
-            value |= (uint64_t)(uint8_t)(common_get(p, f->off) >> 8 * (off + i - f->off)) << 8 * i;
-        }
-    }
-    return value;
-}
-
-/* Where the rings lie cannot change under a queue that is enabled. */
-static void queue_set_place(VirtQueueSetup *s, unsigned off, uint32_t value)
-{
-    switch (off) {
-    case VIRTIO_PCI_COMMON_Q_SIZE:
-        s->size = (uint16_t)value;
-        break;
-    case VIRTIO_PCI_COMMON_Q_DESCLO:
-    case VIRTIO_PCI_COMMON_Q_DESCHI:
-        half_set(&s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_AVAILLO:
-    case VIRTIO_PCI_COMMON_Q_AVAILHI:
-        half_set(&s->driver, off == VIRTIO_PCI_COMMON_Q_AVAILHI, value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_USEDLO:
-    case VIRTIO_PCI_COMMON_Q_USEDHI:
-        half_set(&s->device, off == VIRTIO_PCI_COMMON_Q_USEDHI, value);
-        break;
-    }
-}
-
-/* §4.1.4.3: the register is there once VIRTIO_F_RING_RESET is negotiated. */
-static void queue_reset(VirtIOPCIProxy *p, unsigned n, uint32_t value)
-{
-    if (value == 1 && (p->vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
-        virtio_has_feature(p->vdev, VIRTIO_F_RING_RESET)) {
-        msix_vector_unuse(PCI_DEVICE(p), virtio_queue_vector(p->vdev, n));
-        virtio_queue_reset(p->vdev, n);
-    }
-}
-
-static void queue_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
-{
-    VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
-    unsigned n = p->queue_select;
-
-    if (!vq) {
-        return;
-    }
-    if (off == VIRTIO_PCI_COMMON_Q_MSIX) {
-        virtio_queue_set_vector(p->vdev, n,
-                                vector_move(p, virtio_queue_vector(p->vdev, n), (uint16_t)value));
-    } else if (off == VIRTIO_PCI_COMMON_Q_RESET) {
-        queue_reset(p, n, value);
-    } else if (off == VIRTIO_PCI_COMMON_Q_ENABLE) {
-        if (value == 1 &&
-            !virtio_queue_enabled(p->vdev, n)) { /* §4.1.4.3.2: 0 is not for the driver to write */
-            virtio_queue_enable(p->vdev, n);
-        }
-    } else if (virtio_queue_enabled(p->vdev, n)) {
-        log_guest("virtio-pci: queue %u is enabled, offset 0x%x of its setup cannot change", n,
-                  off);
-    } else if (off == VIRTIO_PCI_COMMON_Q_SIZE && !virtqueue_size_ok(vq, value)) {
-        log_guest("virtio-pci: %" PRIu32 " is no size for queue %u of at most %u", value, n,
-                  virtqueue_max_size(vq));
-    } else {
-        queue_set_place(virtqueue_setup(vq), off, value);
-    }
-}
-
-static void common_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
-{
-    uint64_t features;
-
-    switch (off) {
-    case VIRTIO_PCI_COMMON_DFSELECT:
-        p->device_feature_select = value;
-        break;
-    case VIRTIO_PCI_COMMON_GFSELECT:
-        p->driver_feature_select = value;
-        break;
-    case VIRTIO_PCI_COMMON_GF:
-        if (p->driver_feature_select < 2) {
-            unsigned shift = 32 * p->driver_feature_select;
-
-            features = p->vdev->guest_features & ~((uint64_t)UINT32_MAX << shift);
-            virtio_set_guest_features(p->vdev, features | (uint64_t)value << shift);
-        }
-        break;
-    case VIRTIO_PCI_COMMON_MSIX:
-        p->vdev->config_vector = vector_move(p, p->vdev->config_vector, (uint16_t)value);
-        break;
-    case VIRTIO_PCI_COMMON_STATUS:
-        virtio_set_status(p->vdev, (uint8_t)value);
-        break;
-    case VIRTIO_PCI_COMMON_Q_SELECT:
-        p->queue_select = (uint16_t)value;
-        break;
-    case VIRTIO_PCI_COMMON_DF:
-    case VIRTIO_PCI_COMMON_NUMQ:
-    case VIRTIO_PCI_COMMON_CFGGENERATION:
-    case VIRTIO_PCI_COMMON_Q_NOFF:
-    case VIRTIO_PCI_COMMON_Q_NDATA:
-        break; /* read-only */
-    default:
-        queue_set(p, off, value);
-    }
-}
-
-/* §4.1.3.1: fields are written whole, 64-bit ones also as two dwords. */
-static void common_write(VirtIOPCIProxy *p, uint64_t off, uint64_t value, unsigned size)
-{
-    const Field *f = common_field_at(off);
-
-    if (size == 8 && off >= VIRTIO_PCI_COMMON_Q_DESCLO && off % 8 == 0) {
-        common_write(p, off, (uint32_t)value, 4);
-        common_write(p, off + 4, value >> 32, 4);
-    } else if (f && f->off == off && f->size == size) {
-        common_set(p, f->off, (uint32_t)value);
-    } else {
-        log_guest("virtio-pci: write of %u bytes at 0x%" PRIx64 " of the common configuration",
-                  size, off);
-    }
-}
-
 /* --- the BARs --- */
 
 static uint64_t structures_read(void *opaque, uint64_t off, unsigned size)
@@ -423,9 +171,9 @@ static uint64_t structures_read(void *opaque, uint64_t off, unsigned size)
 
     switch (off - in_section) {
     case VIRTIO_PCI_COMMON_OFF:
-        return common_read(p, in_section, size);
+        return virtio_pci_common_read(p, in_section, size);
     case VIRTIO_PCI_ISR_OFF:
-        return in_section == 0 ? isr_read(p) : 0;
+        return in_section == 0 ? virtio_pci_isr_read(p) : 0;
     case VIRTIO_PCI_DEVICE_OFF:
         if (size == 8) {
             uint64_t low = virtio_config_read(p->vdev, in_section, 4);
@@ -445,7 +193,8 @@ static void structures_write(void *opaque, uint64_t off, uint64_t value, unsigne
 
     switch (off - in_section) {
     case VIRTIO_PCI_COMMON_OFF:
-        common_write(p, in_section, value, size);
+        virtio_pci_use_legacy(p, false);
+        virtio_pci_common_write(p, in_section, value, size);
         break;
     case VIRTIO_PCI_DEVICE_OFF:
         virtio_config_write(p->vdev, in_section, (uint32_t)value, MIN(size, 4));
@@ -513,7 +262,7 @@ static void virtio_pci_config_read(PciDevice *dev, uint32_t off, unsigned size)
     uint32_t at;
     unsigned len;
 
-    if (overlaps(off, size, data, 4)) {
+    if (p->pci_cfg && overlaps(off, size, data, 4)) {
         IoRegion *region = pci_cfg_target(p, &at, &len);
 
         le_store(dev->config + data, region ? region->ops->read(region->opaque, at, len) : 0, 4);
@@ -527,7 +276,7 @@ static void virtio_pci_config_write(PciDevice *dev, uint32_t off, uint32_t value
     uint32_t at;
     unsigned len;
 
-    if (overlaps(off, size, data, 4)) {
+    if (p->pci_cfg && overlaps(off, size, data, 4)) {
         IoRegion *region = pci_cfg_target(p, &at, &len);
 
         if (region) {
@@ -594,6 +343,30 @@ static void add_msix(VirtIOPCIProxy *p, uint16_t nvectors)
 
 /* --- the bus between proxy and device --- */
 
+/* Not given: modern only, as in QEMU on PCI Express; with the modern interface disabled, legacy. */
+static bool plug_legacy(VirtIOPCIProxy *p, GError **err)
+{
+    const VirtioPciRow *row = ((Object *)p)->klass->type->class_data;
+    uint16_t id = row->legacy_id ? row->legacy_id : virtio_pci_legacy_id(row->virtio_id);
+    bool legacy = p->disable_legacy == ON_OFF_AUTO ? p->disable_modern : p->disable_legacy == OFF;
+
+    if (row->interfaces != VIRTIO_PCI_AS_ASKED) {
+        legacy = row->interfaces == VIRTIO_PCI_TRANSITIONAL;
+        p->disable_modern = false;
+    }
+    if (!legacy && p->disable_modern) {
+        return error_set(err, "%s: with disable-modern=on and disable-legacy=on nothing is left",
+                         object_type_name(p));
+    }
+    if (legacy && id == 0) {
+        return error_set(err, "%s: this device has no legacy interface", object_type_name(p));
+    }
+    if (legacy) {
+        virtio_pci_legacy_plug(p, id);
+    }
+    return true;
+}
+
 static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GError **err)
 {
     VirtIOPCIProxy *p = proxy_of(vbus);
@@ -604,14 +377,20 @@ static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErro
         return error_set(err, "%s: vectors=%" PRIu32 " is too many, %d is the most",
                          object_type_name(p), nvectors, VECTORS_MAX);
     }
+    if (!plug_legacy(p, err)) {
+        return false;
+    }
     p->doorbells = g_new0(Doorbell, vdev->queues->len);
     for (unsigned n = 0; n < vdev->queues->len; n++) {
         p->doorbells[n] = (Doorbell){.proxy = p, .queue = n, .fd = -1};
     }
-    io_region_init(&p->structures, "virtio-pci", &structures_ops, p, BAR_SIZE);
-    pci_register_bar(dev, VIRTIO_PCI_BAR,
-                     PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH, &p->structures);
-    add_capabilities(p);
+    if (!p->disable_modern) {
+        io_region_init(&p->structures, "virtio-pci", &structures_ops, p, BAR_SIZE);
+        pci_register_bar(dev, VIRTIO_PCI_BAR,
+                         PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
+                         &p->structures);
+        add_capabilities(p);
+    }
     if (nvectors > 0) {
         add_msix(p, (uint16_t)nvectors);
     }
@@ -669,6 +448,10 @@ static void proxy_finish(VirtIOPCIProxy *p)
     if (p->msix.size) {
         io_region_finish(&p->msix);
     }
+    if (p->legacy.size) {
+        io_region_finish(&p->legacy);
+    }
+    memset(&p->legacy, 0, sizeof p->legacy);
     memset(&p->structures, 0, sizeof p->structures);
     memset(&p->msix, 0, sizeof p->msix);
     object_unparent(&p->bus->parent_obj);
@@ -724,7 +507,12 @@ static void virtio_pci_class_init(ObjectClass *klass, const void *data)
     pc->config_write = virtio_pci_config_write;
 }
 
+static const char *const on_off_auto[] = {"auto", "on", "off", NULL};
+
 static const Property virtio_pci_props[] = {
+    PROP_ENUM("disable-legacy", VirtIOPCIProxy, disable_legacy, on_off_auto, ON_OFF_AUTO,
+              "no legacy interface; auto: on, as PCI Express devices have it"),
+    PROP_BOOL("disable-modern", VirtIOPCIProxy, disable_modern, false, "no modern interface"),
     PROP_UINT32("vectors", VirtIOPCIProxy, nvectors, (uint32_t)VECTORS_AUTO, 0, UINT32_MAX,
                 "MSI-X vectors; 0: none, interrupts by INTx; not given: one per queue and one"),
     PROP_BOOL("ioeventfd", VirtIOPCIProxy, ioeventfd, true,
@@ -762,23 +550,29 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
     ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \
     ROW(serial, CONSOLE, 0x078000, "input", "serial ports and consoles, plugged onto its bus")
 
-#define PROXY_TYPE(lower, ID, cls, cat, text)      \
-    static const VirtioPciRow lower##_row = {      \
-        .child = &virtio_##lower##_type,           \
-        .virtio_id = VIRTIO_ID_##ID,               \
-        .class_id = cls,                           \
-        .category = cat,                           \
-    };                                             \
-    static const TypeInfo lower##_pci_type = {     \
-        .name = "virtio-" #lower "-pci",           \
-        .parent = &virtio_pci_type,                \
-        .class_init = virtio_pci_proxy_class_init, \
-        .class_data = &lower##_row,                \
-        .desc = text,                              \
-        .delegate_type = &virtio_##lower##_type,   \
-        .delegate_child = "virtio-backend",        \
+#define PROXY_NAME(lower, ID, cls, cat, text, variant, suffix, kind) \
+    static const VirtioPciRow lower##variant##_row = {               \
+        .child = &virtio_##lower##_type,                             \
+        .virtio_id = VIRTIO_ID_##ID,                                 \
+        .class_id = cls,                                             \
+        .category = cat,                                             \
+        .interfaces = kind,                                          \
+    };                                                               \
+    static const TypeInfo lower##variant##_pci_type = {              \
+        .name = "virtio-" #lower "-pci" suffix,                      \
+        .parent = &virtio_pci_type,                                  \
+        .class_init = virtio_pci_proxy_class_init,                   \
+        .class_data = &lower##variant##_row,                         \
+        .desc = text,                                                \
+        .delegate_type = &virtio_##lower##_type,                     \
+        .delegate_child = "virtio-backend",                          \
     };
-#define PROXY_ENTRY(lower, ID, cls, cat, text) &lower##_pci_type,
+#define PROXY_TYPE(lower, ID, cls, cat, text)                                              \
+    PROXY_NAME(lower, ID, cls, cat, text, , "", VIRTIO_PCI_AS_ASKED)                       \
+    PROXY_NAME(lower, ID, cls, cat, text, _both, "-transitional", VIRTIO_PCI_TRANSITIONAL) \
+    PROXY_NAME(lower, ID, cls, cat, text, _modern, "-non-transitional", VIRTIO_PCI_MODERN_ONLY)
+#define PROXY_ENTRY(lower, ID, cls, cat, text) \
+    &lower##_pci_type, &lower##_both_pci_type, &lower##_modern_pci_type,
 
 VIRTIO_PCI_DEVICES(PROXY_TYPE)
 

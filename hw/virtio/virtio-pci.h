@@ -16,11 +16,19 @@ extern const TypeInfo virtio_pci_type; /* abstract parent of all proxies */
  * virtio_pci_proxy_class_init, one of these as class_data, delegate_type the child and delegate_child
  * "virtio-backend". The devices of this folder are in the table; tests and examples write theirs.
  */
+typedef enum {
+    VIRTIO_PCI_AS_ASKED,     /* as disable-legacy and disable-modern say; modern only by default */
+    VIRTIO_PCI_TRANSITIONAL, /* both interfaces */
+    VIRTIO_PCI_MODERN_ONLY,
+} VirtioPciInterfaces;
+
 typedef struct {
     const TypeInfo *child;
     uint16_t virtio_id;    /* VIRTIO_ID_* */
     uint32_t class_id;     /* PCI class, 24 bits */
     const char *category;  /* DeviceClass.category */
+    VirtioPciInterfaces interfaces;
+    uint16_t legacy_id;    /* PCI device id with a legacy interface; 0: the one that the specification gives it */
 } VirtioPciRow;
 
 void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data); /* data: a VirtioPciRow */
@@ -31,6 +39,7 @@ extern const TypeInfo *const virtio_pci_types[];
 /* Layout of the one memory BAR (number 4, 64-bit, prefetchable), offsets and lengths in bytes. */
 enum {
     VIRTIO_PCI_BAR = 4,
+    VIRTIO_PCI_LEGACY_BAR = 0, /* I/O */
     VIRTIO_PCI_MSIX_BAR = 1,
     VIRTIO_PCI_COMMON_OFF = 0x0000,
     VIRTIO_PCI_ISR_OFF = 0x1000,

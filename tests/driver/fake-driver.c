@@ -18,7 +18,9 @@ FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned ce
 
     type_register(&fake_echo_pci_type);
     type_register(&fake_echo_type);
-    d->t = cell & FAKE_MMIO ? &fake_mmio_transport : &fake_pci_transport;
+    d->t = cell & FAKE_PCI_LEGACY ? &fake_pci_legacy_transport
+           : cell & FAKE_MMIO     ? &fake_mmio_transport
+                                  : &fake_pci_transport;
     d->cell = cell;
     d->next_page = FIRST_PAGE;
     d->m = m;

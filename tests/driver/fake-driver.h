@@ -33,6 +33,8 @@ enum {
     FAKE_PCI_CELLS = 16,
     FAKE_MODERN_CELLS = 24,
     FAKE_CELLS = 32,
+    FAKE_PCI_LEGACY = 32, /* transitional PCI by its legacy interface; not in FAKE_CELLS, for there is no common structure */
+    FAKE_PCI_LEGACY_END = 40,
 };
 
 /* The device offers packed rings, and unless the cell is legacy the driver takes them. */
@@ -44,7 +46,7 @@ static inline bool fake_cell_is_packed(unsigned cell)
 /* No VERSION_1, no FEATURES_OK, queues that work before DRIVER_OK, no place for rings but one block. */
 static inline bool fake_cell_is_legacy(unsigned cell)
 {
-    return (cell & FAKE_MMIO) && (cell & FAKE_MMIO_LEGACY);
+    return (cell & FAKE_PCI_LEGACY) || ((cell & FAKE_MMIO) && (cell & FAKE_MMIO_LEGACY));
 }
 
 enum { FAKE_QUEUES_MAX = 16 };
@@ -70,7 +72,7 @@ typedef struct {
     bool (*interrupted)(FakeDriver *d, int q); /* q -1: configuration change */
 } FakeTransport;
 
-extern const FakeTransport fake_pci_transport, fake_mmio_transport;
+extern const FakeTransport fake_pci_transport, fake_mmio_transport, fake_pci_legacy_transport;
 
 struct FakeDriver {
     FakeMachine *m;
@@ -147,11 +149,16 @@ unsigned fake_pci_std_cap(FakeDriver *d, uint8_t id);
 uint64_t fake_pci_bar(FakeDriver *d, unsigned bar);
 uint64_t fake_common_read(FakeDriver *d, unsigned off, unsigned size);
 void fake_common_write(FakeDriver *d, unsigned off, uint64_t value, unsigned size);
+unsigned fake_pci_enable_msix(FakeDriver *d); /* with messages that tell their vector; the vectors, 0: INTx */
 void fake_pci_map_vector(FakeDriver *d, int q, uint16_t vector); /* q -1: configuration */
 
 /* --- MMIO only --- */
 uint32_t fake_mmio_reg(FakeDriver *d, unsigned off);
 void fake_mmio_reg_set(FakeDriver *d, unsigned off, uint32_t value);
+
+/* --- PCI, legacy: registers at BAR 0 --- */
+uint32_t fake_legacy_read(FakeDriver *d, unsigned off, unsigned size);
+void fake_legacy_write(FakeDriver *d, unsigned off, uint32_t value, unsigned size);
 
 /* --- a device that answers each request with the bytes it got: "virtio-echo" ---
  * Properties: queues (default 2), queue-size (8), hold (the test pops, not the device). */

@@ -122,6 +122,7 @@ static const VirtioPciRow echo_row = {
     .virtio_id = FAKE_ECHO_ID,
     .class_id = 0x00ff00,
     .category = "test",
+    .legacy_id = 0x103f,
 };
 
 const TypeInfo fake_echo_pci_type = {

@@ -162,14 +162,13 @@ void fake_pci_map_vector(FakeDriver *d, int q, uint16_t vector)
     }
 }
 
-/* Vector 0 tells configuration changes, vector q + 1 queue q; each message says its vector. */
-static void pci_setup_interrupts(FakeDriver *d)
+unsigned fake_pci_enable_msix(FakeDriver *d)
 {
     unsigned cap = fake_pci_std_cap(d, PCI_CAP_ID_MSIX), vectors;
     uint64_t table;
 
     if (d->cell & FAKE_INTX || !cap) {
-        return;
+        return 0;
     }
     vectors = (fake_pci_cfg(d, cap + PCI_MSIX_FLAGS, 2) & PCI_MSIX_FLAGS_QSIZE) + 1;
     table = fake_pci_bar(d, fake_pci_cfg(d, cap + PCI_MSIX_TABLE, 4) & PCI_MSIX_TABLE_BIR);
@@ -180,6 +179,17 @@ static void pci_setup_interrupts(FakeDriver *d)
         fake_write(d->m, table + 16 * v + PCI_MSIX_ENTRY_VECTOR_CTRL, 0, 4);
     }
     fake_pci_cfg_set(d, cap + PCI_MSIX_FLAGS, PCI_MSIX_FLAGS_ENABLE, 2);
+    return vectors;
+}
+
+/* Vector 0 tells configuration changes, vector q + 1 queue q; each message says its vector. */
+static void pci_setup_interrupts(FakeDriver *d)
+{
+    unsigned vectors = fake_pci_enable_msix(d);
+
+    if (vectors == 0) {
+        return;
+    }
     fake_pci_map_vector(d, -1, 0);
     for (unsigned q = 0; q + 1 < vectors; q++) {
         fake_pci_map_vector(d, (int)q, (uint16_t)(q + 1));
