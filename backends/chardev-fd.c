@@ -5,6 +5,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -21,8 +22,25 @@ static size_t fd_pending(const FdChardev *f)
     return f->pending ? f->pending->len - f->pending_head : 0;
 }
 
+/*
+ * Tells the user about output dropped behind a slow reader. stderr may have that very reader, and
+ * nobody waits for it here: without room for a line, the next call does it.
+ */
+static void fd_tell_lost(FdChardev *f)
+{
+    struct pollfd p = {.fd = STDERR_FILENO, .events = POLLOUT};
+
+    if (f->lost > f->lost_told && poll(&p, 1, 0) == 1) {
+        log_warn_rated(&f->lost_rate, "%s: the reader is slow: %" PRIu64 " bytes of output dropped",
+                       CHARDEV(f)->label, f->lost);
+        f->lost_told = f->lost;
+    }
+}
+
 static void fd_drop_pending(FdChardev *f)
 {
+    fd_tell_lost(f);
+    f->lost = f->lost_told = 0;
     if (f->pending) {
         g_byte_array_free(f->pending, TRUE);
     }
@@ -100,6 +118,10 @@ static void fd_keep(FdChardev *f, const uint8_t *buf, size_t len)
     size_t take = MIN(len, CHARDEV_BUFFER - fd_pending(f));
 
     CHARDEV(f)->dropped += len - take;
+    f->lost += len - take;
+    if (!f->lost_told) { /* once now, and the sum when the reader has caught up or left */
+        fd_tell_lost(f);
+    }
     if (take == 0) {
         return;
     }

@@ -7,6 +7,7 @@
 #define AEROSTAT_BACKENDS_CHARDEV_IMPL_H
 
 #include "backends/chardev.h"
+#include "core/log.h"
 
 struct Chardev {
     Object parent_obj;
@@ -57,6 +58,8 @@ struct FdChardev {
     bool out_broken;     /* nobody reads any more */
     GByteArray *pending; /* written, not out yet; NULL: nothing */
     size_t pending_head; /* bytes of pending that are out */
+    uint64_t lost, lost_told; /* bytes dropped since pending was full; how many the user was told of */
+    LogRate lost_rate;
 };
 
 struct FdChardevClass {

@@ -373,6 +373,75 @@ START_TEST(a_reader_that_sleeps_costs_a_bounded_buffer_and_what_it_gets_is_in_or
 }
 END_TEST
 
+/* stderr is a file until the returned fd is given back to it. */
+static int stderr_to(const char *path)
+{
+    int saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+    ck_assert(saved >= 0 && fd >= 0);
+    dup2(fd, STDERR_FILENO);
+    close(fd);
+    return saved;
+}
+
+static uint64_t read_some(int fd)
+{
+    static char buf[65536];
+    ssize_t n = read(fd, buf, sizeof buf);
+
+    loop_iterate(loop, false);
+    return n > 0 ? (uint64_t)n : 0;
+}
+
+START_TEST(output_dropped_behind_a_slow_reader_is_told_at_once_and_summed_up_later)
+{
+    enum { CHUNK = 65536, CHUNKS = 64 };
+    g_autofree char *path = sock_path(), *log = g_build_filename(dir, "stderr", NULL);
+    g_autofree char *chunk = g_malloc0(CHUNK), *first = NULL, *all = NULL, *last = NULL;
+    Chardev *c = open_option("unix:%s,server=on,wait=off", path);
+    int fd = dial(path), saved = stderr_to(log);
+    uint64_t total = 0;
+
+    attach(&rec, c);
+    WAIT_FOR(rec.opened == 1);
+    for (int i = 0; i < CHUNKS; i++) {
+        chardev_write(c, chunk, CHUNK);
+    }
+    first = contents(log);
+    WAIT_FOR((total += read_some(fd)) + chardev_dropped(c) == CHUNK * CHUNKS);
+    settle();
+    all = contents(log);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ck_assert(g_str_has_prefix(first, "aerostat: warning: -serial: the reader is slow: "));
+    ck_assert_ptr_eq(strchr(first, '\n'), first + strlen(first) - 1);
+    last = g_strdup_printf("%saerostat: warning: -serial: the reader is slow: %" G_GUINT64_FORMAT
+                           " bytes of output dropped\n",
+                           first, chardev_dropped(c));
+    ck_assert_str_eq(all, last);
+    close(fd);
+    object_unref(c);
+}
+END_TEST
+
+START_TEST(output_that_nobody_is_there_for_is_dropped_without_a_word)
+{
+    g_autofree char *path = sock_path(), *log = g_build_filename(dir, "stderr", NULL);
+    g_autofree char *text = g_malloc0(2 * CHARDEV_BUFFER), *said = NULL;
+    Chardev *c = open_option("unix:%s,server=on,wait=off", path);
+    int saved = stderr_to(log);
+
+    chardev_write(c, text, 2 * CHARDEV_BUFFER);
+    said = contents(log);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    ck_assert_uint_eq(chardev_dropped(c), 2 * CHARDEV_BUFFER);
+    ck_assert_str_eq(said, "");
+    object_unref(c);
+}
+END_TEST
+
 static void *read_all(void *opaque)
 {
     char buf[4096];
@@ -587,6 +656,8 @@ static void add_socket_tests(Suite *suite)
     tcase_add_test(tc, a_client_connects_to_a_server);
     tcase_add_test(tc, input_waits_until_the_front_end_takes_it);
     tcase_add_test(tc, a_reader_that_sleeps_costs_a_bounded_buffer_and_what_it_gets_is_in_order);
+    tcase_add_test(tc, output_dropped_behind_a_slow_reader_is_told_at_once_and_summed_up_later);
+    tcase_add_test(tc, output_that_nobody_is_there_for_is_dropped_without_a_word);
     tcase_add_test(tc, a_flush_returns_when_everything_is_out);
     tcase_add_test(tc, a_front_end_can_hang_up_on_its_client_while_it_receives);
     tcase_add_test(tc, a_front_end_may_drop_the_stream_while_it_receives);
