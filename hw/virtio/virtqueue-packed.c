@@ -173,7 +173,7 @@ static bool packed_walk(VirtQueue *vq, VqElem *e, uint64_t meta)
     unsigned free = vq->num - p->slots_out, n = 0, i = p->next_avail;
 
     for (;;) {
-        uint64_t addr = vq_desc_load(p->desc + (size_t)i * VQ_DESC_SIZE).addr;
+        uint64_t addr = vq_desc_load_addr(p->desc + (size_t)i * VQ_DESC_SIZE);
         uint16_t flags = meta_flags(meta);
 
         if (G_UNLIKELY(n++ == free)) {

@@ -138,6 +138,11 @@ static inline VqDescWords vq_desc_load(const uint8_t *p)
     return (VqDescWords){le64toh(w[0].v), le64toh(w[1].v)};
 }
 
+static inline uint64_t vq_desc_load_addr(const uint8_t *p)
+{
+    return le64toh(((const volatile VqAnyU64 *)p)->v);
+}
+
 /* An indirect table; host: where it lies in one piece, NULL: it straddles regions. */
 typedef struct {
     uint64_t gpa;
@@ -162,7 +167,14 @@ static inline bool vq_table_load(VirtQueue *vq, const VqTable *t, unsigned i, Vq
 uint8_t *vq_map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, unsigned align);
 
 /* §2.7.5.2, §2.8: lengths are 32 bits wide; false after vq_error. */
-bool vq_elem_length_ok(VirtQueue *vq, const VqElem *e);
+static inline bool vq_elem_length_ok(VirtQueue *vq, const VqElem *e)
+{
+    if (G_UNLIKELY(e->out_left + e->in_left > UINT32_MAX)) {
+        vq_error(vq, "chain of 4 GiB or more");
+        return false;
+    }
+    return true;
+}
 
 /* Room for n pieces in all; false after vq_error. */
 bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n);

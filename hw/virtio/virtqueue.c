@@ -203,15 +203,6 @@ bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len)
     return true;
 }
 
-bool vq_elem_length_ok(VirtQueue *vq, const VqElem *e)
-{
-    if (G_UNLIKELY(e->out_left + e->in_left > UINT32_MAX)) {
-        vq_error(vq, "chain of 4 GiB or more");
-        return false;
-    }
-    return true;
-}
-
 /* --- indirect tables --- */
 
 bool vq_table_open(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, unsigned max,
@@ -438,6 +429,8 @@ void virtqueue_push(VqElem *e)
             return;
         }
         vq->ops->push(vq, e);
+        vq_elem_put(e);
+        return;
     }
     elem_drop(vq, e);
 }
