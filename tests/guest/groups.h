@@ -8,6 +8,7 @@
 void group_boot_vmlinux(void);
 void group_boot_bzimage(void);
 void group_balloon(void);
+void group_balloon_intx(void);
 void group_oom(void);
 void group_power(void);
 void group_reboot(void);

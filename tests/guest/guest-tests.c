@@ -24,6 +24,7 @@ static const struct {
     {"boot-vmlinux", group_boot_vmlinux},
     {"boot-bzimage", group_boot_bzimage},
     {"balloon", group_balloon},
+    {"balloon-intx", group_balloon_intx},
     {"oom", group_oom},
     {"power", group_power},
     {"reboot", group_reboot},

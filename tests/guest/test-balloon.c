@@ -246,6 +246,40 @@ void group_balloon(void)
     vm_finish(vm);
 }
 
+/* --- by INTx --- */
+
+/* The properties are as asked for. */
+static void expect_intx(Vm *vm)
+{
+    static const char *const props[] = {"vectors", "ioeventfd"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(props); i++) {
+        json_t *value = get_property(vm, props[i]);
+
+        if (json_integer_value(value) != 0 || json_is_true(value)) {
+            fail("the balloon has %s", props[i]);
+        }
+        json_decref(value);
+    }
+}
+
+/* Without MSI-X the driver depends on _PRT and the I/O APIC, and kicks come as exits. */
+void group_balloon_intx(void)
+{
+    Vm *vm = vm_start("-device", "virtio-balloon,id=balloon0,vectors=0,ioeventfd=off", NULL);
+
+    vm_wait_ready(vm);
+    expect_bound(vm);
+    expect_intx(vm);
+    for (int i = 0; i < 3; i++) {
+        set_balloon(vm, 256 * MiB);
+        set_balloon(vm, 512 * MiB);
+    }
+    passed("a balloon without MSI-X and ioeventfd inflates and deflates");
+    vm_type(vm, "poweroff\n");
+    vm_finish(vm);
+}
+
 /* --- out of memory --- */
 
 #define SQUEEZED (128 * MiB) /* of 256 */
