@@ -228,14 +228,23 @@ static void expect_refused(const char *what, const char *option, const char *val
     vm_kill(vm);
 }
 
-static void daemonize(void)
+/* The daemon's files; all of dir must be gone in the end. */
+typedef struct {
+    char *dir, *pidfile, *serial, *serial_arg, *qmp, *qmp_arg;
+} Daemon;
+
+static void daemon_finish(Daemon *d)
 {
-    g_autofree char *dir = g_dir_make_tmp("guest-test-XXXXXX", NULL);
-    g_autofree char *pidfile = g_build_filename(dir, "pid", NULL);
-    g_autofree char *serial = g_build_filename(dir, "serial", NULL);
-    g_autofree char *qmp = g_build_filename(dir, "qmp", NULL);
-    g_autofree char *serial_arg = g_strdup_printf("unix:%s,server=on,wait=off", serial);
-    g_autofree char *qmp_arg = g_strdup_printf("unix:%s,server=on,wait=off", qmp);
+    g_free(d->dir);
+    g_free(d->pidfile);
+    g_free(d->serial);
+    g_free(d->serial_arg);
+    g_free(d->qmp);
+    g_free(d->qmp_arg);
+}
+
+static Vm *daemon_start(Daemon *d)
+{
     char *argv[] = {(char *)paths->vmm,
                     "-m",
                     "256",
@@ -249,14 +258,20 @@ static void daemonize(void)
                     "-append",
                     APPEND,
                     "-serial",
-                    serial_arg,
+                    d->serial_arg,
                     "-qmp",
-                    qmp_arg,
+                    d->qmp_arg,
                     "-daemonize",
                     "-pidfile",
-                    pidfile,
+                    d->pidfile,
                     NULL};
-    Vm *vm = vm_start_plain(argv);
+
+    return vm_start_plain(argv);
+}
+
+/* The parent has ended well and left a daemon: its process id. */
+static pid_t daemon_expect(Vm *vm, const char *pidfile)
+{
     pid_t parent = vm->pid, pid;
 
     if (vm_wait_exit(vm, T_EXIT) != 0 || vm->err->len > 0) {
@@ -267,8 +282,12 @@ static void daemonize(void)
         fail("process %d of the pid file is not the daemon", (int)pid);
     }
     passed("-daemonize returns with 0, the pid file names the daemon");
+    return pid;
+}
 
-    /* From here on the console is the socket, and the process is none of our children. */
+/* From here on the console is the socket, and the process is none of our children. */
+static void daemon_talk(Vm *vm, pid_t pid, const char *serial)
+{
     vm->ended = false;
     vm->pid = pid;
     vm->from_guest = connect_to(serial);
@@ -282,17 +301,35 @@ static void daemonize(void)
         vm_type(vm, "ping socket\n");
     }
     passed("the guest answers on -serial unix:");
-    expect_refused("a second VM with this pid file", "-pidfile", pidfile, pidfile);
-    expect_refused("a second VM with this socket", "-qmp", qmp_arg, qmp);
+}
 
-    vm_connect_qmp(vm, qmp);
+static void daemonize(void)
+{
+    char *dir = g_dir_make_tmp("guest-test-XXXXXX", NULL);
+    Daemon d = {
+        .dir = dir,
+        .pidfile = g_build_filename(dir, "pid", NULL),
+        .serial = g_build_filename(dir, "serial", NULL),
+        .serial_arg = g_strdup_printf("unix:%s/serial,server=on,wait=off", dir),
+        .qmp = g_build_filename(dir, "qmp", NULL),
+        .qmp_arg = g_strdup_printf("unix:%s/qmp,server=on,wait=off", dir),
+    };
+    Vm *vm = daemon_start(&d);
+    pid_t pid = daemon_expect(vm, d.pidfile);
+
+    daemon_talk(vm, pid, d.serial);
+    expect_refused("a second VM with this pid file", "-pidfile", d.pidfile, d.pidfile);
+    expect_refused("a second VM with this socket", "-qmp", d.qmp_arg, d.qmp);
+
+    vm_connect_qmp(vm, d.qmp);
     vm_expect_status(vm, "running");
     vm_do(vm, "quit", NULL);
     vm_expect_cause(vm, "SHUTDOWN", false, "host-qmp-quit");
-    expect_gone(pid, dir);
+    expect_gone(pid, d.dir);
     passed("quit ends the daemon; pid file and sockets are gone");
     vm->ended = true;
     vm_kill(vm);
+    daemon_finish(&d);
 }
 
 static void end_by_signal(int sig, const char *name, bool boot)
