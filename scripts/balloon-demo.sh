@@ -3,15 +3,17 @@
 # Boots a guest with virtio-balloon and shows memory going to the host and back. Runs on the KVM host, which may have
 # busybox only: POSIX sh. scripts/boot.sh calls it.
 #
-# usage: balloon-demo.sh [--memory MB] [--smp N] [--keep-running] [--qmp SOCKET] VMM QMP-CLIENT KERNEL INITRD [VMM-ARG]...
+# usage: balloon-demo.sh [--memory MB] [--smp N] [--keep-running] [--qmp SOCKET] [--since EPOCH]
+#                        VMM QMP-CLIENT KERNEL INITRD [VMM-ARG]...
 set -u
 
-memory=512 smp=1 keep= socket=
+memory=512 smp=1 keep= socket= since=
 while [ $# -gt 0 ]; do
     case $1 in
     --memory) memory=$2; shift ;;
     --smp) smp=$2; shift ;;
     --qmp) socket=$2; shift ;;
+    --since) since=$2; shift ;; # when the caller's clock began: ours goes on from it
     --keep-running) keep=1 ;;
     *) break ;;
     esac
@@ -38,7 +40,9 @@ now() { cut -d' ' -f1 /proc/uptime; }
 since() { echo "$(now) $1" | awk '{ printf "%.1f", $1 - $2 }'; }
 whole_since() { since "$1" | cut -d. -f1; }
 t_start=$(now)
-say() { printf '  [%5s s] %s\n' "$(since "$t_start")" "$*"; }
+# busybox's date may know no fractions: awk takes the number before them.
+offset=$(echo "$(date +%s.%N) ${since:-0} $t_start" | awk '{ d = $2 ? $1 - $2 : 0; printf "%.2f", $3 - (d > 0 ? d : 0) }')
+say() { printf '[%6s s] %s\n' "$(since "$offset")" "$*"; }
 
 fail() {
     echo "balloon-demo: $*" >&2
@@ -145,7 +149,11 @@ fi
 quarter=$((memory / 4))
 rows=
 measure "after boot"
-ask hold $((memory * 3 / 4 - 16)) >/dev/null
+# What the guest can spare, and not so much that it has to kill for it.
+spare=$((free / 4 < 48 ? free / 4 : 48))
+hold=$((free - spare))
+[ "$hold" -le $((memory * 3 / 4 - 16)) ] || hold=$((memory * 3 / 4 - 16))
+ask hold "$hold" >/dev/null || exit 1
 ask hold 0 >/dev/null
 measure "guest used memory and freed it"
 rss_before=$rss
