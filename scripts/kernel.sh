@@ -69,7 +69,7 @@ fetch() {
     apt-cache show "$modules" >/dev/null 2>&1 && list+=("$modules")
     (cd "$work" && apt-get -q -o APT::Sandbox::User=root download "${list[@]}" >&2)
 }
-say "fetching $package"
+tell "fetching $package"
 fetch || { refresh; package=$(resolve); fetch; } || die "cannot download $package"
 for deb in "$work"/*.deb; do
     dpkg-deb -x "$deb" "$work/root"

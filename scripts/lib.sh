@@ -11,6 +11,12 @@ say() {
     printf '[%6.1f s] %s\n' "$(echo "$(date +%s.%N) $started" | awk '{ print $1 - $2 }')" "$*" >&2
 }
 
+# tell TEXT: as say, and where step's caller sees it too.
+tell() {
+    say "$@"
+    [ -z "${AEROSTAT_STEP-}" ] || say "$@" 2>&8
+}
+
 die() {
     printf '%s: %s\n' "$script" "$*" >&2
     exit 1
@@ -41,7 +47,7 @@ step() {
     local name=$1 log=$build/logs/$1.log status=0
     shift
     mkdir -p "$build/logs"
-    "$@" >"$log" 2>&1 || status=$?
+    AEROSTAT_STEP=1 "$@" 8>&2 >"$log" 2>&1 || status=$?
     [ $status = 0 ] && return 0
     say "step '$name' failed with status $status; log: ${log#"$PWD"/}"
     tail -n 25 "$log" | sed 's/^/    /' >&2

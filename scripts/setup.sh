@@ -66,7 +66,7 @@ apt() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=600 "$@"
 }
 
-say "installing ${wanted[*]}"
+tell "installing ${wanted[*]}"
 if ! apt install --no-install-recommends "${wanted[@]}"; then
     say "trying again with fresh package lists"
     apt update

@@ -49,6 +49,7 @@ run_tests() {
     }
 }
 
+say "installing what is missing (scripts/setup.sh)"
 step setup scripts/setup.sh
 build_preset release
 if [ "$what" = unit ]; then
