@@ -16,7 +16,7 @@ END
 modules=virtio_pci,virtio_mmio,virtio_balloon,virtio_blk,virtio_net,virtio_console,virtio-rng,button,evdev
 applets=sh,ash,cat,ls,echo,grep,awk,sed,head,tail,wc,sort,cut,tr,dd,od,hexdump,cmp,md5sum,sha256sum,cp,mv,rm,mkdir,rmdir
 applets+=,ln,chmod,touch,stat,df,du,free,ps,top,kill,sleep,date,dmesg,mount,umount,mknod,sync,vi,less,more,find,xargs
-applets+=,test,[,true,false,printf,seq,env,id,uname,uptime,lsmod,insmod,rmmod,modprobe,lspci,ip,ifconfig,ping,nc,wget
+applets+=,test,[,true,false,printf,seq,env,id,uname,uptime,lsmod,insmod,rmmod,modprobe,ip,ifconfig,ping,nc,wget
 applets+=,stty,reset,clear,poweroff,reboot,halt,devmem,blockdev,mkswap,swapon,swapoff,timeout,time,which,expr,sysctl,tee
 
 out=$build/guest update=()
@@ -32,6 +32,8 @@ done
 
 kernel=$("$top/scripts/kernel.sh" "${update[@]}")
 busybox=$(command -v busybox) || die "busybox is not installed: run scripts/setup.sh"
+# Which applets there are is the distribution's choice.
+applets=$(tr , '\n' <<<"$applets" | grep -Fx -f <("$busybox" --list) | paste -sd ,)
 key=$( (basename "$kernel"; echo "$modules $applets"; cat "$top"/guest/*.c "$top/scripts/initramfs.py" "$busybox") | sha256sum)
 
 mkdir -p "$out"
