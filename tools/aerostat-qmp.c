@@ -23,11 +23,29 @@
 
 enum { EXIT_COMMAND_FAILED = 1, EXIT_USAGE = 2, DEFAULT_TIMEOUT = 30 };
 
+static void print_usage(FILE *to)
+{
+    fprintf(to, "usage: aerostat-qmp SOCKET COMMAND [key=value...]\n"
+                "       aerostat-qmp SOCKET --wait-event NAME [--timeout SECONDS]\n"
+                "       aerostat-qmp --help\n");
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: aerostat-qmp SOCKET COMMAND [key=value...]\n"
-                    "       aerostat-qmp SOCKET --wait-event NAME [--timeout SECONDS]\n");
+    print_usage(stderr);
     return EXIT_USAGE;
+}
+
+static int help(void)
+{
+    print_usage(stdout);
+    printf("Sends one QMP command and prints its answer, or waits for an event.\n"
+           "A value that is valid JSON is sent as such, anything else as a string.\n"
+           "For example, with 'aerostat -qmp unix:qmp.sock,server=on,wait=off ...':\n"
+           "  aerostat-qmp qmp.sock balloon value=268435456\n"
+           "  aerostat-qmp qmp.sock query-commands    lists the commands\n"
+           "Exit status: 0 done, 1 the command failed, 2 bad usage or no connection.\n");
+    return 0;
 }
 
 /* Reading and writing keep separate buffers: a socket cannot seek, which switching one stream
@@ -167,6 +185,9 @@ int main(int argc, char **argv)
     int timeout = DEFAULT_TIMEOUT;
     Connection conn;
 
+    if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h"))) {
+        return help();
+    }
     if (argc < 3) {
         return usage();
     }
