@@ -264,6 +264,40 @@ START_TEST(shutdown_beats_a_reset)
 }
 END_TEST
 
+static void ask_to_exit(void *opaque)
+{
+    platform_exit_request(&vm.m->platform, 43);
+}
+
+START_TEST(shutdown_asked_for_while_the_vcpus_stop_for_a_reset_wins)
+{
+    vm.m->no_shutdown = _i;
+    vm.accel->on_pause = ask_for_shutdown;
+    ask_for_reset(NULL);
+    expect_events(_i ? "SHUTDOWN STOP " : "SHUTDOWN ");
+    ck_assert_int_eq(vm.m->state, RUN_STATE_SHUTDOWN);
+    ck_assert(vm.m->ending == !_i);
+    ck_assert_uint_eq(vm.accel->resets, 1);
+    ck_assert_uint_eq(vm.accel->pauses, 1);
+    ck_assert_uint_eq(vm.accel->starts, 1);
+    if (_i) { /* nothing of it is left: the next reset is one */
+        ask_for_reset(NULL);
+        expect_events("RESET ");
+    }
+}
+END_TEST
+
+START_TEST(exit_asked_for_while_the_vcpus_stop_for_a_reset_wins)
+{
+    vm.accel->on_pause = ask_to_exit;
+    ask_for_reset(NULL);
+    expect_events("");
+    ck_assert_uint_eq(vm.accel->resets, 1);
+    ck_assert_uint_eq(vm.accel->starts, 1);
+    ck_assert_int_eq(machine_run(vm.m, true), 43);
+}
+END_TEST
+
 START_TEST(shutdown_that_is_kept_beats_a_reset_too)
 {
     vm.m->no_shutdown = true;
@@ -402,6 +436,8 @@ static void add_shutdown_tests(TCase *tc)
 {
     tcase_add_test(tc, guest_powers_off_by_acpi);
     tcase_add_loop_test(tc, shutdown_beats_a_reset, 0, 3);
+    tcase_add_loop_test(tc, shutdown_asked_for_while_the_vcpus_stop_for_a_reset_wins, 0, 2);
+    tcase_add_test(tc, exit_asked_for_while_the_vcpus_stop_for_a_reset_wins);
     tcase_add_test(tc, shutdown_that_is_kept_beats_a_reset_too);
     tcase_add_loop_test(tc, no_shutdown_keeps_the_vm_unless_the_user_ends_it, 0,
                         G_N_ELEMENTS(causes));

@@ -91,17 +91,23 @@ static void start_vcpus(Machine *m)
     accel_start(m->accel);
 }
 
-void machine_stop(Machine *m, RunState state)
+/* vCPUs are paused. */
+static void enter_stopped_state(Machine *m, RunState state)
 {
     bool was_running = m->state == RUN_STATE_RUNNING;
 
-    if (was_running) {
-        pause_vcpus(m);
-    }
     m->state = state;
     if (was_running) {
         emit(m, "STOP", NULL);
     }
+}
+
+void machine_stop(Machine *m, RunState state)
+{
+    if (m->state == RUN_STATE_RUNNING) {
+        pause_vcpus(m);
+    }
+    enter_stopped_state(m, state);
 }
 
 bool machine_cont(Machine *m, GError **err)
@@ -148,20 +154,24 @@ static void end_loop(Machine *m, int status)
     loop_quit(m->platform.loop);
 }
 
-static void do_shutdown(Machine *m, ShutdownCause cause)
+/* The end of a shutdown. vCPUs are paused, also when the state is still "running". */
+static void finish_shutdown(Machine *m, ShutdownCause cause)
 {
-    bool keep = m->no_shutdown && !cause_is_final(cause);
-
-    emit_with_cause(m, "SHUTDOWN", cause);
-    if (keep) {
-        machine_stop(m, final_state(cause));
+    if (m->no_shutdown && !cause_is_final(cause)) {
+        enter_stopped_state(m, final_state(cause));
         return;
-    }
-    if (m->state == RUN_STATE_RUNNING) {
-        pause_vcpus(m);
     }
     m->state = final_state(cause);
     end_loop(m, cause == SHUTDOWN_CAUSE_HOST_ERROR);
+}
+
+static void do_shutdown(Machine *m, ShutdownCause cause)
+{
+    emit_with_cause(m, "SHUTDOWN", cause);
+    if (m->state == RUN_STATE_RUNNING) {
+        pause_vcpus(m);
+    }
+    finish_shutdown(m, cause);
 }
 
 /* Without a kernel and without vCPUs there is nothing to load, and no firmware's work to do: a
@@ -187,6 +197,25 @@ static bool load_and_reset(Machine *m, GError **err)
     return load(m, &state, err) && accel_reset(m->accel, &state, err);
 }
 
+/* Pauses the vCPUs for a reset. False: until they stood still somebody asked for the end, and that
+ * is done instead. */
+static bool pause_for_reset(Machine *m)
+{
+    pause_vcpus(m);
+    m->reset_pending = false; /* asked for again by a vCPU that had not stopped yet */
+    if (m->ending) {
+        m->state = RUN_STATE_SHUTDOWN;
+        return false;
+    }
+    if (m->shutdown_pending) {
+        emit_with_cause(m, "SHUTDOWN", m->shutdown_cause);
+        finish_shutdown(m, m->shutdown_cause);
+        m->shutdown_pending = false;
+        return false;
+    }
+    return true;
+}
+
 static void do_reset(Machine *m, ShutdownCause cause)
 {
     g_autoptr(GError) err = NULL;
@@ -196,9 +225,8 @@ static void do_reset(Machine *m, ShutdownCause cause)
         do_shutdown(m, cause);
         return;
     }
-    if (was_running) {
-        pause_vcpus(m);
-        m->reset_pending = false; /* asked for again by a vCPU that had not stopped yet */
+    if (was_running && !pause_for_reset(m)) {
+        return;
     }
     if (!load_and_reset(m, &err)) {
         log_error("reset: %s", err->message);
