@@ -84,7 +84,7 @@ void log_warn(const char *fmt, ...)
     va_list args;
 
     va_start(args, fmt);
-    log_line(STDERR_FILENO, "aerostat: warning: ", fmt, args, 0);
+    log_line(log_fd(), "aerostat: warning: ", fmt, args, 0);
     va_end(args);
 }
 
@@ -148,7 +148,7 @@ void log_warn_rated(LogRate *rate, const char *fmt, ...)
 
     if (rate_allows(rate, &suppressed)) {
         va_start(args, fmt);
-        log_line(STDERR_FILENO, "aerostat: warning: ", fmt, args, suppressed);
+        log_line(log_fd(), "aerostat: warning: ", fmt, args, suppressed);
         va_end(args);
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Log and trace. Messages to the user go to stderr as "aerostat: ..."; -D sends guest errors and traces to a file.
+ * Log and trace. Messages to the user go to stderr as "aerostat: ..."; -D sends all but errors to a file.
  *
  * A trace point costs one branch when off. Each TRACE names an event; -trace PATTERN (glob) switches events on.
  * Event names begin with their module: virtio_queue_notify, pci_bar_map, kvm_set_user_memory.
@@ -14,7 +14,7 @@
 
 #include "qom/error.h"
 
-/* One line to stderr, "aerostat: error: ..." or "aerostat: warning: ...". Any thread. */
+/* One line, "aerostat: error: ..." to stderr or "aerostat: warning: ..." to the log. Any thread. */
 void log_error(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 void log_warn(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 

@@ -55,6 +55,20 @@ START_TEST(guest_errors_go_to_the_file)
 }
 END_TEST
 
+START_TEST(warnings_go_to_the_file_and_errors_to_stderr)
+{
+    LogRate rate = {0};
+    g_autofree char *text = NULL;
+
+    log_warn("slot %u", 7U);
+    log_warn_rated(&rate, "the device needs a reset");
+    log_error("not here");
+    text = logged();
+    ck_assert_str_eq(text, "aerostat: warning: slot 7\n"
+                           "aerostat: warning: the device needs a reset\n");
+}
+END_TEST
+
 START_TEST(a_flood_is_cut_after_ten_lines_per_call_site)
 {
     g_autofree char *text = NULL;
@@ -206,6 +220,7 @@ int main(void)
     suite_add_tcase(s, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, guest_errors_go_to_the_file);
+    tcase_add_test(tc, warnings_go_to_the_file_and_errors_to_stderr);
     tcase_add_test(tc, a_flood_is_cut_after_ten_lines_per_call_site);
     tcase_add_test(tc, suppressed_lines_are_counted_with_the_next_one);
     tcase_add_test(tc, items_that_are_off_cost_nothing_and_show_nothing);
