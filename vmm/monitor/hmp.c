@@ -17,6 +17,7 @@ typedef struct {
     char line[HMP_LINE_MAX];
     size_t len;
     char last; /* previous byte, to take \r\n as one */
+    bool quit; /* asked for: no more prompts */
 } HmpMonitor;
 
 typedef struct {
@@ -67,6 +68,7 @@ static void hmp_stop(HmpMonitor *mon, const char *arg)
 static void hmp_quit(HmpMonitor *mon, const char *arg)
 {
     run_plain(mon, "quit");
+    mon->quit = true;
 }
 
 static void hmp_reset(HmpMonitor *mon, const char *arg)
@@ -180,7 +182,9 @@ static void take_byte(HmpMonitor *mon, uint8_t c)
         mon->line[mon->len] = '\0';
         mon->len = 0;
         run_line(mon);
-        prompt(mon);
+        if (!mon->quit) {
+            prompt(mon);
+        }
     } else if (c == 0x7f || c == '\b') {
         if (mon->len > 0) {
             mon->len--;

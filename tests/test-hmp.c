@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The human monitor as its user sees it: prompts.
+ */
+#include <check.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/fake-vm.h"
+#include "vmm/monitor/monitor.h"
+
+#define PROMPT "(aerostat) "
+
+static FakeVm vm;
+static Chardev *stream;
+static Monitor *monitor;
+static int user = -1;
+
+/* What the monitor says to that. Free with g_free. */
+static char *say(const char *text)
+{
+    char buf[4096];
+    ssize_t n;
+
+    ck_assert_int_eq(send(user, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+    fake_vm_settle(&vm);
+    n = recv(user, buf, sizeof buf - 1, MSG_DONTWAIT);
+    return g_strndup(buf, n > 0 ? (gsize)n : 0);
+}
+
+static void setup(void)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    g_autofree char *option = NULL, *greeting = NULL;
+
+    fake_vm_init(&vm);
+    ck_assert(fake_vm_start(&vm, NULL));
+    ck_assert(machine_boot(vm.m, NULL));
+    ck_assert(machine_cont(vm.m, NULL));
+    g_snprintf(addr.sun_path, sizeof addr.sun_path, "%s/hmp", vm.dir);
+    option = g_strdup_printf("unix:%s,server=on,wait=off", addr.sun_path);
+    stream = chardev_new_from_option(vm.m->platform.loop, "-monitor", option, NULL);
+    ck_assert_ptr_nonnull(stream);
+    monitor = monitor_new_hmp(vm.m, stream);
+    user = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(user, (struct sockaddr *)&addr, sizeof addr), 0);
+    greeting = say("");
+    ck_assert(g_str_has_suffix(greeting, PROMPT));
+}
+
+static void teardown(void)
+{
+    close(user);
+    fake_vm_settle(&vm);
+    monitor_free(monitor);
+    chardev_close(stream);
+    object_unref(stream);
+    fake_vm_finish(&vm);
+}
+
+START_TEST(a_command_is_echoed_answered_and_followed_by_a_prompt)
+{
+    g_autofree char *answer = say("info status\n");
+
+    ck_assert_str_eq(answer, "info status\r\nVM status: running\r\n" PROMPT);
+}
+END_TEST
+
+START_TEST(quit_is_followed_by_no_prompt)
+{
+    g_autofree char *answer = say(_i ? "q\r\n" : "quit\n");
+
+    ck_assert_str_eq(answer, _i ? "q\r\n" : "quit\r\n");
+    ck_assert(vm.m->ending);
+}
+END_TEST
+
+int main(void)
+{
+    Suite *s = suite_create("hmp");
+    TCase *tc = tcase_create("prompt");
+    SRunner *sr;
+    int failed;
+
+    tcase_add_checked_fixture(tc, setup, teardown);
+    tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
+    tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);
+    suite_add_tcase(s, tc);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed;
+}
