@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "tests/qmp-fixture.h"
+#include "vmm/monitor/qmp-stream.h"
 
 enum { INPUTS = 20000, CHUNK = 2500 };
 
@@ -75,6 +76,12 @@ static void make_input(GString *text, GRand *rand)
         return;
     }
     g_string_append(text, seeds[g_rand_int_range(rand, 0, G_N_ELEMENTS(seeds))]);
+    if (g_rand_int_range(rand, 0, 8) == 0) {
+        g_autofree char *deep =
+            g_strnfill((gsize)(QMP_MAX_NESTING + g_rand_int_range(rand, -4, 5)), '[');
+
+        g_string_insert(text, g_rand_int_range(rand, 0, (gint32)text->len), deep);
+    }
     while (n-- > 0) {
         mutate(text, rand);
     }
@@ -92,13 +99,17 @@ static bool stray(uint8_t c, bool quoted)
     return c >= 0xfe || (c < 0x20 && (quoted || !space(c)));
 }
 
-/* The end of the value that begins at p; NULL when it has none. A stray byte is the end, too. */
+/* The end of the value that begins at p; NULL when it has none. A stray byte is the end, too. One
+ * that is nested too deeply is answered at once and ends with the line. */
 static const uint8_t *value_end(const uint8_t *p, const uint8_t *end)
 {
-    bool word = !strchr("{}[]\",:", *p), quoted = false;
+    bool word = !strchr("{}[]\",:", *p), quoted = false, deep = false;
     int depth = 0;
 
     for (; p < end; p++) {
+        if (deep && (*p >= 0xfe || *p == '\n')) { /* 0xff has an answer of its own */
+            return *p == '\n' ? p + 1 : p;
+        }
         if (stray(*p, quoted)) {
             return p + 1;
         }
@@ -120,8 +131,9 @@ static const uint8_t *value_end(const uint8_t *p, const uint8_t *end)
         if (!quoted && depth <= 0) {
             return p + 1;
         }
+        deep |= depth > QMP_MAX_NESTING;
     }
-    return NULL;
+    return deep ? end : NULL;
 }
 
 static unsigned count_values(const GString *text)

@@ -12,6 +12,8 @@
 
 #define GENERIC   "GenericError"
 #define NOT_FOUND "CommandNotFound"
+#define TOO_LARGE "JSON parse error, request is larger than 1 MiB"
+#define TOO_DEEP  "JSON nesting depth limit exceeded"
 
 static const char status[] = "{'running':true,'singlestep':false,'status':'running'}";
 
@@ -297,19 +299,51 @@ START_TEST(request_of_1_mib_is_taken_and_a_larger_one_refused)
 
     ck_assert_ptr_nonnull(json_object_get(answer, "return"));
     json_decref(answer);
-    expect_error(client, larger, GENERIC, "JSON parse error, request is larger than 1 MiB");
-    expect_error(client, far_larger, GENERIC, "JSON parse error, request is larger than 1 MiB");
+    expect_error(client, larger, GENERIC, TOO_LARGE);
+    expect_error(client, far_larger, GENERIC, TOO_LARGE);
     expect_alive(client);
 }
 END_TEST
 
-START_TEST(long_word_is_refused_at_its_end)
+START_TEST(long_word_is_refused_at_once)
 {
     g_autofree char *word = g_strnfill(MONITOR_MAX_REQUEST + 5, '7');
 
-    client_say(client, word);
+    expect_error(client, word, GENERIC, TOO_LARGE);
+    client_say(client, "77\n");
     expect_nothing(client);
-    expect_error(client, "\n", GENERIC, "JSON parse error, request is larger than 1 MiB");
+    expect_alive(client);
+}
+END_TEST
+
+/* Begun, never ended; then what ends the skipping. */
+static const struct {
+    const char *head, *tail;
+    char fill;
+} open_ended[] = {
+    {"\"", "\n", 'x'},         {"{\"a\":\"", "\n", 'x'}, {"{\"a\":\"", "\x01", 'x'},
+    {"{\"a\":", "\n\n}", ' '}, {"[[", "\n]\n]", '1'},
+};
+
+START_TEST(open_text_that_is_too_large_gets_one_error_at_once)
+{
+    g_autofree char *fill = g_strnfill(3 * MONITOR_MAX_REQUEST, open_ended[_i].fill);
+    g_autofree char *text = g_strconcat(open_ended[_i].head, fill, NULL);
+
+    expect_error(client, text, GENERIC, TOO_LARGE);
+    client_say(client, open_ended[_i].tail);
+    expect_nothing(client);
+    expect_alive(client);
+}
+END_TEST
+
+START_TEST(byte_0xff_in_a_text_that_is_too_large_gives_a_clean_start)
+{
+    g_autofree char *fill = g_strnfill(3 * MONITOR_MAX_REQUEST, 'x');
+
+    client_say(client, "\"");
+    expect_error(client, fill, GENERIC, TOO_LARGE);
+    expect_error(client, "\xff", GENERIC, "JSON parse error, stray byte 0xff");
     expect_alive(client);
 }
 END_TEST
@@ -327,9 +361,35 @@ START_TEST(nesting_has_a_limit)
     g_autofree char *abyss = nested(100000);
 
     expect_error(client, deepest, GENERIC, "QMP input must be a JSON object");
-    expect_error(client, deeper, GENERIC, "JSON nesting depth limit exceeded");
-    expect_error(client, abyss, GENERIC, "JSON nesting depth limit exceeded");
+    expect_error(client, deeper, GENERIC, TOO_DEEP);
+    expect_error(client, abyss, GENERIC, TOO_DEEP);
     expect_alive(client);
+}
+END_TEST
+
+START_TEST(open_brackets_that_are_too_deep_are_refused_at_once_and_end_with_the_line)
+{
+    static const char *const rest[] = {"\n", "\r\n", "{\"a\":1, \"b]\n", "\"x\n", "]]] \"a\"\n"};
+    g_autofree char *abyss = g_strnfill(QMP_MAX_NESTING + 1 + 50 * (unsigned)_i, '[');
+
+    expect_error(client, abyss, GENERIC, TOO_DEEP);
+    client_say(client, rest[_i]);
+    expect_nothing(client);
+    expect_alive(client);
+}
+END_TEST
+
+START_TEST(brackets_that_are_too_deep_may_be_followed_on_their_line)
+{
+    g_autofree char *abyss = nested(5000);
+    g_autofree char *text = g_strconcat(abyss, "{\"execute\":\"query-name\"}", NULL);
+    json_t *answer;
+
+    client_say(client, text);
+    json_decref(client_answer(client));
+    answer = client_answer(client);
+    expect_json(answer, "{'return':{}}");
+    expect_nothing(client);
 }
 END_TEST
 
@@ -349,15 +409,21 @@ START_TEST(stream_keeps_no_more_than_its_limit)
     QmpStream s;
     json_t *value;
     char *problem;
+    unsigned reports = 0;
 
     qmp_stream_init(&s, 1 << 20);
     ck_assert(!qmp_stream_take(&s, '[', &value, &problem));
     for (unsigned i = 0; i < 3 << 20; i++) {
-        if (qmp_stream_take(&s, i % 4096 ? ' ' : '[', &value, &problem) ||
-            s.text->allocated_len > 2 << 20) {
-            ck_abort_msg("ended or grew at byte %u", i);
+        if (qmp_stream_take(&s, i % 4096 ? ' ' : '[', &value, &problem)) {
+            ck_assert_ptr_null(value);
+            g_free(problem);
+            reports++;
+        }
+        if (s.text->allocated_len > 2 << 20) {
+            ck_abort_msg("grew at byte %u", i);
         }
     }
+    ck_assert_uint_eq(reports, 1);
     ck_assert(qmp_stream_take(&s, '\xff', &value, &problem));
     ck_assert_ptr_null(value);
     g_free(problem);
@@ -375,7 +441,11 @@ START_TEST(byte_0xff_gives_a_clean_start)
     g_autofree char *abyss = g_strnfill(5000, '[');
 
     for (unsigned i = 0; i <= G_N_ELEMENTS(begun); i++) {
-        client_say(client, i < G_N_ELEMENTS(begun) ? begun[i] : abyss);
+        if (i < G_N_ELEMENTS(begun)) {
+            client_say(client, begun[i]);
+        } else {
+            expect_error(client, abyss, GENERIC, TOO_DEEP);
+        }
         expect_nothing(client);
         expect_error(client, "\xff", GENERIC, "JSON parse error, stray byte 0xff");
         expect_alive(client);
@@ -534,7 +604,13 @@ static void add_limit_tests(Suite *s)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, request_of_1_mib_is_taken_and_a_larger_one_refused);
-    tcase_add_test(tc, long_word_is_refused_at_its_end);
+    tcase_add_test(tc, long_word_is_refused_at_once);
+    tcase_add_loop_test(tc, open_text_that_is_too_large_gets_one_error_at_once, 0,
+                        G_N_ELEMENTS(open_ended));
+    tcase_add_test(tc, byte_0xff_in_a_text_that_is_too_large_gives_a_clean_start);
+    tcase_add_loop_test(
+        tc, open_brackets_that_are_too_deep_are_refused_at_once_and_end_with_the_line, 0, 5);
+    tcase_add_test(tc, brackets_that_are_too_deep_may_be_followed_on_their_line);
     tcase_add_test(tc, nesting_has_a_limit);
     tcase_add_test(tc, deeply_nested_id_comes_back);
     tcase_add_test(tc, stream_keeps_no_more_than_its_limit);

@@ -22,19 +22,13 @@ void qmp_stream_reset(QmpStream *s)
     g_string_truncate(s->text, 0);
     s->depth = 0;
     s->in_string = s->escaped = s->in_word = false;
-    s->skip_reason = NULL;
+    s->skipping = s->too_deep = false;
 }
 
 void qmp_stream_finish(QmpStream *s)
 {
     g_string_free(s->text, TRUE);
     s->text = NULL;
-}
-
-static void skip_rest(QmpStream *s, const char *reason)
-{
-    s->skip_reason = reason;
-    g_string_truncate(s->text, 0);
 }
 
 static bool is_space(unsigned char c)
@@ -67,31 +61,39 @@ static void track_nesting(QmpStream *s, char c)
     }
 }
 
-static void collect(QmpStream *s, char c)
+/* Takes a byte of a value. Returns what limit the value passed with it, or NULL. */
+static const char *collect(QmpStream *s, char c)
 {
     track_nesting(s, c);
-    if (s->skip_reason) {
-        return;
+    s->too_deep |= s->depth > QMP_MAX_NESTING;
+    if (s->skipping) {
+        return NULL;
     }
-    if (s->text->len >= s->max_size) {
-        skip_rest(s, "JSON parse error, request is larger than 1 MiB");
-    } else if (s->depth > QMP_MAX_NESTING) {
-        skip_rest(s, "JSON nesting depth limit exceeded");
-    } else {
+    if (s->text->len < s->max_size && !s->too_deep) {
         g_string_append_c(s->text, c);
+        return NULL;
     }
+    s->skipping = true;
+    g_string_truncate(s->text, 0);
+    return s->too_deep ? "JSON nesting depth limit exceeded"
+                       : "JSON parse error, request is larger than 1 MiB";
 }
 
-/* The value ended: parses it. */
-static void deliver(QmpStream *s, json_t **ret_value, char **ret_error)
+static bool report(const char *problem, json_t **ret_value, char **ret_error)
 {
+    *ret_value = NULL;
+    *ret_error = g_strdup(problem);
+    return true;
+}
+
+/* The value ended: parses it, unless it was reported already. */
+static bool deliver(QmpStream *s, json_t **ret_value, char **ret_error)
+{
+    bool fresh = !s->skipping;
     json_error_t jerr;
 
-    *ret_value = NULL;
-    *ret_error = NULL;
-    if (s->skip_reason) {
-        *ret_error = g_strdup(s->skip_reason);
-    } else {
+    if (fresh) {
+        *ret_error = NULL;
         *ret_value =
             json_loadb(s->text->str, s->text->len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &jerr);
         if (!*ret_value) {
@@ -99,32 +101,48 @@ static void deliver(QmpStream *s, json_t **ret_value, char **ret_error)
         }
     }
     qmp_stream_reset(s);
+    return fresh;
 }
 
 /* A number or a word outside of brackets ends before a space and before what begins another value.
  */
 static bool take_in_word(QmpStream *s, char byte, json_t **ret_value, char **ret_error)
 {
+    const char *problem;
+    bool ended;
+
     if (!is_space((unsigned char)byte) && !strchr("{[\"", byte)) {
-        collect(s, byte);
-        return false;
+        problem = collect(s, byte);
+        return problem && report(problem, ret_value, ret_error);
     }
-    deliver(s, ret_value, ret_error);
+    ended = deliver(s, ret_value, ret_error);
     if (!is_space((unsigned char)byte)) {
         collect(s, byte);
     }
-    return true;
+    return ended;
+}
+
+/* Ends what was begun. Control characters in what is skipped are part of its error. */
+static bool take_stray(QmpStream *s, unsigned char byte, json_t **ret_value, char **ret_error)
+{
+    bool told = s->skipping && byte < ' ';
+    g_autofree char *problem = g_strdup_printf("JSON parse error, stray byte 0x%02x", byte);
+
+    qmp_stream_reset(s);
+    return !told && report(problem, ret_value, ret_error);
 }
 
 bool qmp_stream_take(QmpStream *s, char byte, json_t **ret_value, char **ret_error)
 {
-    bool idle = s->text->len == 0 && !s->skip_reason;
+    bool idle = s->text->len == 0 && !s->skipping;
+    const char *problem;
 
     if (is_stray(s, (unsigned char)byte)) {
-        *ret_value = NULL;
-        *ret_error = g_strdup_printf("JSON parse error, stray byte 0x%02x", (unsigned char)byte);
+        return take_stray(s, (unsigned char)byte, ret_value, ret_error);
+    }
+    if (s->too_deep && byte == '\n') {
         qmp_stream_reset(s);
-        return true;
+        return false;
     }
     if (s->in_word) {
         return take_in_word(s, byte, ret_value, ret_error);
@@ -132,15 +150,13 @@ bool qmp_stream_take(QmpStream *s, char byte, json_t **ret_value, char **ret_err
     if (idle && is_space((unsigned char)byte)) {
         return false;
     }
-    if (idle && !strchr("{}[]\",:", byte)) {
-        s->in_word = true;
-        collect(s, byte);
-        return false;
+    s->in_word = idle && !strchr("{}[]\",:", byte);
+    problem = collect(s, byte);
+    if (problem) {
+        report(problem, ret_value, ret_error);
     }
-    collect(s, byte);
-    if (s->depth > 0 || s->in_string) {
-        return false;
+    if (s->in_word || s->depth > 0 || s->in_string) {
+        return problem != NULL;
     }
-    deliver(s, ret_value, ret_error);
-    return true;
+    return deliver(s, ret_value, ret_error) || problem;
 }

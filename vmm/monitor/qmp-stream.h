@@ -2,10 +2,12 @@
 /*
  * Cuts a byte stream into JSON values: a value ends with the bracket that closes its first one, a string with its
  * quote, a word or number with the space behind it; a bracket, comma or colon that is not inside is a value (a bad one)
- * of its own. Size and nesting are bounded; what goes beyond is skipped to its end and reported once.
+ * of its own. Size and nesting are bounded: what goes beyond is reported once, at once, and skipped to its end; when
+ * nested too deeply, at most to the end of the line, for its brackets may never be closed.
  *
  * A control character (in a string: also tab and newline) or a byte 0xfe or 0xff is an error of its own that ends what
- * was begun: so a client that sends 0xff knows that its next request is read from a clean start, as with QEMU.
+ * was begun: so a client that sends 0xff knows that its next request is read from a clean start, as with QEMU. Where a
+ * value is skipped, a control character ends it without another error.
  */
 #ifndef AEROSTAT_VMM_MONITOR_QMP_STREAM_H
 #define AEROSTAT_VMM_MONITOR_QMP_STREAM_H
@@ -23,7 +25,8 @@ typedef struct {
     unsigned depth;
     bool in_string, escaped;
     bool in_word;            /* outside of brackets: a number, true, or what is none */
-    const char *skip_reason; /* the value is skipped, and why; NULL: it is collected */
+    bool skipping;           /* the value passed a limit: reported, its rest is skipped */
+    bool too_deep;           /* and the line ends it */
 } QmpStream;
 
 void qmp_stream_init(QmpStream *s, size_t max_size);
