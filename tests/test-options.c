@@ -111,7 +111,7 @@ START_TEST(empty_command_line_sets_nothing)
     ck_assert(!o.nodefaults && !o.nographic && !o.daemonize && !o.start_paused);
     ck_assert(!o.no_reboot && !o.no_shutdown);
     ck_assert_uint_eq(o.ram_size, 0);
-    ck_assert_uint_eq(o.smp, 0);
+    ck_assert(!o.has_smp);
     ck_assert_uint_eq(o.devices->len + o.serials->len + o.qmps->len, 0);
     options_finish(&o);
 }
@@ -170,6 +170,39 @@ START_TEST(options_may_have_two_dashes_and_the_last_one_counts)
 END_TEST
 
 static const struct {
+    const char *line;
+    uint32_t smp;
+} smps[] = {{"-smp 0", 0}, {"-smp 100000", 100000}, {"-smp 4294967297", UINT32_MAX}};
+
+START_TEST(number_of_vcpus_is_left_to_the_machine)
+{
+    Options o = parse_good(smps[_i].line);
+
+    ck_assert(o.has_smp);
+    ck_assert_uint_eq(o.smp, smps[_i].smp);
+    options_finish(&o);
+}
+END_TEST
+
+static const char *const accels[][3] = {
+    {"-accel kvm,device=/dev/a", "kvm", "/dev/a"},
+    {"-accel accel=kvm,device=/dev/a -M accel=kvm", "kvm", "/dev/a"},
+    {"-accel kvm,device=/dev/a -accel kvm", "kvm", NULL},
+    {"-accel kvm,device=/dev/a -M accel=qtest", "qtest", NULL},
+};
+
+START_TEST(accelerator_may_have_properties)
+{
+    Options o = parse_good(accels[_i][0]);
+
+    ck_assert_str_eq(o.accel, accels[_i][1]);
+    ck_assert_pstr_eq(json_string_value(json_object_get(o.accel_props, "device")), accels[_i][2]);
+    ck_assert_uint_eq(json_object_size(o.accel_props), accels[_i][2] != NULL);
+    options_finish(&o);
+}
+END_TEST
+
+static const struct {
     const char *text;
     uint64_t bytes;
 } sizes[] = {
@@ -221,12 +254,13 @@ static const struct {
     {"-m size=", "-m size=: '' is not a size (as in 4096, 512M or 1.5G)"},
     {"-m slots=2", "-m slots=2: unknown 'slots'; known: size"},
     {"-m ,", "-m ,: empty word between commas; the form is name=value,name=value"},
-    {"-smp 0", "-smp 0: 0 vCPUs are out of range (1 to 1024)"},
-    {"-smp 1025", "-smp 1025: 1025 vCPUs are out of range (1 to 1024)"},
     {"-smp two", "-smp two: 'two' is not a number"},
     {"-smp -1", "-smp -1: '-1' is negative"},
     {"-smp 2,sockets=2", "-smp 2,sockets=2: unknown 'sockets'; known: cpus"},
     {"-accel tcg", "-accel tcg: unknown accelerator 'tcg'; known: kvm, qtest"},
+    {"-accel accel=tcg", "-accel accel=tcg: unknown accelerator 'tcg'; known: kvm, qtest"},
+    {"-accel device=x", "-accel device=x: give an accelerator, such as kvm"},
+    {"-accel ,", "-accel ,: empty word between commas; the form is name=value,name=value"},
     {"-M pc,accel=tcg", "-M pc,accel=tcg: unknown accelerator 'tcg'; known: kvm, qtest"},
     {"-machine ,x", "-machine ,x: empty word between commas; the form is name=value,name=value"},
     {"-cpu qemu64", "-cpu qemu64: unknown CPU model 'qemu64'; known: host"},
@@ -513,6 +547,8 @@ static void add_parse_tests(Suite *s)
     tcase_add_test(tc, keyvals_must_be_utf8);
     tcase_add_test(tc, empty_command_line_sets_nothing);
     tcase_add_test(tc, every_option_is_taken);
+    tcase_add_loop_test(tc, number_of_vcpus_is_left_to_the_machine, 0, G_N_ELEMENTS(smps));
+    tcase_add_loop_test(tc, accelerator_may_have_properties, 0, G_N_ELEMENTS(accels));
     tcase_add_test(tc, options_may_have_two_dashes_and_the_last_one_counts);
     tcase_add_loop_test(tc, memory_size_counts_in_mib_without_a_suffix, 0, G_N_ELEMENTS(sizes));
     tcase_add_test(tc, device_may_be_json);

@@ -292,7 +292,7 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
     if (o->ram_size) {
         m->ram_size = o->ram_size;
     }
-    if (o->smp) {
+    if (o->has_smp) {
         m->smp = o->smp;
     }
     m->no_reboot |= o->no_reboot;
@@ -302,6 +302,21 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
            set_machine_property(vmm, "initrd", o->initrd, "-initrd", err) &&
            set_machine_property(vmm, "append", o->append, "-append", err) &&
            set_machine_property(vmm, "name", o->name, "-name", err);
+}
+
+static bool set_accel_properties(Vmm *vmm, const char *accel, GError **err)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach(vmm->opts.accel_props, key, value)
+    {
+        if (!property_set_string(OBJECT(vmm->machine->accel), key, json_string_value(value), err)) {
+            g_prefix_error(err, "-accel %s: ", accel);
+            return false;
+        }
+    }
+    return true;
 }
 
 static const TypeInfo *find_machine(const Options *o, GError **err)
@@ -332,7 +347,7 @@ static bool make_machine(Vmm *vmm, GError **err)
     vmm->machine->target = vmm->opts.target;
     object_add_child(vmm->root, "machine", OBJECT(vmm->machine), NULL);
     object_add_child(OBJECT(vmm->machine), "accel", OBJECT(vmm->machine->accel), NULL);
-    return set_machine_properties(vmm, err);
+    return set_accel_properties(vmm, accel, err) && set_machine_properties(vmm, err);
 }
 
 static bool make_objects(Vmm *vmm, GError **err)
@@ -468,6 +483,8 @@ static bool print_help(Vmm *vmm, bool *ret_ok, GError **err)
         *ret_ok = type != NULL;
         if (type) {
             help_type(type);
+        } else {
+            g_prefix_error(err, "-device %s: ", o->help_driver);
         }
     }
     return true;

@@ -145,6 +145,9 @@ static bool take_accel_name(Options *o, const char *name, GError **err)
     if (!accel_type_find(name, err)) {
         return false;
     }
+    if (g_strcmp0(o->accel, name) != 0) {
+        json_object_clear(o->accel_props); /* they were another's */
+    }
     set_text(&o->accel, name);
     return true;
 }
@@ -173,7 +176,21 @@ static bool take_machine(Options *o, const char *arg, GError **err)
 
 static bool take_accel(Options *o, const char *arg, GError **err)
 {
-    return take_accel_name(o, arg, err);
+    json_t *opts = options_parse_keyvals(arg, "accel", err);
+    g_autofree char *name = NULL;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    name = pop_key(opts, "accel");
+    ok = name ? take_accel_name(o, name, err) : error_set(err, "give an accelerator, such as kvm");
+    if (ok) {
+        json_object_clear(o->accel_props);
+        json_object_update(o->accel_props, opts);
+    }
+    json_decref(opts);
+    return ok;
 }
 
 static bool take_cpu(Options *o, const char *arg, GError **err)
@@ -232,10 +249,8 @@ static bool take_smp(Options *o, const char *arg, GError **err)
     if (!cpus || !parse_uint(cpus, &n, err)) {
         return cpus ? false : error_set(err, "give a number of vCPUs, such as 2");
     }
-    if (n < 1 || n > 1024) {
-        return error_set(err, "%s vCPUs are out of range (1 to 1024)", cpus);
-    }
-    o->smp = n;
+    o->has_smp = true;
+    o->smp = (uint32_t)MIN(n, UINT32_MAX);
     return true;
 }
 
@@ -456,7 +471,7 @@ static const Option option_table[] = {
     {"M", "TYPE[,prop=value...]",
      "machine and its properties; 'help' lists machines, TYPE,help properties", take_machine},
     {"machine", "TYPE[,prop=value...]", NULL, take_machine},
-    {"accel", "kvm|qtest",
+    {"accel", "kvm|qtest[,prop=value...]",
      "accelerator (default kvm); qtest: no vCPUs, a client drives the devices", take_accel},
     {"enable-kvm", NULL, NULL, NULL},
     {"cpu", "host", "CPU model", take_cpu},
@@ -549,6 +564,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
     *o = (Options){
         .target = machine_program_target(argv[0]),
         .machine_props = json_object(),
+        .accel_props = json_object(),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
@@ -582,6 +598,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
 void options_finish(Options *o)
 {
     g_clear_pointer(&o->machine_props, json_decref);
+    g_clear_pointer(&o->accel_props, json_decref);
     g_clear_pointer(&o->devices, g_ptr_array_unref);
     g_clear_pointer(&o->objects, g_ptr_array_unref);
     g_clear_pointer(&o->chardevs, g_ptr_array_unref);

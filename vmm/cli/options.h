@@ -21,9 +21,11 @@ typedef struct {
     const char *target;       /* see machine_program_target */
     char *machine;            /* type name of -M; NULL: the default */
     json_t *machine_props;    /* object: the rest of -M */
-    char *accel;              /* NULL: kvm */
+    char *accel;              /* NULL: the machine's default */
+    json_t *accel_props;      /* object: the rest of -accel */
     uint64_t ram_size;        /* bytes; 0: the machine's default */
-    uint32_t smp;             /* 0: 1 */
+    bool has_smp;             /* -smp was given */
+    uint32_t smp;             /* the machine knows the range */
     char *kernel, *initrd, *append;
     char *name, *pidfile;
     GPtrArray *devices;       /* of json_t *, each with "driver" */
