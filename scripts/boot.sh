@@ -11,8 +11,8 @@ Installs what is missing, builds, prepares a Debian guest under build/guest, boo
 streamed, gives a quarter of its memory to the host and back, powers it off and prints a summary.
   --shell         a shell in the guest instead; 'exit' or Ctrl-a x ends it
   --keep-running  leave the guest running in the background and print its QMP socket's path
-  --memory MB     the guest's memory (default 512)
-  --smp N         the guest's processors (default 1)
+  --memory MB     the guest's memory (default 512; at least 128)
+  --smp N         the guest's processors (default 1; at most 64)
   --bzimage       boot the bzImage instead of the uncompressed kernel
   --help          this text
 Logs of each step: build/logs/
@@ -20,9 +20,10 @@ END
 }
 
 memory=512 smp=1 mode=demo kernel=vmlinux
-number() { [[ ${2-} =~ ^[1-9][0-9]*$ ]] || die "$1: a positive number expected"; }
+number() { [[ ${2-} =~ ^[1-9][0-9]{0,8}$ ]] || die "$1${2:+ $2}: a positive number expected"; }
 while [ $# -gt 0 ]; do
     case $1 in
+    --memory=* | --smp=*) set -- "${1%%=*}" "${1#*=}" "${@:2}"; continue ;;
     --shell) mode=shell ;;
     --keep-running) mode=keep ;;
     --memory) number "$@"; memory=$2; shift ;;
@@ -33,10 +34,27 @@ while [ $# -gt 0 ]; do
     esac
     shift
 done
+
+# The same test as tools/kvm-host's.
+emulated() { ! grep -Eqw 'vmx|svm' /proc/cpuinfo || ! [ -r /dev/kvm ] || ! [ -w /dev/kvm ]; }
+
+host_room=512 # MB
+! emulated || host_room=2048
+most=$(awk -v room=$host_room '$1 == "MemTotal:" { printf "%d", $2 / 1024 - room }' /proc/meminfo)
+[ "$most" -ge 512 ] || most=512
 [ "$memory" -ge 128 ] || die "--memory $memory: the guest needs at least 128 MB"
-if [ "$mode" = shell ] && ! [ -t 0 ]; then
-    say "note: standard input is no terminal; the shell reads commands from it"
-fi
+[ "$memory" -le "$most" ] || die "--memory $memory: this machine has room for a guest of at most $most MB"
+[ "$smp" -le 64 ] || die "--smp $smp: from 1 to 64"
+[ "$mode" != shell ] || { [ -t 0 ] && [ -t 1 ]; } || die "--shell needs a terminal"
+
+pid=
+interrupted() {
+    trap '' INT
+    [ -z "$pid" ] || kill "$pid" 2>/dev/null || true
+    say "interrupted"
+    exit 130
+}
+trap interrupted INT
 
 vmm=$build/release/aerostat client=$build/release/aerostat-qmp guest=$build/guest
 cd "$top"
@@ -61,13 +79,18 @@ run_dir() {
     echo "$d"
 }
 
+starting() {
+    ! emulated || say "starting the emulated host (the first time takes longer)"
+}
+
 case $mode in
 demo)
     log=$build/logs/boot.log
     say "booting the guest with virtio-balloon"
+    starting
     status=0
-    "${host[@]}" --timeout 300 --retries 2 -- scripts/balloon-demo.sh --memory "$memory" --smp "$smp" \
-        "$vmm" "$client" "$guest/$kernel" "$guest/initramfs.cpio" </dev/null 2>&1 | tee "$log" || status=$?
+    "${host[@]}" --timeout 300 --retries 2 -- scripts/balloon-demo.sh --since "$started" --memory "$memory" \
+        --smp "$smp" "$vmm" "$client" "$guest/$kernel" "$guest/initramfs.cpio" </dev/null 2>&1 | tee -i "$log" || status=$?
     if [ $status != 0 ]; then
         say "step 'boot' failed with status $status; log: ${log#"$PWD"/}"
         exit 1
@@ -76,18 +99,21 @@ demo)
     ;;
 shell)
     say "booting the guest; 'exit' or Ctrl-a x ends it"
-    exec "${host[@]}" --timeout 0 -- "$vmm" -M pc -accel kvm -cpu host -m "$memory" -smp "$smp" -nodefaults -display none \
+    starting
+    "${host[@]}" --timeout 0 -- "$vmm" -M pc -accel kvm -cpu host -m "$memory" -smp "$smp" -nodefaults -display none \
         -kernel "$guest/$kernel" -initrd "$guest/initramfs.cpio" \
         -append "console=ttyS0 quiet cryptomgr.notests aerostat.mode=shell" \
         -device virtio-balloon,id=balloon0 -serial mon:stdio
     ;;
 keep)
-    log=$build/logs/boot.log
+    log=$build/logs/boot-$$.log
     run=$(run_dir)
     socket=$run/qmp-$$.sock
-    say "booting the guest in the background"
+    say "booting the guest in the background; its log: ${log#"$PWD"/}"
+    starting
+    : >"$log"
     setsid "${host[@]}" --timeout 0 --forward-socket "/tmp/aerostat-$$.sock:$socket" -- scripts/balloon-demo.sh \
-        --keep-running --qmp "/tmp/aerostat-$$.sock" --memory "$memory" --smp "$smp" \
+        --keep-running --since "$started" --qmp "/tmp/aerostat-$$.sock" --memory "$memory" --smp "$smp" \
         "$vmm" "$client" "$guest/$kernel" "$guest/initramfs.cpio" </dev/null >"$log" 2>&1 &
     pid=$!
     until grep -q '^BALLOON-DEMO-RUNNING' "$log"; do
@@ -98,13 +124,14 @@ keep)
         fi
         sleep 0.1
     done
+    pid_running=$pid pid=
     sed 's/^/  /; /BALLOON-DEMO-RUNNING/d' "$log" >&2
     say "the guest runs; its QMP socket:"
     echo "$socket"
     cat >&2 <<END
   ask it:   ${client#"$PWD"/} $socket query-balloon
   power off: ${client#"$PWD"/} $socket system_powerdown
-  stop:     ${client#"$PWD"/} $socket quit    (or: kill $pid)
+  stop:     ${client#"$PWD"/} $socket quit    (or: kill $pid_running)
   console:  ${log#"$PWD"/}
 END
     ;;
