@@ -146,6 +146,9 @@ char *property_type_name(const Property *prop)
 
 char *property_default_string(const Property *prop)
 {
+    if (prop->flags & PROP_NO_DEFAULT) {
+        return NULL;
+    }
     switch (prop->kind) {
     case PROP_KIND_BOOL:
         return g_strdup(prop->def != 0 ? "on" : "off");

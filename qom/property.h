@@ -38,6 +38,7 @@ enum {
     PROP_RUNTIME = 1 << 0,  /* can be set after realize */
     PROP_READONLY = 1 << 1, /* cannot be set from outside */
     PROP_BIT = 1 << 2,      /* a PROP_KIND_BOOL that is bit number `bit` of a uint64_t field */
+    PROP_NO_DEFAULT = 1 << 3, /* def stands for "not given", which is nothing to show to a user */
 };
 
 struct Property {
@@ -77,6 +78,10 @@ struct Property {
 #define PROP_UINT32(n, S, f, d, lo, hi, h)                                                         \
     { .name = n, .kind = PROP_KIND_UINT32, .offset = PROP_FIELD_(S, f, uint32_t), .def = d,        \
       .min = lo, .max = hi, .help = h }
+/* unset: the value of a field that was not given; the help line says what happens then. */
+#define PROP_UINT32_OPTIONAL(n, S, f, unset, h)                                                    \
+    { .name = n, .kind = PROP_KIND_UINT32, .flags = PROP_NO_DEFAULT,                               \
+      .offset = PROP_FIELD_(S, f, uint32_t), .def = unset, .help = h }
 #define PROP_UINT64(n, S, f, d, lo, hi, h)                                                         \
     { .name = n, .kind = PROP_KIND_UINT64, .offset = PROP_FIELD_(S, f, uint64_t), .def = d,        \
       .min = lo, .max = hi, .help = h }

@@ -19,7 +19,7 @@ struct Gadget {
     uint64_t features;
     uint8_t u8;
     uint16_t u16;
-    uint32_t u32;
+    uint32_t u32, optional;
     uint64_t u64;
     int32_t i32;
     uint64_t size;
@@ -70,6 +70,7 @@ static const Property gadget_props[] = {
     PROP_UINT8("u8", Gadget, u8, 7, 1, 200, "a byte"),
     PROP_UINT16("u16", Gadget, u16, 128, 0, UINT16_MAX, "a half word"),
     PROP_UINT32("u32", Gadget, u32, 0, 0, UINT32_MAX, "a word"),
+    PROP_UINT32_OPTIONAL("optional", Gadget, optional, UINT32_MAX, "a word that may be missing"),
     PROP_UINT64("u64", Gadget, u64, 0, 0, UINT64_MAX, "a long word"),
     PROP_INT32("i32", Gadget, i32, -1, -1, 1000, "a signed word"),
     PROP_SIZE("size", Gadget, size, 64 * 1024 * 1024, 1024 * 1024, UINT64_C(1) << 40, "a size"),
@@ -475,11 +476,12 @@ END_TEST
 static const struct {
     const char *name, *type, *def;
 } descriptions[] = {
-    {"flag", "bool", "on"},    {"bit3", "bool", "off"},  {"u8", "uint8", "7"},
-    {"u16", "uint16", "128"},  {"u32", "uint32", "0"},   {"u64", "uint64", "0"},
-    {"i32", "int32", "-1"},    {"size", "size", "64M"},  {"text", "str", NULL},
-    {"name", "str", "gadget"}, {"mode", "enum", "auto"}, {"peer", "link<test-gadget>", NULL},
-    {"mac", "str", NULL},      {"addr", "str", NULL},    {"level", "int", NULL},
+    {"flag", "bool", "on"},       {"bit3", "bool", "off"},  {"u8", "uint8", "7"},
+    {"u16", "uint16", "128"},     {"u32", "uint32", "0"},   {"u64", "uint64", "0"},
+    {"i32", "int32", "-1"},       {"size", "size", "64M"},  {"text", "str", NULL},
+    {"name", "str", "gadget"},    {"mode", "enum", "auto"}, {"peer", "link<test-gadget>", NULL},
+    {"mac", "str", NULL},         {"addr", "str", NULL},    {"level", "int", NULL},
+    {"optional", "uint32", NULL},
 };
 
 START_TEST(type_names_and_defaults_are_told_in_qemus_spelling)

@@ -513,8 +513,9 @@ static const Property virtio_pci_props[] = {
     PROP_ENUM("disable-legacy", VirtIOPCIProxy, disable_legacy, on_off_auto, ON_OFF_AUTO,
               "no legacy interface; auto: on, as PCI Express devices have it"),
     PROP_BOOL("disable-modern", VirtIOPCIProxy, disable_modern, false, "no modern interface"),
-    PROP_UINT32("vectors", VirtIOPCIProxy, nvectors, (uint32_t)VECTORS_AUTO, 0, UINT32_MAX,
-                "MSI-X vectors; 0: none, interrupts by INTx; not given: one per queue and one"),
+    PROP_UINT32_OPTIONAL(
+        "vectors", VirtIOPCIProxy, nvectors, (uint32_t)VECTORS_AUTO,
+        "MSI-X vectors; 0: none, interrupts by INTx; not given: one per queue and one"),
     PROP_BOOL("ioeventfd", VirtIOPCIProxy, ioeventfd, true,
               "take kicks through eventfds, without an exit to the VMM"),
     PROP_END,

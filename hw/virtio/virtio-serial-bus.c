@@ -119,8 +119,8 @@ static void port_unrealize(Device *dev)
 }
 
 static const Property virtio_serial_port_props[] = {
-    PROP_UINT32("nr", VirtioSerialPort, nr, NR_AUTO, 0, UINT32_MAX,
-                "number of the port; not given: the first that is free"),
+    PROP_UINT32_OPTIONAL("nr", VirtioSerialPort, nr, NR_AUTO,
+                         "number of the port; not given: the first that is free"),
     PROP_STRING("name", VirtioSerialPort, name, NULL,
                 "name by which the guest knows the port (/dev/virtio-ports/NAME)"),
     PROP_END,
