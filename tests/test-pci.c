@@ -391,6 +391,33 @@ START_TEST(a_place_is_free_again_after_unplug_or_failure)
 }
 END_TEST
 
+static int addr_of(TestPci *t)
+{
+    json_t *value = property_get_json((Object *)t, "addr", NULL);
+    int devfn = (int)json_integer_value(value);
+
+    json_decref(value);
+    return devfn;
+}
+
+START_TEST(property_addr_tells_where_the_bus_put_a_device)
+{
+    TestPci *t = pci_fixture_new(&f, NULL, NULL, false), *given = pci_fixture_add(&f, "4");
+
+    ck_assert_int_eq(addr_of(t), PCI_ADDR_AUTO);
+    ck_assert(pci_fixture_realize(&f, t, NULL));
+    ck_assert_int_eq(addr_of(t), 0x08);
+    ck_assert(!property_was_set((Object *)t, "addr"));
+    device_unrealize(DEVICE(t));
+    ck_assert_int_eq(addr_of(t), PCI_ADDR_AUTO);
+    pci_fixture_add(&f, "1");
+    ck_assert(pci_fixture_realize(&f, t, NULL));
+    ck_assert_int_eq(addr_of(t), 0x10);
+    device_unrealize(DEVICE(given));
+    ck_assert_int_eq(addr_of(given), 0x20);
+}
+END_TEST
+
 START_TEST(a_device_tells_its_address)
 {
     TestPci *t = pci_fixture_add(&f, "1f");
@@ -532,6 +559,7 @@ static TCase *place_case(void)
     tcase_add_test(tc, function_0_may_come_last_if_it_is_multifunction);
     tcase_add_test(tc, a_full_bus_refuses_one_more);
     tcase_add_test(tc, a_place_is_free_again_after_unplug_or_failure);
+    tcase_add_test(tc, property_addr_tells_where_the_bus_put_a_device);
     tcase_add_test(tc, a_device_tells_its_address);
     tcase_add_test(tc, pins_are_swizzled_by_slot);
     tcase_add_test(tc, a_shared_pin_stays_up_until_the_last_function_lets_go);

@@ -277,6 +277,9 @@ static void pci_device_leave(PciDevice *dev)
     pci_set_intx(dev, 0);
     bars_drop(dev);
     pci_bus_of(dev)->devices[dev->devfn] = NULL;
+    if (dev->addr_chosen) {
+        dev->addr.devfn = PCI_ADDR_AUTO;
+    }
 }
 
 static bool pci_device_realize(Device *d, GError **err)
@@ -286,6 +289,8 @@ static bool pci_device_realize(Device *d, GError **err)
 
     config_init(dev);
     pci_bus_of(dev)->devices[dev->devfn] = dev;
+    dev->addr_chosen = dev->addr.devfn == PCI_ADDR_AUTO;
+    dev->addr.devfn = dev->devfn;
     if (pc->realize && !pc->realize(dev, err)) {
         pci_device_leave(dev);
         msix_finish(dev);

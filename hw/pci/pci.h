@@ -33,7 +33,8 @@ typedef struct {
 
 struct PciDevice {
     Device parent_obj;
-    PciAddr addr;            /* property "addr" */
+    PciAddr addr;            /* property "addr"; once plugged, where the device is */
+    bool addr_chosen;        /* by the bus, not by the user */
     bool multifunction;      /* property "multifunction" */
     uint8_t devfn;           /* once plugged */
     uint8_t config[PCI_CFG_SIZE];
