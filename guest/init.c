@@ -461,14 +461,8 @@ __attribute__((noreturn)) static void shell(void)
     if (pid == 0) {
         setsid();
         int fd = open(path, O_RDWR);
-        if (fd < 0) /* no console= that can be a terminal of a session */
-            fd = open("/dev/ttyS0", O_RDWR);
-        if (fd < 0)
-            printf("init: no terminal for the shell: no Ctrl-C\n"), fflush(stdout);
         if (fd >= 0) {
-            if (ioctl(fd, TIOCSCTTY, 1) < 0)
-                printf("init: %s: TIOCSCTTY: %s\n", path, strerror(errno));
-            fflush(stdout);
+            ioctl(fd, TIOCSCTTY, 1);
             dup2(fd, 0);
             dup2(fd, 1);
             dup2(fd, 2);
