@@ -88,7 +88,7 @@ static Object *resolve_absolute(Object *root, const char *path, GError **err)
 
 typedef struct PartialSearch {
     char **parts;
-    const TypeInfo *type;     /* matches are of this type; NULL: of any */
+    const TypeInfo *type;   /* matches are of this type; NULL: of any */
     Object *first, *second; /* the matches; a third changes nothing */
     const char *last_part;
     GPtrArray *names; /* of all objects seen, for the suggestion; NULL in the first round */

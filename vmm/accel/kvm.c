@@ -260,7 +260,8 @@ static bool kvm_reset(Accel *accel, const CpuStartState *state, GError **err)
 
     g_assert(kvm->stop && kvm->nr_parked == accel->nr_vcpus);
     if (state->arch != CPU_START_X86) {
-        return error_set(err, "-accel kvm: runs x86_64 guests only: this machine needs -accel qtest");
+        return error_set(err,
+                         "-accel kvm: runs x86_64 guests only: this machine needs -accel qtest");
     }
     for (unsigned i = 0; i < accel->nr_vcpus; i++) {
         ran |= kvm->vcpus[i].ran;
