@@ -23,7 +23,8 @@ enum {
     FW_CFG_MAX_CPUS = 0x0f,
     FW_CFG_FILE_DIR = 0x19,
 
-    ID_TRADITIONAL = 1, /* the ports, and no DMA */
+    SIGNATURE = 0x554d4551, /* "QEMU" */
+    ID_TRADITIONAL = 1,     /* the ports, and no DMA */
     ITEM_MAX = 16,
 };
 
@@ -44,7 +45,7 @@ static unsigned item(const FwCfg *s, uint8_t buf[ITEM_MAX])
     memset(buf, 0, ITEM_MAX);
     switch (s->selected) {
     case FW_CFG_SIGNATURE:
-        memcpy(buf, "QEMU", 4);
+        le_store(buf, SIGNATURE, 4);
         return 4;
     case FW_CFG_ID:
         le_store(buf, ID_TRADITIONAL, 4);

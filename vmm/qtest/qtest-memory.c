@@ -11,7 +11,7 @@
 #include "core/le.h"
 #include "vmm/qtest/qtest-internal.h"
 
-enum { PIO_LAST = 0xffff, RAM_STEP = 4096, PIECE = 48 * 1024 /* a multiple of 3, for base64 */ };
+enum { PIO_LAST = 0xffff, RAM_STEP = 4096, PIECE = 12 * 1024 /* a multiple of 3, for base64 */ };
 
 /* --- single accesses --- */
 
@@ -141,6 +141,17 @@ static void block_write(Platform *p, uint64_t addr, const uint8_t *buf, size_t l
     }
 }
 
+static void block_fill(Platform *p, uint64_t addr, uint8_t byte, uint64_t len)
+{
+    uint8_t piece[PIECE];
+
+    memset(piece, byte, sizeof piece);
+    for (size_t n; len > 0; addr += n, len -= n) {
+        n = MIN(len, PIECE);
+        block_write(p, addr, piece, n);
+    }
+}
+
 /* The first two arguments. What lies in RAM may have any length where unlimited. */
 static bool block_arguments(Qtest *q, QtestCall *call, bool unlimited, uint64_t *ret_addr,
                             uint64_t *ret_len, GError **err)
@@ -161,7 +172,7 @@ static bool block_arguments(Qtest *q, QtestCall *call, bool unlimited, uint64_t 
 static void put_hex(Qtest *q, const uint8_t *buf, size_t len)
 {
     static const char digits[] = "0123456789abcdef";
-    g_autofree char *text = g_malloc(2 * len);
+    char text[2 * PIECE];
 
     for (size_t i = 0; i < len; i++) {
         text[2 * i] = digits[buf[i] >> 4];
@@ -180,7 +191,7 @@ static void put_base64(Qtest *q, const uint8_t *buf, size_t len)
 static bool read_block(Qtest *q, QtestCall *call, const char *start,
                        void (*put)(Qtest *q, const uint8_t *buf, size_t len), GError **err)
 {
-    g_autofree uint8_t *buf = g_malloc(PIECE);
+    uint8_t buf[PIECE];
     uint64_t addr, len;
 
     if (!block_arguments(q, call, false, &addr, &len, err)) {
@@ -212,15 +223,9 @@ bool qtest_run_b64read(Qtest *q, QtestCall *call, GError **err)
 /* Writes data to addr; what is missing up to len becomes zero. */
 static void write_data(Qtest *q, uint64_t addr, uint64_t len, const uint8_t *data, size_t have)
 {
-    Platform *p = &q->machine->platform;
-    g_autofree uint8_t *zeros = NULL;
-
     have = MIN(have, len);
-    block_write(p, addr, data, have);
-    if (have < len) {
-        zeros = g_malloc0(len - have);
-        block_write(p, addr + have, zeros, len - have);
-    }
+    block_write(&q->machine->platform, addr, data, have);
+    block_fill(&q->machine->platform, addr + have, 0, len - have);
     qtest_send(q, "OK");
 }
 
@@ -281,7 +286,6 @@ bool qtest_run_b64write(Qtest *q, QtestCall *call, GError **err)
 bool qtest_run_memset(Qtest *q, QtestCall *call, GError **err)
 {
     Platform *p = &q->machine->platform;
-    g_autofree uint8_t *pattern = NULL;
     uint64_t addr, len, byte;
 
     if (!block_arguments(q, call, true, &addr, &len, err) ||
@@ -289,9 +293,7 @@ bool qtest_run_memset(Qtest *q, QtestCall *call, GError **err)
         return false;
     }
     if (!gmem_set(p->mem, GPA(addr), (uint8_t)byte, len)) {
-        pattern = g_malloc(len);
-        memset(pattern, (uint8_t)byte, len);
-        block_write(p, addr, pattern, len);
+        block_fill(p, addr, (uint8_t)byte, len);
     }
     qtest_send(q, "OK");
     return true;

@@ -173,38 +173,45 @@ static void stream_event(void *opaque, ChardevEvent event)
 
 /* --- life --- */
 
-static bool open_log(Qtest *q, const char *path, GError **err)
+static bool open_log(const char *path, FILE **ret_log, GError **err)
 {
-    if (!path) {
-        q->log = stderr;
-    } else if (strcmp(path, "none") != 0) {
-        q->log = fopen(path, "we");
-        if (!q->log) {
-            return error_set_errno(err, errno, "-qtest-log %s: cannot open", path);
-        }
-        setvbuf(q->log, NULL, _IOLBF, BUFSIZ);
+    FILE *log;
+
+    if (!path || !strcmp(path, "none")) {
+        *ret_log = path ? NULL : stderr;
+        return true;
     }
+    log = fopen(path, "we");
+    if (!log) {
+        return error_set_errno(err, errno, "-qtest-log %s: cannot open", path);
+    }
+    setvbuf(log, NULL, _IOLBF, BUFSIZ);
+    *ret_log = log;
     return true;
 }
 
 Qtest *qtest_new(Machine *m, Chardev *stream, const char *log_path, GError **err)
 {
-    g_autoptr(Qtest) q = g_new0(Qtest, 1);
-    ChardevFrontend fe = {can_receive, receive, stream_event, q};
+    ChardevFrontend fe = {can_receive, receive, stream_event, NULL};
+    FILE *log;
+    Qtest *q;
 
-    q->machine = m;
-    q->line = g_byte_array_new();
     if (!object_is_a(m->accel, &qtest_accel_type)) {
         error_set(err, "-qtest: needs -accel qtest");
         return NULL;
     }
-    if (!open_log(q, log_path, err)) {
+    if (!open_log(log_path, &log, err)) {
         return NULL;
     }
-    q->opened_us = g_get_monotonic_time();
+    q = g_new0(Qtest, 1);
+    q->machine = m;
     q->stream = stream;
+    q->log = log;
+    q->line = g_byte_array_new();
+    q->opened_us = g_get_monotonic_time();
+    fe.opaque = q;
     chardev_set_frontend(stream, &fe);
-    return g_steal_pointer(&q);
+    return q;
 }
 
 void qtest_free(Qtest *q)
@@ -212,10 +219,8 @@ void qtest_free(Qtest *q)
     if (!q) {
         return;
     }
-    if (q->stream) {
-        qtest_intercept_end(q);
-        chardev_set_frontend(q->stream, NULL);
-    }
+    qtest_intercept_end(q);
+    chardev_set_frontend(q->stream, NULL);
     g_byte_array_unref(q->line);
     if (q->log && q->log != stderr) {
         fclose(q->log);
