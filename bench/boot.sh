@@ -100,10 +100,9 @@ for v in "${extra_vmm[@]}"; do
 done
 [ ${#names[@]} -gt 0 ] || die "--only $only: no such VMM"
 
-# The plan: NAME, VARIANT, command; with tabs between all words.
-plan=$out/plan.tsv
-: >"$plan"
-for variant in "${variants[@]}"; do
+# make_plan VARIANT FILE: lines of NAME, VARIANT, command; with tabs between all words.
+make_plan() {
+    local variant=$1 words line w i
     words="console=ttyS0 panic=-1 cryptomgr.notests aerostat.mode=bench${append:+ $append}"
     [[ $variant == *-verbose ]] || words="quiet $words"
     for i in "${!names[@]}"; do
@@ -118,24 +117,41 @@ for variant in "${variants[@]}"; do
             esac
             line+=$'\t'$w
         done
-        printf '%s\n' "$line" >>"$plan"
-    done
-done
+        printf '%s\n' "$line"
+    done >"$2"
+}
 
-status=0
-if [ "$mode" = first ]; then
-    "$out/boot-run" --first "$runs" "$plan" >"$out/raw.tsv" || status=$?
-fi
 programs=()
 for c in "${commands[@]}"; do
     programs+=(--file "$(command -v "${c%% *}")")
 done
-if [ "$mode" != first ]; then
-    say "$(wc -l <"$plan") cases, $runs boots each"
-    "$top/tools/kvm-host" --timeout 7200 "${host_options[@]}" "${programs[@]}" "${carry[@]}" --file "$plan" \
-        --file "$guest/vmlinux" --file "$guest/bzImage" --file "$guest/initramfs.cpio" \
-        -- "$out/boot-run" "$runs" "$plan" >"$out/raw.tsv" || status=$?
-fi
+host=("$top/tools/kvm-host" --timeout $((90 + runs * ${#names[@]} * 25)) "${host_options[@]}" "${programs[@]}" "${carry[@]}"
+    --file "$guest/vmlinux" --file "$guest/bzImage" --file "$guest/initramfs.cpio")
+
+# All boots of one table are done in one host. An emulated host that dies or hangs gets two more chances.
+measure() { # VARIANT PLAN RAW
+    local attempt status=0
+    if [ "$mode" = first ]; then
+        "$out/boot-run" --first "$runs" "$2" >"$3"
+        return
+    fi
+    for attempt in 1 2 3; do
+        [ "$attempt" = 1 ] || say "$1: the host failed, again from the beginning"
+        status=0
+        "${host[@]}" --file "$2" -- "$out/boot-run" "$runs" "$2" >"$3" || status=$?
+        [ $status -ge 124 ] || return $status
+    done
+    return $status
+}
+
+status=0
+: >"$out/raw.tsv"
+for variant in "${variants[@]}"; do
+    say "$variant: ${#names[@]} VMMs, $runs runs"
+    make_plan "$variant" "$out/plan-$variant.tsv"
+    measure "$variant" "$out/plan-$variant.tsv" "$out/raw-$variant.tsv" || status=$?
+    cat "$out/raw-$variant.tsv" >>"$out/raw.tsv"
+done
 "$top/bench/boot-table.py" --mode "$mode" "$out/raw.tsv" --text "$out/table.txt" --markdown "$out/table.md"
 cat "$out/table.txt"
 echo
