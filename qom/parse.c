@@ -200,16 +200,24 @@ bool parse_mac(const char *text, MacAddr *ret_mac, GError **err)
     return true;
 }
 
+/* With or without 0x before it. */
+static bool scan_hex(const char **cursor, uint64_t *ret_value)
+{
+    bool overflow = false;
+
+    scan_base(cursor);
+    return scan_digits(cursor, 16, ret_value, &overflow) && !overflow;
+}
+
 bool parse_pci_addr(const char *text, int32_t *ret_devfn, GError **err)
 {
     const char *cursor = text;
     uint64_t slot = 0, function = 0;
-    bool overflow = false, more = false;
-    bool good = scan_digits(&cursor, 16, &slot, &overflow) && !overflow;
+    bool good = scan_hex(&cursor, &slot);
 
     if (good && *cursor == '.') {
         cursor++;
-        good = scan_digits(&cursor, 16, &function, &more) && !more;
+        good = scan_hex(&cursor, &function);
     }
     if (!good || *cursor != '\0' || slot > 0x1f || function > 7) {
         return error_set(err, "'%s' is not a PCI address (slot.function in hex, 00.0 to 1f.7)",
