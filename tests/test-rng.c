@@ -457,7 +457,7 @@ START_TEST(basic_17_no_device_features_and_no_configuration)
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-rng", (unsigned)_i, NULL);
 
     ck_assert_uint_eq(d->t->device_features(d) & 0xffffff, 0);
-    ck_assert_uint_eq(d->device_len, 0);
+    ck_assert_uint_eq(d->vdev->config_size, 0);
     ck_assert_uint_eq(d->t->queue_max(d, 0), 8);
     ck_assert_uint_eq(d->t->queue_max(d, 1), 0);
 }

@@ -65,6 +65,17 @@ START_TEST(pci_19_20_37_38_39_40_48_53_54_62_capabilities_are_there_and_aligned)
 }
 END_TEST
 
+/* Clients that know QEMU look for it in any device. */
+START_TEST(device_structure_is_there_without_configuration_too)
+{
+    g_autoptr(FakeDriver) d = fake_driver_probe("virtio-rng", 0, NULL);
+
+    ck_assert_uint_eq(d->vdev->config_size, 0);
+    ck_assert_uint_eq(d->device_len, 4);
+    ck_assert_uint_eq(fake_read(d->m, d->device, 4), 0);
+}
+END_TEST
+
 START_TEST(pci_13_14_15_16_18_capability_lengths_and_structures_fit)
 {
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", 0, NULL);
@@ -556,6 +567,7 @@ static void add_configuration_tests(TCase *tc)
 {
     tcase_add_test(tc, pci_03_04_05_06_07_08_identity);
     tcase_add_test(tc, pci_19_20_37_38_39_40_48_53_54_62_capabilities_are_there_and_aligned);
+    tcase_add_test(tc, device_structure_is_there_without_configuration_too);
     tcase_add_test(tc, pci_13_14_15_16_18_capability_lengths_and_structures_fit);
     tcase_add_test(tc, pci_55_56_57_58_59_60_61_no_shared_memory_and_no_vendor_data);
     tcase_add_test(tc, bars_are_where_linux_and_qemu_have_them);

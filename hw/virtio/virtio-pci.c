@@ -312,10 +312,10 @@ static void add_capabilities(VirtIOPCIProxy *p)
     add_cap(p, VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_COMMON_OFF,
             COMMON_LEN);
     add_cap(p, VIRTIO_PCI_CAP_ISR_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_ISR_OFF, 1);
-    if (p->vdev->config_size > 0) {
-        add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_DEVICE_OFF,
-                (uint32_t)p->vdev->config_size);
-    }
+    /* Also where there is nothing to configure: clients that know QEMU take a device without it for
+     * a legacy one, and Linux refuses a length of 0. */
+    add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_DEVICE_OFF,
+            MAX((uint32_t)p->vdev->config_size, 4));
     at = add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
                  VIRTIO_PCI_NOTIFY_OFF, MAX(notify_len, VIRTIO_PCI_NOTIFY_MULTIPLIER));
     le_store(dev->config + at + VIRTIO_PCI_NOTIFY_CAP_MULT, VIRTIO_PCI_NOTIFY_MULTIPLIER, 4);
