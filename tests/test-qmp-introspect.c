@@ -184,32 +184,103 @@ static bool in_tree(const char *path)
     return qtest_vm_qmp(&vm, "qom-list", args);
 }
 
-START_TEST(device_is_added_and_removed)
+static unsigned events_seen(void)
 {
-    for (unsigned i = 0; i < 3; i++) {
-        json_decref(ask("device_add", "{\"driver\": \"virtio-rng-pci\", \"id\": \"r0\", "
-                                      "\"addr\": \"07.0\"}"));
-        ck_assert(in_tree("/machine/peripheral/r0"));
-        json_decref(ask("device_del", "{\"id\": \"r0\"}"));
-        ck_assert(!in_tree("/machine/peripheral/r0"));
-        ck_assert_uint_eq(events->len, i + 1);
-    }
-    ck_assert_str_eq(json_string_value(json_object_get(events->pdata[0], "device")), "r0");
-    ck_assert_str_eq(json_string_value(json_object_get(events->pdata[0], "path")),
-                     "/machine/peripheral/r0");
-}
-END_TEST
+    unsigned n;
 
-START_TEST(cold_plugged_device_is_removed_while_its_driver_is_there)
+    pthread_mutex_lock(&vm.m->platform.lock);
+    n = events->len;
+    pthread_mutex_unlock(&vm.m->platform.lock);
+    return n;
+}
+
+static void expect_deleted(unsigned n, const char *id, const char *path)
+{
+    ck_assert_uint_eq(events_seen(), n + 1);
+    ck_assert_str_eq(json_string_value(json_object_get(events->pdata[n], "device")), id);
+    ck_assert_str_eq(json_string_value(json_object_get(events->pdata[n], "path")), path);
+    ck_assert(!in_tree(path));
+}
+
+START_TEST(device_is_asked_to_leave_and_goes_when_its_slot_is_ejected)
 {
     QtestClient c;
 
     qtest_client_connect(&c, &vm);
+    for (unsigned i = 0; i < 3; i++) {
+        json_decref(ask("device_add", "{\"driver\": \"virtio-rng-pci\", \"id\": \"r0\", "
+                                      "\"addr\": \"07.0\"}"));
+        ck_assert_uint_eq(qtest_get(&c, "inl 0xae00"), 0x80); /* it came */
+        ck_assert_uint_eq(qtest_get(&c, "inl 0xae00"), 0);    /* and was seen */
+        ck_assert_uint_eq(qtest_get(&c, "inl 0xae04"), 0);
+        json_decref(ask("device_del", "{\"id\": \"r0\"}"));
+        ck_assert(in_tree("/machine/peripheral/r0"));
+        ck_assert_uint_eq(qtest_get(&c, "inl 0xae04"), 0x80);
+        expect_error("device_del", "{\"id\": \"r0\"}", AEROSTAT_ERROR_GENERIC,
+                     "Device r0 is already in the process of unplug");
+        ck_assert_uint_eq(events_seen(), i);
+        qtest_ok(&c, "outl 0xae08 0x80");
+        expect_deleted(i, "r0", "/machine/peripheral/r0");
+        ck_assert_uint_eq(qtest_get(&c, "inl 0xae04"), 0);
+    }
+    qtest_client_close(&c);
+}
+END_TEST
+
+START_TEST(only_removable_slots_of_bus_0_are_ejected)
+{
+    QtestClient c;
+
+    qtest_client_connect(&c, &vm);
+    ck_assert_uint_eq(qtest_get(&c, "inl 0xae0c"), 2);
+    qtest_ok(&c, "outl 0xae08 0xfffffffd"); /* the host bridge and what is empty */
+    qtest_ok(&c, "outl 0xae10 1");
+    qtest_ok(&c, "outl 0xae08 2"); /* of a bus that is not there */
+    ck_assert_uint_eq(qtest_get(&c, "inl 0xae0c"), 0);
+    ck_assert_uint_eq(events_seen(), 0);
+    qtest_ok(&c, "outl 0xcf8 0x80000000");
+    ck_assert_uint_eq(qtest_get(&c, "inl 0xcfc"), 0x00081b36);
     qtest_ok(&c, "outl 0xcf8 0x80000800");
     ck_assert_uint_eq(qtest_get(&c, "inl 0xcfc") & 0xffff, 0x1af4);
-    json_decref(ask("device_del", "{\"id\": \"/machine/peripheral/b0\"}"));
+    qtest_ok(&c, "outl 0xae10 0");
+    qtest_ok(&c, "outl 0xae08 2"); /* nobody asked for it, but there it goes */
+    expect_deleted(0, "b0", "/machine/peripheral/b0");
     ck_assert_uint_eq(qtest_get(&c, "inl 0xcfc"), 0xffffffff);
-    qtest_ok(&c, "outl 0xae08 2"); /* as a guest would eject it */
+    qtest_client_close(&c);
+}
+END_TEST
+
+START_TEST(device_that_was_asked_to_leave_goes_at_reset)
+{
+    json_decref(ask("device_del", "{\"id\": \"/machine/peripheral/b0\"}"));
+    ck_assert_uint_eq(events_seen(), 0);
+    json_decref(ask("system_reset", "{}"));
+    for (unsigned i = 0; i < 10000 && events_seen() == 0; i++) {
+        g_usleep(1000);
+    }
+    expect_deleted(0, "b0", "/machine/peripheral/b0");
+}
+END_TEST
+
+START_TEST(port_goes_at_once_and_before_the_device_that_it_is_on)
+{
+    QtestClient c;
+
+    qtest_client_connect(&c, &vm);
+    json_decref(ask("device_add", "{\"driver\": \"virtio-serial-pci\", \"id\": \"vs\", "
+                                  "\"addr\": \"0x09\"}"));
+    for (unsigned i = 0; i < 2; i++) {
+        json_decref(ask("device_add", "{\"driver\": \"virtserialport\", \"id\": \"p0\"}"));
+        json_decref(ask("device_del", i ? "{\"id\": \"vs\"}" : "{\"id\": \"p0\"}"));
+        if (i == 0) {
+            expect_deleted(0, "p0", "/machine/peripheral/p0");
+        }
+    }
+    qtest_ok(&c, "outl 0xae08 0x200");
+    ck_assert_uint_eq(events_seen(), 3);
+    ck_assert_str_eq(json_string_value(json_object_get(events->pdata[1], "device")), "p0");
+    expect_deleted(2, "vs", "/machine/peripheral/vs");
+    ck_assert(!in_tree("/machine/peripheral/p0"));
     qtest_client_close(&c);
 }
 END_TEST
@@ -249,8 +320,10 @@ int main(void)
     tcase_add_test(tc, device_properties_have_type_help_and_default);
     tcase_add_test(tc, every_type_can_be_asked);
     tcase_add_test(tc, what_is_no_device_type_has_no_device_properties);
-    tcase_add_test(tc, device_is_added_and_removed);
-    tcase_add_test(tc, cold_plugged_device_is_removed_while_its_driver_is_there);
+    tcase_add_test(tc, device_is_asked_to_leave_and_goes_when_its_slot_is_ejected);
+    tcase_add_test(tc, only_removable_slots_of_bus_0_are_ejected);
+    tcase_add_test(tc, device_that_was_asked_to_leave_goes_at_reset);
+    tcase_add_test(tc, port_goes_at_once_and_before_the_device_that_it_is_on);
     tcase_add_test(tc, wrong_device_gets_a_reason);
     suite_add_tcase(s, tc);
     srunner_run_all(runner, CK_NORMAL);

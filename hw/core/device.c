@@ -206,6 +206,57 @@ void device_destroy(Device *dev)
     object_unparent(&dev->parent_obj);
 }
 
+/* --- unplug --- */
+
+static bool is_part(const Device *dev)
+{
+    return dev->bus->parent && dev->parent_obj.parent == &dev->bus->parent->parent_obj;
+}
+
+static void note_whole(Device *dev, void *opaque)
+{
+    if (!is_part(dev)) {
+        g_ptr_array_add(opaque, dev);
+    }
+}
+
+static void leave(Device *dev)
+{
+    g_autofree char *path = object_path(&dev->parent_obj);
+    json_t *data = json_pack("{s:s}", "path", path);
+    Platform *p = device_platform(dev);
+
+    if (dev->id) {
+        json_object_set_new(data, "device", json_string(dev->id));
+    }
+    device_destroy(dev);
+    platform_event(p, "DEVICE_DELETED", data);
+}
+
+void device_unplug(Device *dev)
+{
+    g_autoptr(GPtrArray) below = g_ptr_array_new();
+
+    for (guint i = 0; i < dev->child_buses->len; i++) {
+        bus_foreach(g_ptr_array_index(dev->child_buses, i), note_whole, below);
+    }
+    for (guint i = below->len; i > 0; i--) { /* parents came first */
+        leave(g_ptr_array_index(below, i - 1));
+    }
+    leave(dev);
+}
+
+bool device_unplug_request(Device *dev, GError **err)
+{
+    HotplugHandlerClass *hc = handler_of(dev->bus);
+
+    if (hc && hc->unplug_request) {
+        return hc->unplug_request(bus_hotplug_handler(dev->bus), dev, err);
+    }
+    device_unplug(dev);
+    return true;
+}
+
 /* --- reset --- */
 
 static DeviceClass *parent_device_class(DeviceClass *dc)

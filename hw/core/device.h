@@ -83,6 +83,12 @@ void device_unrealize(Device *dev);
 /* Unrealizes and takes the device out of the composition tree, which frees it when nobody else holds it. */
 void device_destroy(Device *dev);
 
+/* Asks for dev to leave: whoever answers for its bus sees to it, where nobody does it leaves at once. */
+bool device_unplug_request(Device *dev, GError **err);
+
+/* The end of an unplug: destroys dev, and before it what was plugged below it, with DEVICE_DELETED for each. */
+void device_unplug(Device *dev);
+
 void device_reset(Device *dev);  /* what is on its buses, then dev */
 void bus_reset(Bus *bus);        /* everything on the bus, then the bus */
 
@@ -97,8 +103,8 @@ char *device_describe(const Device *dev);
 void bus_foreach(Bus *bus, void (*fn)(Device *dev, void *opaque), void *opaque);
 
 /*
- * Hotplug: implemented by a bus's parent device or by the machine (interface). unplug_request asks the guest;
- * the handler later calls device_destroy itself. Used by a later issue; cold plug goes through plug as well.
+ * Hotplug: implemented by a bus's parent device or by the machine (interface). unplug_request asks the guest and
+ * sets pending_unplug, and the handler later calls device_unplug itself. Cold plug goes through plug as well.
  */
 typedef struct {
     ObjectClass parent_class;

@@ -194,6 +194,7 @@ static void host_function_class_init(ObjectClass *klass, const void *data)
 {
     PciDeviceClass *pc = PCI_DEVICE_CLASS(klass);
 
+    DEVICE_CLASS(klass)->hotpluggable = false;
     pc->vendor_id = 0x1b36;
     pc->device_id = 0x0008;
     pc->subsystem_vendor_id = 0x1af4;

@@ -18,7 +18,7 @@
 #include "vmm/machine/machine.h"
 
 extern const TypeInfo isa_serial_type, acpi_ged_type, mc146818rtc_type, i8042_type,
-    isa_debug_exit_type, fw_cfg_type;
+    isa_debug_exit_type, fw_cfg_type, acpi_pcihp_type;
 
 static const TypeInfo *const all_types[] = {
     /* buses and base classes */
@@ -50,6 +50,7 @@ static const TypeInfo *const all_types[] = {
     &i8042_type,
     &isa_debug_exit_type,
     &fw_cfg_type,
+    &acpi_pcihp_type,
     &virtio_mmio_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_balloon_type,

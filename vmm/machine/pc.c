@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Machine "pc" (x86_64): the common board (x86-board.h) with a PCI host bridge that has
- * configuration ports and ECAM, a CMOS RTC, the firmware configuration ports and the i8042's reset
- * line.
+ * configuration ports and ECAM, a CMOS RTC, the firmware configuration ports, the i8042's reset
+ * line and, under "qtest", PCI hotplug registers.
  *
  * Memory map, besides the common one:
  *   0xb0000000   ECAM, 1 MiB for bus 0; RAM below ends here
@@ -35,6 +35,19 @@ static bool pc_add_fw_cfg(X86Machine *x, GError **err)
            device_realize(dev, m->main_bus, err);
 }
 
+/* A guest would not be told to look at the registers, a client knows when to. */
+static bool pc_add_hotplug(X86Machine *x, GError **err)
+{
+    Device *dev;
+
+    if (accel_runs_guests(x->parent_obj.accel)) {
+        return true;
+    }
+    dev = x86_new_device(x, "acpi-pcihp", "pcihp", err);
+    return dev && property_set_link(OBJECT(dev), "bus", OBJECT(pci_host_bus(x->pci)), err) &&
+           device_realize(dev, x->parent_obj.main_bus, err);
+}
+
 static bool pc_init(Machine *m, GError **err)
 {
     X86Machine *x = X86_MACHINE(m);
@@ -50,7 +63,7 @@ static bool pc_init(Machine *m, GError **err)
 
     x->low_ram_max = PC_ECAM_BASE;
     return x86_init_board(x, err) && x86_init_pci(x, windows, PC_GSI_PCI, err) &&
-           pc_add_fw_cfg(x, err) &&
+           pc_add_hotplug(x, err) && pc_add_fw_cfg(x, err) &&
            (!PC_MACHINE(m)->i8042_on || x86_add_isa_device(x, "i8042", "i8042", -1, err));
 }
 

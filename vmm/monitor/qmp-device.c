@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * QMP commands that add and remove devices while the VM runs. So far no machine tells its guest of
- * that, so both work only where there is none: on the accelerator "qtest". A device to be removed
- * then has nobody to ask and is gone at once; a client that goes on to eject it, as a guest would
- * (port 0xae08 of QEMU's pc), writes to nothing.
+ * that, so both work only where there is none: on the accelerator "qtest". A device on pc's PCI bus
+ * leaves when the client ejects its slot (hw/pci/acpi-pcihp.c) or at the next reset, any other at
+ * once.
  */
 #include "vmm/monitor/qmp-command.h"
 
@@ -43,18 +43,6 @@ static Device *find_device(Machine *m, const char *id, GError **err)
     return DEVICE(obj);
 }
 
-/* Before it goes: DEVICE_DELETED's data. */
-static json_t *deleted_data(Device *dev)
-{
-    g_autofree char *path = object_path(OBJECT(dev));
-    json_t *data = json_pack("{s:s}", "path", path);
-
-    if (dev->id) {
-        json_object_set_new(data, "device", json_string(dev->id));
-    }
-    return data;
-}
-
 /* Board devices and parts of devices have owners that count on them. */
 static bool is_users(Machine *m, const Device *dev)
 {
@@ -68,7 +56,6 @@ static json_t *run_device_del(Machine *m, json_t *args, GError **err)
 {
     const char *id = json_string_value(json_object_get(args, "id"));
     Device *dev = find_device(m, id, err);
-    json_t *data;
 
     if (dev && !is_users(m, dev)) {
         error_set(err, "Device '%s' is part of the machine or of another device", id);
@@ -77,10 +64,11 @@ static json_t *run_device_del(Machine *m, json_t *args, GError **err)
     if (!dev || !check_hotplug(m, id, dev->parent_obj.klass->type, err)) {
         return NULL;
     }
-    data = deleted_data(dev);
-    device_destroy(dev);
-    platform_event(&m->platform, "DEVICE_DELETED", data);
-    return json_object();
+    if (dev->pending_unplug) {
+        error_set(err, "Device %s is already in the process of unplug", id);
+        return NULL;
+    }
+    return device_unplug_request(dev, err) ? json_object() : NULL;
 }
 
 const QmpCommand qmp_device_commands[] = {
