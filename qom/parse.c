@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Parsers of the words, numbers and addresses that users write. Each takes the whole text or fails
- * with one line that quotes it; none depends on the locale.
+ * Parsers of the words, numbers, addresses and JSON that users write. Each takes the whole text or
+ * fails with one line that quotes it; none depends on the locale.
  */
 #include "qom/internal.h"
 
@@ -225,4 +225,48 @@ bool parse_pci_addr(const char *text, int32_t *ret_devfn, GError **err)
     }
     *ret_devfn = (int32_t)(slot << 3 | function);
     return true;
+}
+
+/* --- JSON --- */
+
+/* The byte at text[*i] inside of a string; *quote becomes 0 at its end. */
+static void append_quoted(GString *out, const char *text, size_t len, size_t *i, char *quote)
+{
+    char c = text[*i];
+
+    if (c == '\\' && *i + 1 < len) {
+        c = text[++*i];
+        if (c != '\'') {
+            g_string_append_c(out, '\\');
+        }
+        g_string_append_c(out, c);
+    } else if (c == *quote) {
+        *quote = 0;
+        g_string_append_c(out, '"');
+    } else {
+        g_string_append(out, c == '"' ? "\\" : "");
+        g_string_append_c(out, c);
+    }
+}
+
+json_t *parse_json(const char *text, size_t len, GError **err)
+{
+    g_autoptr(GString) plain = g_string_sized_new(len);
+    json_error_t jerr;
+    json_t *value;
+    char quote = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        if (quote) {
+            append_quoted(plain, text, len, &i, &quote);
+        } else {
+            quote = text[i] == '"' || text[i] == '\'' ? text[i] : 0;
+            g_string_append_c(plain, quote ? '"' : text[i]);
+        }
+    }
+    value = json_loadb(plain->str, plain->len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &jerr);
+    if (!value) {
+        error_set(err, "%s", jerr.text);
+    }
+    return value;
 }

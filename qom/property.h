@@ -156,4 +156,8 @@ bool parse_size(const char *text, uint64_t default_unit, uint64_t *ret_value, GE
 bool parse_uint(const char *text, uint64_t *ret_value, GError **err);
 bool parse_bool(const char *text, bool *ret_value, GError **err);
 
+/* Any JSON value, in which strings may stand between apostrophes, as QEMU's clients write it; keys must be unique.
+ * New reference; NULL with the parser's message. */
+json_t *parse_json(const char *text, size_t len, GError **err);
+
 #endif

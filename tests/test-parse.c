@@ -3,6 +3,7 @@
  * The parsers of sizes, numbers and booleans that properties and command-line options share.
  */
 #include <check.h>
+#include <string.h>
 
 #include "qom/property.h"
 
@@ -91,6 +92,40 @@ START_TEST(numbers_and_booleans_are_read_whole)
 }
 END_TEST
 
+static const struct {
+    const char *text, *plain; /* plain NULL: none */
+} jsons[] = {
+    {"{'a': \"b\"}", "{\"a\": \"b\"}"},
+    {"'say \"no\"'", "\"say \\\"no\\\"\""},
+    {"'don\\'t'", "\"don't\""},
+    {"\"don't\"", "\"don't\""},
+    {"\"don\\'t\"", "\"don't\""},
+    {"'\\\\'", "\"\\\\\""},
+    {"'\\u0041'", "\"A\""},
+    {"[1, 'x', true]", "[1, \"x\", true]"},
+    {"'", NULL},
+    {"'\\", NULL},
+    {"'a\"", NULL},
+    {"'a''b'", NULL},
+    {"{'a': 1, \"a\": 2}", NULL},
+};
+
+START_TEST(strings_of_json_may_stand_between_apostrophes)
+{
+    g_autoptr(GError) err = NULL;
+    json_t *got = parse_json(jsons[_i].text, strlen(jsons[_i].text), &err), *want;
+
+    ck_assert_int_eq(got != NULL, jsons[_i].plain != NULL);
+    ck_assert_int_eq(err != NULL, jsons[_i].plain == NULL);
+    if (got) {
+        want = json_loads(jsons[_i].plain, JSON_DECODE_ANY, NULL);
+        ck_assert(json_equal(got, want));
+        json_decref(want);
+    }
+    json_decref(got);
+}
+END_TEST
+
 int main(void)
 {
     Suite *suite = suite_create("parse");
@@ -101,6 +136,7 @@ int main(void)
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, sizes_are_read_exactly_or_refused, 0, G_N_ELEMENTS(sizes));
     tcase_add_test(tc, numbers_and_booleans_are_read_whole);
+    tcase_add_loop_test(tc, strings_of_json_may_stand_between_apostrophes, 0, G_N_ELEMENTS(jsons));
 
     srunner_run_all(runner, CK_ENV);
     failed = srunner_ntests_failed(runner);

@@ -58,7 +58,7 @@ static void mutate(GString *text, GRand *rand)
         break;
     }
     case 3:
-        g_string_insert_c(text, (gssize)at, "{}[]\",:\\ \n"[g_rand_int_range(rand, 0, 10)]);
+        g_string_insert_c(text, (gssize)at, "{}[]\",:\\ \n'%"[g_rand_int_range(rand, 0, 12)]);
         break;
     default:
         text->str[at] = (char)g_rand_int(rand);
@@ -96,14 +96,26 @@ static bool space(uint8_t c)
 
 static bool stray(uint8_t c, bool quoted)
 {
-    return c >= 0xfe || (c < 0x20 && (quoted || !space(c)));
+    return c >= 0xfe || (c < 0x20 && (quoted || !space(c))) || (c == '%' && !quoted);
+}
+
+/* Behind a stray byte at p and, after a %, what belongs to it. */
+static const uint8_t *stray_end(const uint8_t *p, const uint8_t *end)
+{
+    if (*p++ == '%') {
+        while (p < end && *p >= 0x20 && *p < 0xfe && !strchr("{}[]:,", *p)) {
+            p++;
+        }
+    }
+    return p;
 }
 
 /* The end of the value that begins at p; NULL when it has none. A stray byte is the end, too. One
  * that is nested too deeply is answered at once and ends with the line. */
 static const uint8_t *value_end(const uint8_t *p, const uint8_t *end)
 {
-    bool word = !strchr("{}[]\",:", *p), quoted = false, deep = false;
+    bool word = !strchr("{}[]\"',:", *p), deep = false;
+    uint8_t quoted = 0;
     int depth = 0;
 
     for (; p < end; p++) {
@@ -111,10 +123,10 @@ static const uint8_t *value_end(const uint8_t *p, const uint8_t *end)
             return *p == '\n' ? p + 1 : p;
         }
         if (stray(*p, quoted)) {
-            return p + 1;
+            return stray_end(p, end);
         }
         if (word) {
-            if (space(*p) || strchr("{[\"", *p)) {
+            if (space(*p) || strchr("{[\"'", *p)) {
                 return p;
             }
             continue;
@@ -125,7 +137,9 @@ static const uint8_t *value_end(const uint8_t *p, const uint8_t *end)
             }
             continue;
         }
-        quoted ^= *p == '"';
+        if (quoted ? *p == quoted : *p == '"' || *p == '\'') {
+            quoted = quoted ? 0 : *p;
+        }
         depth += !quoted && (*p == '{' || *p == '[') ? 1 : 0;
         depth -= !quoted && (*p == '}' || *p == ']') ? 1 : 0;
         if (!quoted && depth <= 0) {

@@ -211,6 +211,47 @@ START_TEST(malformed_request_gets_one_error)
 }
 END_TEST
 
+START_TEST(strings_may_stand_between_apostrophes)
+{
+    json_t *answer;
+
+    client_say(client, "{'execute': 'query-name', \"id\": '\"{\\''}");
+    answer = client_answer(client);
+    ck_assert_str_eq(json_string_value(json_object_get(answer, "id")), "\"{'");
+    ck_assert_ptr_nonnull(json_object_get(answer, "return"));
+    json_decref(answer);
+    expect_nothing(client);
+    client_say(client, "{'id': '\n"); /* a newline in a string ends it */
+    answer = client_answer(client);
+    ck_assert_ptr_nonnull(json_object_get(answer, "error"));
+    json_decref(answer);
+    expect_alive(client);
+}
+END_TEST
+
+START_TEST(percent_is_an_error_at_once)
+{
+    static const char *const texts[] = {"%p", "{\"execute\": %s, [}", "12%"};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        json_t *answer;
+
+        client_say(client, texts[i]);
+        answer = client_answer(client);
+        expect_json(json_incref(json_object_get(json_object_get(answer, "error"), "desc")),
+                    "'JSON parse error, stray byte 0x25'");
+        json_decref(answer);
+        if (i == 1) {
+            client_say(client, "\xff");
+            while ((answer = client_answer(client))) {
+                json_decref(answer);
+            }
+        }
+        expect_alive(client);
+    }
+}
+END_TEST
+
 START_TEST(stray_brackets_do_not_swallow_what_follows)
 {
     client_say(client, "]]}{\"execute\":\"query-name\",\"id\":1}]");
@@ -588,6 +629,8 @@ static void add_protocol_tests(Suite *s)
     tcase_add_loop_test(tc, request_of_a_wrong_shape_gets_an_error, 0, G_N_ELEMENTS(shapeless));
     tcase_add_test(tc, unknown_command_has_its_own_class);
     tcase_add_loop_test(tc, malformed_request_gets_one_error, 0, G_N_ELEMENTS(malformed));
+    tcase_add_test(tc, strings_may_stand_between_apostrophes);
+    tcase_add_test(tc, percent_is_an_error_at_once);
     tcase_add_test(tc, stray_brackets_do_not_swallow_what_follows);
     tcase_add_test(tc, words_outside_of_brackets_are_values_of_their_own);
     tcase_add_test(tc, requests_in_one_packet_are_answered_in_order);

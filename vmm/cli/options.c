@@ -81,16 +81,13 @@ json_t *options_parse_keyvals(const char *text, const char *first_key, GError **
 /* Key=value pairs or, as in QEMU, a JSON object. */
 static json_t *parse_object(const char *arg, const char *first_key, GError **err)
 {
-    json_error_t jerr;
     json_t *opts;
 
     if (*arg != '{') {
         return options_parse_keyvals(arg, first_key, err);
     }
-    opts = json_loads(arg, JSON_REJECT_DUPLICATES, &jerr);
-    if (!opts) {
-        error_set(err, "not a JSON object: %s", jerr.text);
-    }
+    opts = parse_json(arg, strlen(arg), err);
+    g_prefix_error(err, "not a JSON object: ");
     return opts;
 }
 

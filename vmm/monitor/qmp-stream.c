@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "qom/property.h"
+
 void qmp_stream_init(QmpStream *s, size_t max_size)
 {
     *s = (QmpStream){.text = g_string_new(NULL), .max_size = max_size};
@@ -21,8 +23,9 @@ void qmp_stream_reset(QmpStream *s)
     }
     g_string_truncate(s->text, 0);
     s->depth = 0;
-    s->in_string = s->escaped = s->in_word = false;
-    s->skipping = s->too_deep = false;
+    s->quote = 0;
+    s->escaped = s->in_word = false;
+    s->skipping = s->too_deep = s->recovering = false;
 }
 
 void qmp_stream_finish(QmpStream *s)
@@ -39,21 +42,21 @@ static bool is_space(unsigned char c)
 /* Bytes that no JSON text has here: with one of them a client gets a clean start. */
 static bool is_stray(const QmpStream *s, unsigned char c)
 {
-    return c >= 0xfe || (c < ' ' && (s->in_string || !is_space(c)));
+    return c >= 0xfe || (c < ' ' && (s->quote || !is_space(c))) || (c == '%' && !s->quote);
 }
 
 static void track_nesting(QmpStream *s, char c)
 {
-    if (s->in_string) {
+    if (s->quote) {
         if (s->escaped) {
             s->escaped = false;
         } else if (c == '\\') {
             s->escaped = true;
-        } else if (c == '"') {
-            s->in_string = false;
+        } else if (c == s->quote) {
+            s->quote = 0;
         }
-    } else if (c == '"') {
-        s->in_string = true;
+    } else if (c == '"' || c == '\'') {
+        s->quote = c;
     } else if (c == '{' || c == '[') {
         s->depth++;
     } else if ((c == '}' || c == ']') && s->depth > 0) {
@@ -90,14 +93,13 @@ static bool report(const char *problem, json_t **ret_value, char **ret_error)
 static bool deliver(QmpStream *s, json_t **ret_value, char **ret_error)
 {
     bool fresh = !s->skipping;
-    json_error_t jerr;
+    g_autoptr(GError) err = NULL;
 
     if (fresh) {
         *ret_error = NULL;
-        *ret_value =
-            json_loadb(s->text->str, s->text->len, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, &jerr);
+        *ret_value = parse_json(s->text->str, s->text->len, &err);
         if (!*ret_value) {
-            *ret_error = g_strdup_printf("JSON parse error, %s", jerr.text);
+            *ret_error = g_strdup_printf("JSON parse error, %s", err->message);
         }
     }
     qmp_stream_reset(s);
@@ -111,7 +113,7 @@ static bool take_in_word(QmpStream *s, char byte, json_t **ret_value, char **ret
     const char *problem;
     bool ended;
 
-    if (!is_space((unsigned char)byte) && !strchr("{[\"", byte)) {
+    if (!is_space((unsigned char)byte) && !strchr("{[\"'", byte)) {
         problem = collect(s, byte);
         return problem && report(problem, ret_value, ret_error);
     }
@@ -129,6 +131,7 @@ static bool take_stray(QmpStream *s, unsigned char byte, json_t **ret_value, cha
     g_autofree char *problem = g_strdup_printf("JSON parse error, stray byte 0x%02x", byte);
 
     qmp_stream_reset(s);
+    s->recovering = byte == '%';
     return !told && report(problem, ret_value, ret_error);
 }
 
@@ -137,6 +140,11 @@ bool qmp_stream_take(QmpStream *s, char byte, json_t **ret_value, char **ret_err
     bool idle = s->text->len == 0 && !s->skipping;
     const char *problem;
 
+    if (s->recovering && (unsigned char)byte >= ' ' && (unsigned char)byte < 0xfe &&
+        !strchr("{}[]:,", byte)) {
+        return false;
+    }
+    s->recovering = false;
     if (is_stray(s, (unsigned char)byte)) {
         return take_stray(s, (unsigned char)byte, ret_value, ret_error);
     }
@@ -150,12 +158,12 @@ bool qmp_stream_take(QmpStream *s, char byte, json_t **ret_value, char **ret_err
     if (idle && is_space((unsigned char)byte)) {
         return false;
     }
-    s->in_word = idle && !strchr("{}[]\",:", byte);
+    s->in_word = idle && !strchr("{}[]\"',:", byte);
     problem = collect(s, byte);
     if (problem) {
         report(problem, ret_value, ret_error);
     }
-    if (s->in_word || s->depth > 0 || s->in_string) {
+    if (s->in_word || s->depth > 0 || s->quote) {
         return problem != NULL;
     }
     return deliver(s, ret_value, ret_error) || problem;

@@ -5,8 +5,10 @@
  * of its own. Size and nesting are bounded: what goes beyond is reported once, at once, and skipped to its end; when
  * nested too deeply, at most to the end of the line, for its brackets may never be closed.
  *
- * A control character (in a string: also tab and newline) or a byte 0xfe or 0xff is an error of its own that ends what
- * was begun: so a client that sends 0xff knows that its next request is read from a clean start, as with QEMU. Where a
+ * Strings may stand between apostrophes, as QEMU has it.
+ *
+ * A control character (in a string: also tab and newline), a byte 0xfe or 0xff and, outside of strings, a % (with what
+ * follows it up to a bracket, comma, colon or control character) is an error of its own that ends what was begun: so a client that sends 0xff knows that its next request is read from a clean start, as with QEMU. Where a
  * value is skipped, a control character ends it without another error.
  */
 #ifndef AEROSTAT_VMM_MONITOR_QMP_STREAM_H
@@ -23,8 +25,10 @@ typedef struct {
     GString *text;      /* of the value being collected */
     size_t max_size;
     unsigned depth;
-    bool in_string, escaped;
+    char quote;         /* of the string that we are in; 0: in none */
+    bool escaped;
     bool in_word;            /* outside of brackets: a number, true, or what is none */
+    bool recovering;         /* after a %: what follows is a part of it */
     bool skipping;           /* the value passed a limit: reported, its rest is skipped */
     bool too_deep;           /* and the line ends it */
 } QmpStream;
