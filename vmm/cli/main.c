@@ -321,10 +321,19 @@ static bool set_accel_properties(Vmm *vmm, const char *accel, GError **err)
 
 static const TypeInfo *find_machine(const Options *o, GError **err)
 {
-    const TypeInfo *type = machine_type_find(o->machine ?: machine_default(o->target), err);
+    const char *name = o->machine ?: machine_default(o->target);
+    const TypeInfo *type = machine_type_find(name, err);
 
     if (!type) {
         g_prefix_error(err, "-M: ");
+        return NULL;
+    }
+    if (!machine_has_target(type, o->target)) {
+        error_set(err,
+                  "-M: machine '%s' is of another architecture than %s, which this program's "
+                  "name ends in",
+                  name, o->target);
+        return NULL;
     }
     return type;
 }
