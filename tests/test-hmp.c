@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The human monitor as its user sees it: prompts.
+ * The human monitor as its user sees it: prompts, and lines that come by QMP.
  */
 #include <check.h>
 #include <string.h>
@@ -77,6 +77,39 @@ START_TEST(quit_is_followed_by_no_prompt)
 }
 END_TEST
 
+static const char *const by_qmp[][2] = {
+    {"info status", "VM status: running\r\n"},
+    {"  info name ", "\r\n"},
+    {"", ""},
+    {"caf\xc3\xa9", "unknown command: 'caf\xc3\xa9'; 'help' lists all\r\n"},
+    {"balloon 100", "Error: No balloon device has been activated\r\n"},
+};
+
+START_TEST(a_line_may_come_by_qmp)
+{
+    json_t *args = json_pack("{s:s}", "command-line", by_qmp[_i][0]);
+    json_t *result = qmp_execute(vm.m, "human-monitor-command", args, NULL);
+    g_autofree char *stream_says = say("");
+
+    ck_assert_str_eq(json_string_value(result), by_qmp[_i][1]);
+    ck_assert_str_eq(stream_says, "");
+    json_decref(args);
+    json_decref(result);
+}
+END_TEST
+
+START_TEST(a_line_of_qmp_that_is_too_long_is_refused)
+{
+    g_autofree char *text = g_strnfill(1024, 'x');
+    json_t *args = json_pack("{s:s}", "command-line", text);
+    g_autoptr(GError) err = NULL;
+
+    ck_assert_ptr_null(qmp_execute(vm.m, "human-monitor-command", args, &err));
+    ck_assert_str_eq(err->message, "the command line is longer than 1023 bytes");
+    json_decref(args);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("hmp");
@@ -87,6 +120,8 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
     tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);
+    tcase_add_loop_test(tc, a_line_may_come_by_qmp, 0, G_N_ELEMENTS(by_qmp));
+    tcase_add_test(tc, a_line_of_qmp_that_is_too_long_is_refused);
     suite_add_tcase(s, tc);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);

@@ -9,6 +9,7 @@
 
 #include "qom/property.h"
 #include "vmm/monitor/monitor-internal.h"
+#include "vmm/monitor/qmp-command.h"
 
 enum { HMP_LINE_MAX = 1024 };
 
@@ -16,8 +17,9 @@ typedef struct {
     Monitor base;
     char line[HMP_LINE_MAX];
     size_t len;
-    char last; /* previous byte, to take \r\n as one */
-    bool quit; /* asked for: no more prompts */
+    char last;    /* previous byte, to take \r\n as one */
+    bool quit;    /* asked for: no more prompts */
+    GString *out; /* what is printed, for a command of QMP; NULL: it goes to the stream */
 } HmpMonitor;
 
 typedef struct {
@@ -34,7 +36,11 @@ static void print(HmpMonitor *mon, const char *fmt, ...)
     va_start(ap, fmt);
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
-    chardev_write(mon->base.stream, text, strlen(text));
+    if (mon->out) {
+        g_string_append(mon->out, text);
+    } else {
+        chardev_write(mon->base.stream, text, strlen(text));
+    }
 }
 
 /* Runs a QMP command; args is stolen. Prints an error and returns NULL when it failed. */
@@ -214,6 +220,33 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
         mon->last = (char)buf[i];
     }
 }
+
+/* --- a line that comes by QMP --- */
+
+static json_t *run_human_monitor_command(Machine *m, json_t *args, GError **err)
+{
+    const char *line = json_string_value(json_object_get(args, "command-line"));
+    g_autoptr(GString) out = g_string_new(NULL);
+    HmpMonitor mon = {.base.machine = m, .out = out};
+
+    if (strlen(line) >= HMP_LINE_MAX) {
+        error_set(err, "the command line is longer than %d bytes", HMP_LINE_MAX - 1);
+        return NULL;
+    }
+    g_strlcpy(mon.line, line, sizeof mon.line);
+    run_line(&mon);
+    return json_string(out->str);
+}
+
+const QmpCommand qmp_hmp_commands[] = {
+    {.name = "human-monitor-command",
+     .help = "a line for the human monitor; returns what it prints",
+     .args = {{"command-line", QMP_ARG_STR, false}, {"cpu-index", QMP_ARG_INT, true}},
+     .run = run_human_monitor_command},
+    {0},
+};
+
+/* --- the stream --- */
 
 /* On a multiplexer the monitor greets when the keyboard is switched to it, elsewhere when somebody
  * connects. */
