@@ -850,7 +850,7 @@ static void random_op(FakeDriver *d, GRand *r)
         }
         break;
     case 2:
-        fake_pci_cfg_set(d, PCI_COMMAND, g_rand_boolean(r) ? 6 : 2, 2);
+        fake_driver_set_dma(d, g_rand_boolean(r));
         break;
     case 3:
         d->t->config_write(d, (unsigned)g_rand_int_range(r, 0, 16), g_rand_int(r), 4);
@@ -881,7 +881,7 @@ START_TEST(ten_thousand_random_operations_do_no_harm)
         }
     }
     g_rand_free(r);
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    fake_driver_set_dma(d, true);
     chardev_set_open(CHARDEV(stream(d, "c1")), true);
     stream(d, "c1")->room = SIZE_MAX;
     g_string_truncate(stream(d, "c1")->got, 0);
