@@ -178,26 +178,32 @@ static G_NO_INLINE bool packed_walk_table(VirtQueue *vq, VqElem *e, uint64_t add
     return vq_chain_end(vq, e, &c);
 }
 
+static G_NO_INLINE bool list_too_long(VirtQueue *vq)
+{
+    vq_error(vq, "list at descriptor %u is longer than the ring has room", vq->packed.next_avail);
+    return false;
+}
+
 /* The list that begins with meta at next_avail. It ends because it has no more descriptors than the
  * ring has free of those that are in flight. */
 static inline bool packed_walk(VirtQueue *vq, VqElem *e, uint64_t meta)
 {
     const VqPacked *p = &vq->packed;
-    const uint8_t *d = p->desc + (size_t)p->next_avail * VQ_DESC_SIZE;
-    unsigned free = vq->num - p->slots_out, left = free;
+    const uint8_t *first = p->desc + (size_t)p->next_avail * VQ_DESC_SIZE, *d = first;
+    unsigned free = vq->num - p->slots_out, to_end = vq->num - p->next_avail;
+    unsigned run = MIN(free, to_end),
+             total = run; /* descriptors before there is something to decide */
     VqChain c = {0};
 
+    if (G_UNLIKELY(run == 0)) {
+        return list_too_long(vq);
+    }
     for (;;) {
         uint64_t addr = vq_desc_load_addr(d);
         uint16_t flags = meta_flags(meta);
 
-        if (G_UNLIKELY(left == 0)) {
-            vq_error(vq, "list at descriptor %u is longer than the ring has room", p->next_avail);
-            return false;
-        }
-        left--;
         if (G_UNLIKELY(flags & VRING_DESC_F_INDIRECT)) {
-            if (left + 1 < free || (flags & VRING_DESC_F_NEXT)) {
+            if (d != first || (flags & VRING_DESC_F_NEXT)) {
                 vq_error(vq, "indirect descriptor in a list");
                 return false;
             }
@@ -212,13 +218,18 @@ static inline bool packed_walk(VirtQueue *vq, VqElem *e, uint64_t meta)
             break;
         }
         d += VQ_DESC_SIZE;
-        if (d == p->desc + (size_t)vq->num * VQ_DESC_SIZE) {
-            d = p->desc;
+        if (G_UNLIKELY(--run == 0)) {
+            if (free <= to_end) {
+                return list_too_long(vq);
+            }
+            d = p->desc; /* over the end of the ring, which happens once */
+            run = free - to_end;
+            to_end = total = free;
         }
         meta = le64toh(__atomic_load_n((const uint64_t *)(const void *)(d + 8), __ATOMIC_RELAXED));
     }
     e->head = meta_id(meta); /* the last one tells */
-    e->slots = (uint16_t)(free - left);
+    e->slots = (uint16_t)(total - run + 1);
     return vq_chain_end(vq, e, &c);
 }
 
