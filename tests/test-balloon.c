@@ -82,14 +82,17 @@ END_TEST
 
 static void check_inflates(FakeDriver *d, const uint32_t *pfns, unsigned n)
 {
+    unsigned kept = 0;
+
     for (unsigned i = 0; i < n; i++) {
         mark_page(d, pfns[i]);
     }
     send_pfns(d, INFLATE, pfns, n);
     ck_assert(fake_driver_get(d, INFLATE, NULL, NULL));
     for (unsigned i = 0; i < n; i++) {
-        ck_assert(!page_is_marked(d, pfns[i]));
+        kept += page_is_marked(d, pfns[i]);
     }
+    ck_assert_uint_eq(kept, 0);
 }
 
 START_TEST(inflate_takes_every_order)

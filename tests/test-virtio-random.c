@@ -270,7 +270,7 @@ START_TEST(every_register_takes_every_width_at_every_place)
     static const uint64_t values[] = {0, 1, 0xff, 0x8000, UINT32_MAX, UINT64_MAX};
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
     Range ranges[4];
-    unsigned n = ranges_of(d, ranges);
+    unsigned n = ranges_of(d, ranges), too_wide = 0;
 
     for (unsigned i = 0; i < n; i++) {
         for (unsigned v = 0; v < G_N_ELEMENTS(values); v++) {
@@ -280,13 +280,14 @@ START_TEST(every_register_takes_every_width_at_every_place)
 
                     aspace_write(ranges[i].as, ranges[i].at + off, values[v], size);
                     aspace_read(ranges[i].as, ranges[i].at + off, size, &value);
-                    ck_assert(size == 8 || value >> 8 * size == 0);
+                    too_wide += size < 8 && value >> 8 * size != 0;
                 }
             }
             fake_machine_run(d->m);
             fresh_start(d);
         }
     }
+    ck_assert_uint_eq(too_wide, 0);
     fake_driver_add(d, 0, OUT("1234", 4), IN(4));
     fake_driver_kick(d, 0);
     ck_assert(fake_driver_get(d, 0, NULL, NULL));

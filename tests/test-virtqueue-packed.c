@@ -418,6 +418,7 @@ START_TEST(any_size_is_taken_and_may_be_full)
 
     for (unsigned n = 0; n < G_N_ELEMENTS(sizes); n++) {
         Gpa at = full_ring(d, sizes[n]);
+        unsigned wrong = 0;
 
         ck_assert(fake_driver_negotiate(d, d->t->device_features(d)));
         d->t->queue_enable(d, 0, sizes[n], at, gpa_add(at, sizes[n] * 16u),
@@ -425,9 +426,10 @@ START_TEST(any_size_is_taken_and_may_be_full)
         fake_driver_start(d);
         ck_assert(!fake_driver_broken(d));
         for (uint64_t i = 0; i < sizes[n]; i++) {
-            ck_assert_uint_eq(fake_mem_get(d->m->p.mem, gpa_add(at, 16 * i + 8), 8),
-                              i << 32 | (uint64_t)(AVAIL | USED) << 48);
+            wrong += fake_mem_get(d->m->p.mem, gpa_add(at, 16 * i + 8), 8) !=
+                     (i << 32 | (uint64_t)(AVAIL | USED) << 48);
         }
+        ck_assert_uint_eq(wrong, 0);
         fake_driver_reset(d);
     }
 }

@@ -60,8 +60,9 @@ START_TEST(ring_indexes_wrap)
 
         fake_ring_put_avail(r, 5);
         e = virtqueue_pop(vq);
-        ck_assert_ptr_nonnull(e);
-        ck_assert_uint_eq(vq_elem_in_left(e), 8);
+        if (!e || vq_elem_in_left(e) != 8) { /* each ck_assert costs a message to the runner */
+            ck_abort_msg("round %u", n);
+        }
         virtqueue_push(e);
         if (n % 1000 == 0) {
             uint32_t id, len;
@@ -279,6 +280,7 @@ START_TEST(every_power_of_two_is_taken_and_may_be_full)
 
     for (uint32_t n = 1; n <= VIRTQUEUE_MAX_SIZE; n *= 2) {
         Gpa desc, avail, used;
+        unsigned wrong = 0;
 
         full_ring(d, n, &desc, &avail, &used);
         ck_assert(fake_driver_negotiate(d, d->t->device_features(d)));
@@ -287,8 +289,9 @@ START_TEST(every_power_of_two_is_taken_and_may_be_full)
         ck_assert(!fake_driver_broken(d));
         ck_assert_uint_eq(fake_mem_get(d->m->p.mem, gpa_add(used, 2), 2), n);
         for (uint32_t i = 0; i < n; i++) {
-            ck_assert_uint_eq(fake_mem_get(d->m->p.mem, gpa_add(used, 4 + 8u * i), 8), n - 1 - i);
+            wrong += fake_mem_get(d->m->p.mem, gpa_add(used, 4 + 8u * i), 8) != n - 1 - i;
         }
+        ck_assert_uint_eq(wrong, 0);
         fake_driver_reset(d);
     }
 }
