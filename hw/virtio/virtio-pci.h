@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * virtio over PCI (VIRTIO 1.4 §4.1). There is one proxy implementation; one row makes types such as "virtio-balloon-pci"
- * of a virtio device type. The devices of this folder have their rows in virtio-pci.c, others in their own files.
+ * virtio over PCI (VIRTIO 1.4 §4.1). There is one proxy implementation; one row makes types such as
+ * "virtio-balloon-pci" of a virtio device type. The devices of this folder have their rows in virtio-pci.c, others in
+ * their own files.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_PCI_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_PCI_H

@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "vmm/cli/daemon.h"
 #include "vmm/cli/help.h"
+#include "vmm/cli/main.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
 #include "vmm/machine/machine.h"
@@ -518,7 +519,7 @@ static int run(Vmm *vmm, GError **err)
     return machine_run(vmm->machine, vmm->opts.start_paused);
 }
 
-int main(int argc, char **argv)
+int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
 {
     Vmm vmm = {
         .signal_fd = -1,
@@ -529,6 +530,9 @@ int main(int argc, char **argv)
     int status = 1;
 
     types_register_all();
+    if (more_types) {
+        type_register_list(more_types);
+    }
     if (options_parse(&vmm.opts, argc, argv, &err)) {
         status = run(&vmm, &err);
     }
