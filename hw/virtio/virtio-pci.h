@@ -39,7 +39,7 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data); /* data:
         .delegate_type = &lower##_type, .delegate_child = "virtio-backend"};
 
 /*
- * VIRTIO_PCI_PROXIES(virtio_hash, "virtio-hash", "one line of help", .virtio_id = ..., .class_id = ..., .category = ...)
+ * VIRTIO_PCI_PROXIES(virtio_hash, "virtio-hash", "a line of help", .virtio_id = ..., .class_id = ..., .category = ...)
  *   defines the three proxies of virtio_hash_type: "virtio-hash-pci", "...-transitional" and "...-non-transitional".
  *   What follows the text are fields of VirtioPciRow.
  * VIRTIO_PCI_PROXY_LIST(virtio_hash)
