@@ -479,30 +479,11 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
     ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \
     ROW(serial, CONSOLE, 0x078000, "input", "serial ports and consoles, plugged onto its bus")
 
-#define PROXY_NAME(lower, ID, cls, cat, text, variant, suffix, kind) \
-    static const VirtioPciRow lower##variant##_row = {               \
-        .child = &virtio_##lower##_type,                             \
-        .virtio_id = VIRTIO_ID_##ID,                                 \
-        .class_id = cls,                                             \
-        .category = cat,                                             \
-        .interfaces = kind,                                          \
-    };                                                               \
-    static const TypeInfo lower##variant##_pci_type = {              \
-        .name = "virtio-" #lower "-pci" suffix,                      \
-        .parent = &virtio_pci_type,                                  \
-        .class_init = virtio_pci_proxy_class_init,                   \
-        .class_data = &lower##variant##_row,                         \
-        .desc = text,                                                \
-        .delegate_type = &virtio_##lower##_type,                     \
-        .delegate_child = "virtio-backend",                          \
-    };
-#define PROXY_TYPE(lower, ID, cls, cat, text)                                              \
-    PROXY_NAME(lower, ID, cls, cat, text, , "", VIRTIO_PCI_AS_ASKED)                       \
-    PROXY_NAME(lower, ID, cls, cat, text, _both, "-transitional", VIRTIO_PCI_TRANSITIONAL) \
-    PROXY_NAME(lower, ID, cls, cat, text, _modern, "-non-transitional", VIRTIO_PCI_MODERN_ONLY)
-#define PROXY_ENTRY(lower, ID, cls, cat, text) \
-    &lower##_pci_type, &lower##_both_pci_type, &lower##_modern_pci_type,
+#define PROXY_TYPES(lower, ID, cls, cat, text)                                              \
+    VIRTIO_PCI_PROXIES(virtio_##lower, "virtio-" #lower, text, .virtio_id = VIRTIO_ID_##ID, \
+                       .class_id = cls, .category = cat)
+#define PROXY_ENTRIES(lower, ID, cls, cat, text) VIRTIO_PCI_PROXY_LIST(virtio_##lower),
 
-VIRTIO_PCI_DEVICES(PROXY_TYPE)
+VIRTIO_PCI_DEVICES(PROXY_TYPES)
 
-const TypeInfo *const virtio_pci_types[] = {VIRTIO_PCI_DEVICES(PROXY_ENTRY) NULL};
+const TypeInfo *const virtio_pci_types[] = {VIRTIO_PCI_DEVICES(PROXY_ENTRIES) NULL};

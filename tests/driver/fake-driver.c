@@ -20,8 +20,7 @@ FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned ce
     g_autofree char *all_props = NULL;
     g_autoptr(GError) err = NULL;
 
-    type_register(&fake_echo_pci_type);
-    type_register(&fake_echo_type);
+    type_register_list(fake_echo_types);
     d->t = cell & FAKE_PCI_LEGACY ? &fake_pci_legacy_transport
            : cell & FAKE_MMIO     ? &fake_mmio_transport
                                   : &fake_pci_transport;

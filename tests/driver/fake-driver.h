@@ -171,7 +171,8 @@ void fake_legacy_write(FakeDriver *d, unsigned off, uint32_t value, unsigned siz
 /* --- a device that answers each request with the bytes it got: "virtio-echo" ---
  * Properties: queues (default 2), queue-size (8), hold (the test pops, not the device). */
 enum { FAKE_ECHO_ID = 63, FAKE_ECHO_CONFIG = 16, FAKE_ECHO_WRITABLE = 8 };
-extern const TypeInfo fake_echo_type, fake_echo_pci_type;
+extern const TypeInfo *const fake_echo_types[]; /* registered with the first driver */
+extern const TypeInfo fake_echo_type;
 unsigned fake_echo_kicks(VirtIODevice *vdev);
 void fake_echo_change_config(VirtIODevice *vdev, uint64_t value); /* bytes 8 to 15, announced */
 void fake_echo_refuse(VirtIODevice *vdev, bool refuse);           /* validate_features says no */
