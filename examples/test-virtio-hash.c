@@ -43,5 +43,5 @@ END_TEST
 int main(void)
 {
     return fake_suite_main("virtio-hash", virtio_hash_types, a_request_is_answered_unless_too_long,
-                           a_request_without_room_breaks_the_device_until_reset, NULL);
+                           a_request_without_room_breaks_the_device_until_reset);
 }

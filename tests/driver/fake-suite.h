@@ -9,7 +9,8 @@
 
 #include "tests/driver/fake-driver.h"
 
-/* types: registered first, NULL for none. The tests, defined by START_TEST, end with NULL. The exit status. */
-int fake_suite_main(const char *name, const TypeInfo *const *types, ...) G_GNUC_NULL_TERMINATED;
+/* types: NULL-terminated, registered first; NULL: none. tests: defined by START_TEST, NULL-terminated. The exit status. */
+int fake_suite_run(const char *name, const TypeInfo *const *types, const TTest *const *tests);
+#define fake_suite_main(name, types, ...) fake_suite_run(name, types, (const TTest *const[]){__VA_ARGS__, NULL})
 
 #endif
