@@ -174,6 +174,7 @@ KVM = [
 # Words of the command line; regular expressions that its output must hold.
 HELP = [
     ("-help", ["^usage: aerostat", "^  -kernel FILE ", "^  -device TYPE"]),
+    ("-help", [r"^  -readconfig FILE  +take options from a file"]),
     ("-h", ["^usage: aerostat"]),
     ("--help", ["^usage: aerostat"]),
     ("-version", [r"^Aerostat version \d+\.\d+\.\d+$"]),

@@ -57,8 +57,8 @@ void options_finish(Options *o);
 bool options_take(Options *o, const char *option, const char *arg, GError **err);
 
 /*
- * Where a device, object, stream or a property of machine or accelerator came from: "FILE:LINE", with the name of what has an
- * id, or NULL: from the command line. Errors that are found late begin with it. set_origin takes over origin.
+ * Where a device, object, stream or a property of machine or accelerator came from: "FILE:LINE", with the name of what
+ * has an id, or NULL: from the command line. Errors that are found late begin with it. set_origin takes over origin.
  */
 const char *options_origin(const Options *o, json_t *opts);
 void options_set_origin(Options *o, json_t *opts, char *origin);
