@@ -59,6 +59,9 @@ function(aerostat_library name)
   target_link_libraries(${name} PUBLIC aerostat_flags ${ARG_DEPENDS})
 endfunction()
 
+set(AEROSTAT_RESULTS "${PROJECT_BINARY_DIR}/test-results")
+file(MAKE_DIRECTORY "${AEROSTAT_RESULTS}")
+
 # aerostat_test(NAME SOURCES files... DEPENDS libraries... LABELS labels... TIMEOUT seconds)
 # A check suite that becomes one CTest test of the same name; LABELS defaults to "unit".
 function(aerostat_test name)
@@ -73,5 +76,7 @@ function(aerostat_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPENDS} aerostat_flags PkgConfig::CHECK)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
-    SKIP_RETURN_CODE 77 ENVIRONMENT "G_SLICE=always-malloc;CK_DEFAULT_TIMEOUT=30")
+    SKIP_RETURN_CODE 77 ENVIRONMENT
+    "G_SLICE=always-malloc;CK_DEFAULT_TIMEOUT=30;CK_TAP_LOG_FILE_NAME=${AEROSTAT_RESULTS}/${name}.tap")
+  set_property(GLOBAL APPEND PROPERTY AEROSTAT_TESTS ${name})
 endfunction()

@@ -85,6 +85,10 @@ struct Property {
 #define PROP_UINT64(n, S, f, d, lo, hi, h)                                                         \
     { .name = n, .kind = PROP_KIND_UINT64, .offset = PROP_FIELD_(S, f, uint64_t), .def = d,        \
       .min = lo, .max = hi, .help = h }
+/* A count that the object keeps and others read. */
+#define PROP_UINT64_READONLY(n, S, f, h)                                                           \
+    { .name = n, .kind = PROP_KIND_UINT64, .flags = PROP_READONLY | PROP_NO_DEFAULT,               \
+      .offset = PROP_FIELD_(S, f, uint64_t), .help = h }
 #define PROP_INT32(n, S, f, d, lo, hi, h)                                                          \
     { .name = n, .kind = PROP_KIND_INT32, .offset = PROP_FIELD_(S, f, int32_t),                    \
       .def = (uint64_t)(int64_t)(d), .min = (uint64_t)(int64_t)(lo), .max = (uint64_t)(int64_t)(hi), .help = h }

@@ -122,7 +122,9 @@ START_TEST(rng_01_each_buffer_gets_random_bytes)
         ck_assert(fake_driver_interrupted(d, REQUESTS));
         ck_assert(!all_zero(d, at, 16));
         ck_assert(!all_zero(d, GPA(at.v + len - 16), 16));
-        ck_assert_uint_eq(fake_mem_get(d->m->p.mem, GPA(at.v + len), 1), 0);
+        if (gmem_contains(d->m->p.mem, GPA(at.v + len), 1)) {
+            ck_assert_uint_eq(fake_mem_get(d->m->p.mem, GPA(at.v + len), 1), 0);
+        }
     }
 }
 END_TEST
@@ -295,10 +297,10 @@ START_TEST(without_bus_mastering_bytes_wait)
     g_autoptr(FakeDriver) d = start_with_fifo(&f, (unsigned)_i);
     Gpa at = ask(d, 4);
 
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    fake_driver_set_dma(d, false);
     feed(&f, d, "abcdefgh");
     ck_assert(all_zero(d, at, 4));
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    fake_driver_set_dma(d, true);
     fake_machine_run(d->m);
     ck_assert(fake_driver_get(d, REQUESTS, NULL, NULL));
     ck_assert_uint_eq(fake_mem_get(d->m->p.mem, at, 4), 0x68676665);
@@ -477,7 +479,7 @@ static void random_op(FakeDriver *d, GRand *r)
         fake_driver_up(d);
         break;
     case 1:
-        fake_pci_cfg_set(d, PCI_COMMAND, g_rand_boolean(r) ? 6 : 2, 2);
+        fake_driver_set_dma(d, g_rand_boolean(r));
         break;
     case 2:
         clock_step_to(d->m->p.vclock, clock_now(d->m->p.vclock) + 10 * ms);
@@ -508,7 +510,7 @@ START_TEST(ten_thousand_random_operations_do_no_harm)
         random_op(d, r);
     }
     g_rand_free(r);
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    fake_driver_set_dma(d, true);
     fake_driver_reset(d);
     d->next_page = 0x300000;
     fake_driver_up(d);
@@ -543,6 +545,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, bytes_of_the_source_reach_the_guest_when_they_come, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, reset_in_flight_writes_nothing_afterwards, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, without_bus_mastering_bytes_wait, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, without_bus_mastering_bytes_wait, FAKE_PCI_LEGACY, FAKE_CELLS);
     tcase_add_test(tc, a_device_that_leaves_lets_go_of_its_source);
     tcase_add_test(tc, a_source_at_its_end_leaves_requests_waiting);
     tcase_add_test(tc, two_devices_share_a_source);

@@ -2,8 +2,8 @@
 /*
  * Features of VIRTIO 1.4 §6 that change how queues are used: VIRTIO_F_RING_RESET,
  * VIRTIO_F_IN_ORDER, VIRTIO_F_NOTIFICATION_DATA, VIRTIO_F_NOTIF_CONFIG_DATA,
- * VIRTIO_F_ACCESS_PLATFORM and VIRTIO_F_ORDER_PLATFORM. Over PCI; names carry the ids of the
- * conformance checklist.
+ * VIRTIO_F_ACCESS_PLATFORM and VIRTIO_F_ORDER_PLATFORM. Over PCI and MMIO version 2; names carry
+ * the ids of the conformance checklist.
  */
 #include <check.h>
 #include <linux/virtio_pci.h>
@@ -30,18 +30,12 @@ static void select_queue(FakeDriver *d, unsigned q)
     fake_common_write(d, VIRTIO_PCI_COMMON_Q_SELECT, q, 2);
 }
 
-static void reset_queue(FakeDriver *d, unsigned q)
-{
-    select_queue(d, q);
-    fake_common_write(d, VIRTIO_PCI_COMMON_Q_RESET, 1, 2);
-}
-
 static void enable_queue(FakeDriver *d, unsigned q, uint16_t num)
 {
     FakeRing *r = &d->rings[q];
 
     fake_driver_init_ring(d, r, num);
-    if (!(d->cell & FAKE_INTX)) {
+    if (!(d->cell & (FAKE_MMIO | FAKE_INTX))) {
         fake_pci_map_vector(d, (int)q, (uint16_t)(q + 1));
     }
     d->t->queue_enable(d, q, num, r->desc, r->avail, r->used);
@@ -49,13 +43,29 @@ static void enable_queue(FakeDriver *d, unsigned q, uint16_t num)
 
 /* --- VIRTIO_F_RING_RESET --- */
 
+START_TEST(vq_03_queue_comes_back_after_a_reset_of_its_own)
+{
+    g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
+
+    for (unsigned n = 0; n < 3; n++) {
+        ck_assert(echoes(d, 0));
+        d->t->queue_reset(d, 0);
+        ck_assert(!virtio_queue_enabled(d->vdev, 0));
+        ck_assert_uint_eq(virtqueue_setup(virtio_get_queue(d->vdev, 0))->desc.v, 0);
+        ck_assert(echoes(d, 1)); /* the other one is as it was */
+        enable_queue(d, 0, 8);
+    }
+    ck_assert(echoes(d, 0));
+}
+END_TEST
+
 START_TEST(vq_03_pci_28_29_30_31_32_queue_reset_brings_defaults)
 {
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
 
     ck_assert(echoes(d, 0));
     ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_Q_RESET, 2), 0);
-    reset_queue(d, 0);
+    d->t->queue_reset(d, 0);
     ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_Q_RESET, 2), 0);
     ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 0);
     ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_Q_SIZE, 2), 8);
@@ -79,7 +89,7 @@ START_TEST(vq_01_02_queue_that_was_reset_is_silent)
     fake_driver_add(d, 0, OUT("b", 1), IN(1));
     e = virtqueue_pop(vq);
     ck_assert_ptr_nonnull(e);
-    reset_queue(d, 0);
+    d->t->queue_reset(d, 0);
     kicks = fake_echo_kicks(d->vdev);
     ck_assert_ptr_null(vq_elem_queue(e));
     virtqueue_push(e);
@@ -98,7 +108,7 @@ START_TEST(vq_04_queue_comes_back_with_other_settings)
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
 
     for (uint16_t num = 8; num > 1; num /= 2) {
-        reset_queue(d, 1);
+        d->t->queue_reset(d, 1);
         enable_queue(d, 1, num);
         for (unsigned i = 0; i < 3u * num; i++) {
             ck_assert(echoes(d, 1));
@@ -113,8 +123,8 @@ START_TEST(queue_reset_needs_the_feature)
     g_autoptr(FakeDriver) d = fake_driver_new_props("virtio-echo", (unsigned)_i, "queue_reset=off");
 
     ck_assert(!(d->t->device_features(d) & BIT(VIRTIO_F_RING_RESET)));
-    reset_queue(d, 0);
-    ck_assert_uint_eq(fake_common_read(d, VIRTIO_PCI_COMMON_Q_ENABLE, 2), 1);
+    d->t->queue_reset(d, 0);
+    ck_assert(virtio_queue_enabled(d->vdev, 0));
     ck_assert(echoes(d, 0));
 }
 END_TEST
@@ -123,17 +133,20 @@ START_TEST(reset_of_strange_queues_is_harmless)
 {
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", (unsigned)_i, NULL);
 
-    reset_queue(d, 0); /* nothing is negotiated */
-    reset_queue(d, 0xffff);
+    d->t->queue_reset(d, 0); /* nothing is negotiated */
+    d->t->queue_reset(d, 0xffff);
     fake_driver_up(d);
-    reset_queue(d, 2);
-    reset_queue(d, 0xffff);
-    select_queue(d, 0);
-    fake_common_write(d, VIRTIO_PCI_COMMON_Q_RESET, 0, 2);
-    fake_common_write(d, VIRTIO_PCI_COMMON_Q_RESET, 2, 2);
+    d->t->queue_reset(d, 2);
+    d->t->queue_reset(d, 0xffff);
     ck_assert(echoes(d, 0));
-    reset_queue(d, 0);
-    reset_queue(d, 0);
+    if (!(_i & FAKE_MMIO)) { /* MMIO has a test of its own */
+        select_queue(d, 0);
+        fake_common_write(d, VIRTIO_PCI_COMMON_Q_RESET, 0, 2);
+        fake_common_write(d, VIRTIO_PCI_COMMON_Q_RESET, 2, 2);
+    }
+    ck_assert(echoes(d, 0));
+    d->t->queue_reset(d, 0);
+    d->t->queue_reset(d, 0);
     fake_driver_reset(d);
     d->next_page = 0x100000;
     fake_driver_up(d);
@@ -230,6 +243,19 @@ START_TEST(pci_43_44_45_46_47_kicks_with_data_have_room_and_are_served)
 }
 END_TEST
 
+START_TEST(kicks_with_data_are_served_by_every_transport)
+{
+    g_autoptr(FakeDriver) d =
+        fake_driver_new_props("virtio-echo", (unsigned)_i, "notification_data=on");
+
+    ck_assert(d->features & BIT(VIRTIO_F_NOTIFICATION_DATA));
+    for (unsigned n = 0; n < 40; n++) {
+        ck_assert(echoes(d, n % 2));
+    }
+    ck_assert_uint_eq(fake_echo_kicks(d->vdev), 40);
+}
+END_TEST
+
 /* --- the platform's --- */
 
 START_TEST(basic_40_driver_without_access_platform_is_refused)
@@ -266,21 +292,28 @@ static Suite *make_suite(void)
 {
     Suite *s = suite_create("virtio-features");
     TCase *tc = tcase_create("features");
-    const TTest *const tests[] = {
+    const TTest *const pci_tests[] = {
         vq_03_pci_28_29_30_31_32_queue_reset_brings_defaults,
+        pci_43_44_45_46_47_kicks_with_data_have_room_and_are_served,
+    };
+    const TTest *const tests[] = {
+        vq_03_queue_comes_back_after_a_reset_of_its_own,
+        kicks_with_data_are_served_by_every_transport,
         vq_01_02_queue_that_was_reset_is_silent,
         vq_04_queue_comes_back_with_other_settings,
         queue_reset_needs_the_feature,
         reset_of_strange_queues_is_harmless,
         basic_41_buffers_are_used_in_the_order_they_came,
         in_order_elements_that_wait_go_with_a_reset,
-        pci_43_44_45_46_47_kicks_with_data_have_room_and_are_served,
         basic_40_driver_without_access_platform_is_refused,
         basic_42_44_order_platform_is_taken_or_left,
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
-        tcase_add_loop_test(tc, tests[i], 0, FAKE_PCI_CELLS);
+        tcase_add_loop_test(tc, tests[i], 0, FAKE_MODERN_CELLS);
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(pci_tests); i++) {
+        tcase_add_loop_test(tc, pci_tests[i], 0, FAKE_PCI_CELLS);
     }
     suite_add_tcase(s, tc);
     return s;

@@ -125,6 +125,9 @@ START_TEST(pci_84_85_split_01_02_queue_lies_where_its_page_number_says)
     ck_assert_uint_eq(fake_legacy_read(d, VIRTIO_PCI_QUEUE_PFN, 4), d->rings[0].desc.v >> 12);
     fake_legacy_write(d, VIRTIO_PCI_QUEUE_NUM, 4, 2); /* not the driver's to change */
     ck_assert_uint_eq(fake_legacy_read(d, VIRTIO_PCI_QUEUE_NUM, 2), 8);
+    fake_legacy_write(d, VIRTIO_PCI_QUEUE_PFN, 0x1234, 4); /* nor the place of a queue in use */
+    ck_assert_uint_eq(fake_legacy_read(d, VIRTIO_PCI_QUEUE_PFN, 4), d->rings[0].desc.v >> 12);
+    ck_assert(echoes(d, 0));
     fake_legacy_write(d, VIRTIO_PCI_QUEUE_PFN, 0, 4);
     ck_assert_uint_eq(fake_legacy_read(d, VIRTIO_PCI_QUEUE_PFN, 4), 0);
     ck_assert(echoes(d, 1));
@@ -251,7 +254,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, pci_66_67_70_71_basic_18_22_config_follows_the_registers);
     tcase_add_test(tc, modern_features_are_not_offered_to_modern_drivers_by_legacy_bits);
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {
-        tcase_add_loop_test(tc, tests[i], FAKE_PCI_LEGACY, FAKE_PCI_LEGACY_END);
+        tcase_add_loop_test(tc, tests[i], FAKE_PCI_LEGACY, FAKE_CELLS);
     }
     suite_add_tcase(s, tc);
     return s;

@@ -93,6 +93,17 @@ static void bar_op(FakeDriver *d, GRand *r)
     }
 }
 
+static void port_op(FakeDriver *d, GRand *r)
+{
+    unsigned off = (unsigned)g_rand_int_range(r, 0, 48), size = 1u << g_rand_int_range(r, 0, 3);
+
+    if (g_rand_boolean(r)) {
+        fake_legacy_read(d, off, size);
+    } else {
+        fake_legacy_write(d, off, (uint32_t)odd_value(r), size);
+    }
+}
+
 /* A register of the common configuration, whole. */
 static void common_op(FakeDriver *d, GRand *r)
 {
@@ -185,7 +196,9 @@ static void random_ops(FakeDriver *d, GRand *r, unsigned ops)
             config_op(d, r);
         } else if (what < 100) {
             bar_op(d, r);
-        } else if (what < 210) {
+        } else if (what < 130 && d->cell & FAKE_PCI_LEGACY) {
+            port_op(d, r);
+        } else if (what < 210 && !(d->cell & FAKE_PCI_LEGACY)) {
             common_op(d, r);
         } else {
             ring_op(d, r);
@@ -225,6 +238,62 @@ START_TEST(random_guest_cannot_harm_balloon)
 }
 END_TEST
 
+/* --- every register, every width, every place --- */
+
+typedef struct {
+    AddressSpace *as;
+    uint64_t at, len;
+} Range;
+
+/* What of the function or window the driver can reach. */
+static unsigned ranges_of(FakeDriver *d, Range ranges[4])
+{
+    AddressSpace *mmio = d->m->p.mmio;
+
+    if (d->cell & FAKE_MMIO) {
+        ranges[0] = (Range){mmio, FAKE_MMIO_BASE, 0x200};
+        return 1;
+    }
+    ranges[0] = (Range){mmio, FAKE_ECAM_BASE + ((uint64_t)d->devfn << 12), 256};
+    ranges[1] = (Range){mmio, fake_pci_bar(d, VIRTIO_PCI_MSIX_BAR), 64};
+    if (d->cell & FAKE_PCI_LEGACY) {
+        ranges[2] = (Range){d->m->p.pio, d->common, 64};
+        return 3;
+    }
+    ranges[2] = (Range){mmio, d->common, 80};
+    ranges[3] = (Range){mmio, d->isr, 0x2020}; /* and the device's, and where kicks go */
+    return 4;
+}
+
+START_TEST(every_register_takes_every_width_at_every_place)
+{
+    static const uint64_t values[] = {0, 1, 0xff, 0x8000, UINT32_MAX, UINT64_MAX};
+    g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
+    Range ranges[4];
+    unsigned n = ranges_of(d, ranges), too_wide = 0;
+
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned v = 0; v < G_N_ELEMENTS(values); v++) {
+            for (uint64_t off = 0; off < ranges[i].len; off++) {
+                for (unsigned size = 1; size <= (ranges[i].as == d->m->p.pio ? 4 : 8); size *= 2) {
+                    uint64_t value;
+
+                    aspace_write(ranges[i].as, ranges[i].at + off, values[v], size);
+                    aspace_read(ranges[i].as, ranges[i].at + off, size, &value);
+                    too_wide += size < 8 && value >> 8 * size != 0;
+                }
+            }
+            fake_machine_run(d->m);
+            fresh_start(d);
+        }
+    }
+    ck_assert_uint_eq(too_wide, 0);
+    fake_driver_add(d, 0, OUT("1234", 4), IN(4));
+    fake_driver_kick(d, 0);
+    ck_assert(fake_driver_get(d, 0, NULL, NULL));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("virtio-random");
@@ -232,6 +301,7 @@ static Suite *make_suite(void)
 
     tcase_add_loop_test(tc, random_guest_cannot_harm_echo, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, random_guest_cannot_harm_balloon, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, every_register_takes_every_width_at_every_place, 0, FAKE_CELLS);
     suite_add_tcase(s, tc);
     return s;
 }

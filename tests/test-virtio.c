@@ -247,7 +247,9 @@ START_TEST(config_beyond_its_end_reads_zero_and_takes_nothing)
     ck_assert_uint_eq(d->t->config_read(d, 8, 8), UINT64_MAX);
     ck_assert_uint_eq(d->t->config_read(d, 14, 4), 0xffff);
     ck_assert_uint_eq(d->t->config_read(d, 16, 4), 0);
-    ck_assert_uint_eq(d->t->config_read(d, 0xf8, 8), 0);
+    if (!(_i & FAKE_PCI_LEGACY)) { /* whose ports end before that */
+        ck_assert_uint_eq(d->t->config_read(d, 0xf8, 8), 0);
+    }
     d->t->config_write(d, 16, 1, 4);
     d->t->config_write(d, 0xf8, 1, 8);
     ck_assert(echoes(d, 0));
@@ -294,12 +296,12 @@ START_TEST(rings_rest_while_dma_is_not_allowed)
 {
     g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
 
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY, 2);
+    fake_driver_set_dma(d, false);
     fake_driver_add(d, 0, OUT("a", 1), IN(1));
     fake_driver_kick(d, 0);
     ck_assert_uint_eq(fake_ring_used_idx(&d->rings[0]), 0);
     ck_assert(!fake_driver_broken(d));
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    fake_driver_set_dma(d, true);
     ck_assert_uint_eq(fake_ring_used_idx(&d->rings[0]), 1);
     ck_assert(fake_driver_interrupted(d, 0));
 }
@@ -308,6 +310,7 @@ END_TEST
 START_TEST(queue_that_was_not_enabled_is_not_served)
 {
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", (unsigned)_i, "queues=4");
+    uint16_t num = _i & FAKE_PCI_LEGACY ? 8 : 4; /* legacy PCI leaves no choice */
     FakeRing r;
 
     ck_assert(fake_driver_negotiate(d, d->t->device_features(d)));
@@ -316,8 +319,9 @@ START_TEST(queue_that_was_not_enabled_is_not_served)
         fake_driver_kick(d, q);
     }
     ck_assert_uint_eq(fake_echo_kicks(d->vdev), 0);
-    fake_driver_init_ring(d, &r, 4);
-    d->t->queue_enable(d, 3, 4, r.desc, r.avail, r.used); /* late, and smaller than it could be */
+    fake_driver_init_ring(d, &r, num);
+    d->t->setup_interrupts(d);
+    d->t->queue_enable(d, 3, num, r.desc, r.avail, r.used); /* late, and smaller than it could be */
     d->rings[3] = r;
     ck_assert(echoes(d, 3));
 }
@@ -355,6 +359,7 @@ static Suite *make_suite(void)
                         FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, basic_03_04_error_needs_a_reset, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, rings_rest_while_dma_is_not_allowed, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, rings_rest_while_dma_is_not_allowed, FAKE_PCI_LEGACY, FAKE_CELLS);
     tcase_add_loop_test(tc, queue_that_was_not_enabled_is_not_served, 0, FAKE_CELLS);
     tcase_add_test(tc, names_of_devices);
     suite_add_tcase(s, tc);

@@ -400,23 +400,36 @@ START_TEST(unpop_goes_back_over_the_end_of_the_ring)
 }
 END_TEST
 
-START_TEST(any_size_is_taken)
+/* A ring of n descriptors, each of them an available buffer of no bytes, with id i. */
+static Gpa full_ring(FakeDriver *d, uint16_t n)
+{
+    Gpa at = fake_driver_alloc(d, n * 16u + 8);
+
+    for (uint64_t i = 0; i < n; i++) {
+        fake_mem_put(d->m->p.mem, gpa_add(at, 16 * i + 8), i << 32 | (uint64_t)AVAIL << 48, 8);
+    }
+    return at;
+}
+
+START_TEST(any_size_is_taken_and_may_be_full)
 {
     static const uint16_t sizes[] = {1, 3, 7, 100, 255, 256, 1000, 32767, 32768};
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", CELL, "queue-size=32768");
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(sizes); i++) {
-        Gpa at = fake_driver_alloc(d, sizes[i] * 16u + 8);
+    for (unsigned n = 0; n < G_N_ELEMENTS(sizes); n++) {
+        Gpa at = full_ring(d, sizes[n]);
+        unsigned wrong = 0;
 
         ck_assert(fake_driver_negotiate(d, d->t->device_features(d)));
-        d->t->queue_enable(d, 0, sizes[i], at, gpa_add(at, sizes[i] * 16u),
-                           gpa_add(at, sizes[i] * 16u + 4));
-        fake_mem_put(d->m->p.mem, gpa_add(at, 8), UINT64_C(0xabcd) << 32 | (uint64_t)AVAIL << 48,
-                     8);
+        d->t->queue_enable(d, 0, sizes[n], at, gpa_add(at, sizes[n] * 16u),
+                           gpa_add(at, sizes[n] * 16u + 4));
         fake_driver_start(d);
         ck_assert(!fake_driver_broken(d));
-        ck_assert_uint_eq(fake_mem_get(d->m->p.mem, gpa_add(at, 8), 8),
-                          UINT64_C(0xabcd) << 32 | (uint64_t)(AVAIL | USED) << 48);
+        for (uint64_t i = 0; i < sizes[n]; i++) {
+            wrong += fake_mem_get(d->m->p.mem, gpa_add(at, 16 * i + 8), 8) !=
+                     (i << 32 | (uint64_t)(AVAIL | USED) << 48);
+        }
+        ck_assert_uint_eq(wrong, 0);
         fake_driver_reset(d);
     }
 }
@@ -505,7 +518,7 @@ static Suite *make_suite(void)
         packed_20_device_asks_for_the_next_descriptor,
         packed_20_second_buffer_of_a_batch_needs_no_kick,
         unpop_goes_back_over_the_end_of_the_ring,
-        any_size_is_taken,
+        any_size_is_taken_and_may_be_full,
         indirect_descriptor_in_a_list_breaks_the_ring,
         list_without_end_breaks_the_ring,
         overrun_ring_breaks,

@@ -61,6 +61,7 @@ typedef struct VirtioBalloon {
     unsigned inflate_left;   /* page numbers that may still be taken from the present request */
     uint32_t actual_written; /* the same while the driver writes it in parts */
     VqElem *stats_elem; /* the driver's buffer, kept until new statistics are wanted; NULL: none */
+    bool stats_begun;   /* a buffer came since reset */
     uint64_t stats[STATS];  /* UINT64_MAX: not told */
     int64_t stats_time;     /* seconds since the epoch; 0: never */
     uint32_t poll_interval; /* property, seconds; 0: no polling */
@@ -299,7 +300,11 @@ static void virtio_balloon_handle_stats(VirtIODevice *vdev, VirtQueue *vq)
         if (s->stats_elem) { /* there should be one buffer at a time */
             stats_return_buffer(s);
         }
-        stats_parse(s, e);
+        if (s->stats_begun ||
+            !vdev->legacy) { /* §5.5.6.3.1: a legacy driver's first holds nothing */
+            stats_parse(s, e);
+        }
+        s->stats_begun = true;
         s->stats_elem = e;
         stats_poll_later(s);
     }
@@ -448,6 +453,7 @@ static void virtio_balloon_reset(VirtIODevice *vdev)
         virtqueue_detach(g_steal_pointer(&s->stats_elem));
     }
     stats_forget(s);
+    s->stats_begun = false;
     s->stats_time = 0;
     actual_changed(s, 0);
 }

@@ -3,8 +3,7 @@
  * virtio over MMIO (VIRTIO 1.4 §4.2), both register layouts: version 2, and version 1 of legacy
  * drivers (§4.2.4), where a queue is one block of pages. Control registers take aligned accesses of
  * 32 bits only; others read zero and are dropped. Kicks come through one eventfd per queue, told
- * apart by the value written, or by exit. Left out: queue reset, notification data, shared memory
- * regions (no device has one).
+ * apart by the value written, or by exit. Left out: shared memory regions (no device has one).
  *
  * Both layouts are little-endian, for legacy means the guest's byte order, and all guests here have
  * that one.
@@ -14,26 +13,22 @@
 #include <inttypes.h>
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtqueue-internal.h"
 
-enum { LEGACY_ALIGN = 4096, ADMIN_VQ = 41 };
-
-typedef struct VirtIOMMIOProxy VirtIOMMIOProxy;
+enum {
+    LEGACY_ALIGN = 4096,
+    ADMIN_VQ = 41,
+    QUEUE_RESET = 0x0c0, /* not in <linux/virtio_mmio.h> */
+};
 
 typedef struct {
-    VirtIOMMIOProxy *proxy;
-    unsigned n;
-    int fd; /* of the doorbell; -1: not assigned */
-    LoopFd *src;
-    uint32_t align, pfn; /* legacy */
-} MmioQueue;
+    uint32_t align, pfn;
+} LegacyQueue;
 
-struct VirtIOMMIOProxy {
+typedef struct VirtIOMMIOProxy {
     Device parent_obj;
     uint64_t base;          /* property */
     bool legacy, ioeventfd; /* properties */
@@ -42,9 +37,9 @@ struct VirtIOMMIOProxy {
     IoRegion regs;
     IrqLine irq;
     uint32_t device_features_sel, driver_features_sel, queue_sel;
-    uint32_t page_size; /* legacy; 0: not told */
-    MmioQueue *queues;  /* one per queue of vdev */
-};
+    uint32_t page_size;  /* legacy; 0: not told */
+    LegacyQueue *queues; /* one per queue of vdev */
+} VirtIOMMIOProxy;
 
 OBJECT_DECLARE(VirtIOMMIOProxy, virtio_mmio, VIRTIO_MMIO)
 
@@ -70,74 +65,25 @@ static void virtio_mmio_notify(VirtioBus *vbus, uint16_t vector, bool config)
 
 /* --- doorbells: all queues share an address, the value tells which --- */
 
-static void doorbell_cb(void *opaque, unsigned events)
-{
-    MmioQueue *q = opaque;
-    uint64_t count;
-
-    if (read(q->fd, &count, sizeof count) == sizeof count) {
-        virtio_queue_notify(q->proxy->vdev, q->n);
-    }
-}
-
-static IoEventfd doorbell_event(const MmioQueue *q)
-{
-    return (IoEventfd){
-        .off = VIRTIO_MMIO_QUEUE_NOTIFY, .size = 4, .match = true, .value = q->n, .fd = q->fd};
-}
-
-/* Without an eventfd kicks come by exit: slower, nothing worse. */
-static void doorbell_add(VirtIOMMIOProxy *p, MmioQueue *q)
-{
-    IoEventfd e;
-
-    q->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (q->fd < 0) {
-        return;
-    }
-    q->src = loop_fd_new(device_platform(DEVICE(p))->loop, q->fd, LOOP_READ, doorbell_cb, q);
-    e = doorbell_event(q);
-    io_region_add_eventfd(&p->regs, &e);
-}
-
-static void doorbell_del(VirtIOMMIOProxy *p, MmioQueue *q)
-{
-    IoEventfd e = doorbell_event(q);
-
-    io_region_del_eventfd(&p->regs, &e);
-    loop_fd_free(q->src);
-    close(q->fd);
-    q->src = NULL;
-    q->fd = -1;
-}
-
-static void virtio_mmio_set_running(VirtioBus *vbus, bool running)
+/* Data that come with a kick (§2.9) make its value another one each time. */
+static IoRegion *virtio_mmio_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *ret_event)
 {
     VirtIOMMIOProxy *p = proxy_of(vbus);
-    AddressSpace *as = device_platform(DEVICE(p))->mmio;
 
-    aspace_begin(as);
-    for (unsigned n = 0; n < p->vdev->queues->len; n++) {
-        MmioQueue *q = &p->queues[n];
-        bool wanted = running && p->ioeventfd && virtqueue_ready(virtio_get_queue(p->vdev, n));
-
-        if (wanted && q->fd < 0) {
-            doorbell_add(p, q);
-        } else if (!wanted && q->fd >= 0) {
-            doorbell_del(p, q);
-        }
+    if (!p->ioeventfd || virtio_has_feature(p->vdev, VIRTIO_F_NOTIFICATION_DATA)) {
+        return NULL;
     }
-    aspace_commit(as);
+    *ret_event = (IoEventfd){.off = VIRTIO_MMIO_QUEUE_NOTIFY, .size = 4, .match = true, .value = n};
+    return &p->regs;
 }
 
 /* --- reads --- */
 
 static uint32_t device_features(VirtIOMMIOProxy *p)
 {
-    if (p->device_features_sel > 1 || (p->legacy && p->device_features_sel == 1)) {
-        return 0; /* legacy features are 32 bits */
-    }
-    return (uint32_t)(p->vdev->host_features >> 32 * p->device_features_sel);
+    return p->device_features_sel < 2
+               ? (uint32_t)(virtio_offer(p->vdev) >> 32 * p->device_features_sel)
+               : 0;
 }
 
 static uint32_t legacy_get(VirtIOMMIOProxy *p, unsigned off)
@@ -152,6 +98,8 @@ static uint32_t modern_get(VirtIOMMIOProxy *p, unsigned off)
     switch (off) {
     case VIRTIO_MMIO_QUEUE_READY:
         return virtio_queue_enabled(p->vdev, p->queue_sel);
+    case QUEUE_RESET: /* a reset is over before the write is */
+        return 0;
     case VIRTIO_MMIO_SHM_LEN_LOW:
     case VIRTIO_MMIO_SHM_LEN_HIGH:
     case VIRTIO_MMIO_SHM_BASE_LOW:
@@ -312,6 +260,11 @@ static void modern_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
     case VIRTIO_MMIO_QUEUE_USED_HIGH:
         queue_set_address(p, off, value);
         break;
+    case QUEUE_RESET:
+        if (value == 1 && virtio_queue_reset_allowed(p->vdev)) {
+            virtio_queue_reset(p->vdev, p->queue_sel);
+        }
+        break;
     case VIRTIO_MMIO_SHM_SEL:
         break; /* whichever it is, there is none */
     default:
@@ -334,12 +287,12 @@ static void legacy_layout(VirtQueueSetup *s, uint64_t base, uint64_t align)
 
 static void legacy_set_pfn(VirtIOMMIOProxy *p, uint32_t pfn)
 {
-    MmioQueue *q = virtio_get_queue(p->vdev, p->queue_sel) ? &p->queues[p->queue_sel] : NULL;
+    LegacyQueue *q = virtio_get_queue(p->vdev, p->queue_sel) ? &p->queues[p->queue_sel] : NULL;
     VirtQueueSetup *s;
 
     if (q && pfn == 0) {
         q->pfn = 0;
-        virtio_queue_disable(p->vdev, q->n);
+        virtio_queue_disable(p->vdev, p->queue_sel);
         return;
     }
     s = queue_setup(p, VIRTIO_MMIO_QUEUE_PFN);
@@ -348,7 +301,7 @@ static void legacy_set_pfn(VirtIOMMIOProxy *p, uint32_t pfn)
     }
     q->pfn = pfn;
     legacy_layout(s, (uint64_t)pfn * p->page_size, q->align);
-    virtio_queue_enable(p->vdev, q->n);
+    virtio_queue_enable(p->vdev, p->queue_sel);
 }
 
 /* A power of 2 or nothing. */
@@ -381,6 +334,12 @@ static void legacy_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
     }
 }
 
+/* §4.2.3.3: the ring's state may come along; the ring itself tells it. */
+static uint32_t kicked_queue(VirtIOMMIOProxy *p, uint32_t value)
+{
+    return virtio_has_feature(p->vdev, VIRTIO_F_NOTIFICATION_DATA) ? value & 0xffff : value;
+}
+
 static void control_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
 {
     switch (off) {
@@ -400,7 +359,7 @@ static void control_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
         queue_set_size(p, value);
         break;
     case VIRTIO_MMIO_QUEUE_NOTIFY:
-        virtio_queue_notify(p->vdev, value);
+        virtio_queue_notify(p->vdev, kicked_queue(p, value));
         break;
     case VIRTIO_MMIO_INTERRUPT_ACK:
         virtio_isr_clear(p->vdev, (uint8_t)value);
@@ -462,17 +421,13 @@ static bool virtio_mmio_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErr
     VirtIOMMIOProxy *p = proxy_of(vbus);
 
     p->vdev = vdev;
-    p->queues = g_new0(MmioQueue, vdev->queues->len);
-    for (unsigned n = 0; n < vdev->queues->len; n++) {
-        p->queues[n] = (MmioQueue){.proxy = p, .n = n, .fd = -1};
-    }
+    p->queues = g_new0(LegacyQueue, vdev->queues->len);
     legacy_forget(p);
     vdev->host_features &= ~(UINT64_C(1) << ADMIN_VQ); /* §4.2.5 */
     virtio_set_legacy(vdev, p->legacy);
     return true;
 }
 
-/* Its reset has taken the doorbells away. */
 static void virtio_mmio_device_unplugged(VirtioBus *vbus, VirtIODevice *vdev)
 {
     VirtIOMMIOProxy *p = proxy_of(vbus);
@@ -501,10 +456,12 @@ static void virtio_mmio_bus_class_init(ObjectClass *klass, const void *data)
     VirtioBusClass *bc = VIRTIO_BUS_CLASS(klass);
 
     BUS_CLASS(klass)->device_address = virtio_mmio_bus_address;
+    bc->features = UINT64_C(1) << VIRTIO_F_RING_RESET | UINT64_C(1) << VIRTIO_F_NOTIFICATION_DATA |
+                   UINT64_C(1) << VIRTIO_F_ANY_LAYOUT | UINT64_C(1) << VIRTIO_F_NOTIFY_ON_EMPTY;
     bc->notify = virtio_mmio_notify;
     bc->device_plugged = virtio_mmio_device_plugged;
     bc->device_unplugged = virtio_mmio_device_unplugged;
-    bc->set_running = virtio_mmio_set_running;
+    bc->doorbell = virtio_mmio_doorbell;
     bc->device_reset = virtio_mmio_device_reset;
 }
 

@@ -159,8 +159,7 @@ static void queue_set_place(VirtQueueSetup *s, unsigned off, uint32_t value)
 /* §4.1.4.3: the register is there once VIRTIO_F_RING_RESET is negotiated. */
 static void queue_reset(VirtIOPCIProxy *p, unsigned n, uint32_t value)
 {
-    if (value == 1 && (p->vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
-        virtio_has_feature(p->vdev, VIRTIO_F_RING_RESET)) {
+    if (value == 1 && virtio_queue_reset_allowed(p->vdev)) {
         msix_vector_unuse(PCI_DEVICE(p), virtio_queue_vector(p->vdev, n));
         virtio_queue_reset(p->vdev, n);
     }

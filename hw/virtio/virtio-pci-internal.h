@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The proxy function as the files of virtio over PCI share it: virtio-pci.c (the function, BARs, doorbells),
+ * The proxy function as the files of virtio over PCI share it: virtio-pci.c (the function, BARs),
  * virtio-pci-common.c (the common configuration), virtio-pci-legacy.c (the legacy interface).
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_PCI_INTERNAL_H
@@ -8,16 +8,7 @@
 
 #include "hw/virtio/virtio-pci.h"
 
-typedef struct VirtIOPCIProxy VirtIOPCIProxy;
-
-typedef struct {
-    VirtIOPCIProxy *proxy;
-    unsigned queue;
-    int fd; /* -1: not assigned */
-    LoopFd *src;
-} Doorbell;
-
-struct VirtIOPCIProxy {
+typedef struct VirtIOPCIProxy {
     PciDevice parent_obj;
     VirtIODevice *vdev; /* the child "virtio-backend" */
     Bus *bus;           /* the child "virtio-bus"; NULL: not realized */
@@ -30,8 +21,7 @@ struct VirtIOPCIProxy {
     bool disable_modern; /* property */
     uint32_t device_feature_select, driver_feature_select;
     uint16_t queue_select;
-    Doorbell *doorbells; /* one per queue */
-};
+} VirtIOPCIProxy;
 
 OBJECT_DECLARE(VirtIOPCIProxy, virtio_pci, VIRTIO_PCI)
 

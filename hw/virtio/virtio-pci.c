@@ -11,8 +11,6 @@
  */
 #include <inttypes.h>
 #include <linux/virtio_pci.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include "core/log.h"
 #include "hw/pci/msix.h"
@@ -85,81 +83,22 @@ uint16_t virtio_pci_vector_move(VirtIOPCIProxy *p, uint16_t old, uint16_t vector
     return vector;
 }
 
-/* --- doorbells --- */
-
-static void doorbell_cb(void *opaque, unsigned events)
-{
-    Doorbell *d = opaque;
-    uint64_t count;
-
-    if (read(d->fd, &count, sizeof count) == sizeof count) {
-        virtio_queue_notify(d->proxy->vdev, d->queue);
-    }
-}
-
-static IoRegion *doorbell_region(const Doorbell *d)
-{
-    return d->proxy->vdev->legacy ? &d->proxy->legacy : &d->proxy->structures;
-}
-
-static IoEventfd doorbell_event(const Doorbell *d)
-{
-    if (d->proxy->vdev->legacy) {
-        return (IoEventfd){.off = VIRTIO_PCI_QUEUE_NOTIFY,
-                           .size = 2,
-                           .match = true,
-                           .value = d->queue,
-                           .fd = d->fd};
-    }
-    return (IoEventfd){
-        .off = VIRTIO_PCI_NOTIFY_OFF + (uint64_t)d->queue * VIRTIO_PCI_NOTIFY_MULTIPLIER,
-        .fd = d->fd,
-    };
-}
-
-/* Without an eventfd kicks come by exit: slower, nothing worse. */
-static void doorbell_add(VirtIOPCIProxy *p, Doorbell *d)
-{
-    IoEventfd e;
-
-    d->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (d->fd < 0) {
-        return;
-    }
-    d->src = loop_fd_new(device_platform(DEVICE(p))->loop, d->fd, LOOP_READ, doorbell_cb, d);
-    e = doorbell_event(d);
-    io_region_add_eventfd(doorbell_region(d), &e);
-}
-
-static void doorbell_del(VirtIOPCIProxy *p, Doorbell *d)
-{
-    IoEventfd e = doorbell_event(d);
-
-    io_region_del_eventfd(doorbell_region(d), &e);
-    loop_fd_free(d->src);
-    close(d->fd);
-    d->src = NULL;
-    d->fd = -1;
-}
-
-static void virtio_pci_set_running(VirtioBus *vbus, bool running)
+/* The place of a kick tells the queue; by the legacy interface its value does. */
+static IoRegion *virtio_pci_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *ret_event)
 {
     VirtIOPCIProxy *p = proxy_of(vbus);
-    Platform *platform = device_platform(DEVICE(p));
-    AddressSpace *as = p->vdev->legacy ? platform->pio : platform->mmio;
 
-    aspace_begin(as);
-    for (unsigned n = 0; n < p->vdev->queues->len; n++) {
-        Doorbell *d = &p->doorbells[n];
-        bool wanted = running && p->ioeventfd && virtqueue_ready(virtio_get_queue(p->vdev, n));
-
-        if (wanted && d->fd < 0) {
-            doorbell_add(p, d);
-        } else if (!wanted && d->fd >= 0) {
-            doorbell_del(p, d);
-        }
+    if (!p->ioeventfd) {
+        return NULL;
     }
-    aspace_commit(as);
+    if (p->vdev->legacy) {
+        *ret_event =
+            (IoEventfd){.off = VIRTIO_PCI_QUEUE_NOTIFY, .size = 2, .match = true, .value = n};
+        return &p->legacy;
+    }
+    *ret_event =
+        (IoEventfd){.off = VIRTIO_PCI_NOTIFY_OFF + (uint64_t)n * VIRTIO_PCI_NOTIFY_MULTIPLIER};
+    return &p->structures;
 }
 
 /* --- the BARs --- */
@@ -380,10 +319,6 @@ static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErro
     if (!plug_legacy(p, err)) {
         return false;
     }
-    p->doorbells = g_new0(Doorbell, vdev->queues->len);
-    for (unsigned n = 0; n < vdev->queues->len; n++) {
-        p->doorbells[n] = (Doorbell){.proxy = p, .queue = n, .fd = -1};
-    }
     if (!p->disable_modern) {
         io_region_init(&p->structures, "virtio-pci", &structures_ops, p, BAR_SIZE);
         pci_register_bar(dev, VIRTIO_PCI_BAR,
@@ -397,12 +332,6 @@ static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErro
     pci_set_interrupt_pin(dev, 1);
     virtio_set_dma_allowed(vdev, pci_bus_master(dev));
     return true;
-}
-
-/* Its reset has taken the doorbells away. */
-static void virtio_pci_device_unplugged(VirtioBus *vbus, VirtIODevice *vdev)
-{
-    g_clear_pointer(&proxy_of(vbus)->doorbells, g_free);
 }
 
 static void virtio_pci_device_reset(VirtioBus *vbus)
@@ -427,8 +356,7 @@ static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
                    UINT64_C(1) << VIRTIO_F_NOTIFY_ON_EMPTY;
     bc->notify = virtio_pci_notify;
     bc->device_plugged = virtio_pci_device_plugged;
-    bc->device_unplugged = virtio_pci_device_unplugged;
-    bc->set_running = virtio_pci_set_running;
+    bc->doorbell = virtio_pci_doorbell;
     bc->device_reset = virtio_pci_device_reset;
 }
 
@@ -551,30 +479,11 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
     ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \
     ROW(serial, CONSOLE, 0x078000, "input", "serial ports and consoles, plugged onto its bus")
 
-#define PROXY_NAME(lower, ID, cls, cat, text, variant, suffix, kind) \
-    static const VirtioPciRow lower##variant##_row = {               \
-        .child = &virtio_##lower##_type,                             \
-        .virtio_id = VIRTIO_ID_##ID,                                 \
-        .class_id = cls,                                             \
-        .category = cat,                                             \
-        .interfaces = kind,                                          \
-    };                                                               \
-    static const TypeInfo lower##variant##_pci_type = {              \
-        .name = "virtio-" #lower "-pci" suffix,                      \
-        .parent = &virtio_pci_type,                                  \
-        .class_init = virtio_pci_proxy_class_init,                   \
-        .class_data = &lower##variant##_row,                         \
-        .desc = text,                                                \
-        .delegate_type = &virtio_##lower##_type,                     \
-        .delegate_child = "virtio-backend",                          \
-    };
-#define PROXY_TYPE(lower, ID, cls, cat, text)                                              \
-    PROXY_NAME(lower, ID, cls, cat, text, , "", VIRTIO_PCI_AS_ASKED)                       \
-    PROXY_NAME(lower, ID, cls, cat, text, _both, "-transitional", VIRTIO_PCI_TRANSITIONAL) \
-    PROXY_NAME(lower, ID, cls, cat, text, _modern, "-non-transitional", VIRTIO_PCI_MODERN_ONLY)
-#define PROXY_ENTRY(lower, ID, cls, cat, text) \
-    &lower##_pci_type, &lower##_both_pci_type, &lower##_modern_pci_type,
+#define PROXY_TYPES(lower, ID, cls, cat, text)                                              \
+    VIRTIO_PCI_PROXIES(virtio_##lower, "virtio-" #lower, text, .virtio_id = VIRTIO_ID_##ID, \
+                       .class_id = cls, .category = cat)
+#define PROXY_ENTRIES(lower, ID, cls, cat, text) VIRTIO_PCI_PROXY_LIST(virtio_##lower),
 
-VIRTIO_PCI_DEVICES(PROXY_TYPE)
+VIRTIO_PCI_DEVICES(PROXY_TYPES)
 
-const TypeInfo *const virtio_pci_types[] = {VIRTIO_PCI_DEVICES(PROXY_ENTRY) NULL};
+const TypeInfo *const virtio_pci_types[] = {VIRTIO_PCI_DEVICES(PROXY_ENTRIES) NULL};

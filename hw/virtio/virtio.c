@@ -199,15 +199,6 @@ void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
 
 /* --- queues as transports see them --- */
 
-static void bus_set_running(VirtIODevice *vdev, bool running)
-{
-    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
-
-    if (bc->set_running) {
-        bc->set_running(vdev->vbus, running);
-    }
-}
-
 bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
 {
     VirtQueue *vq = virtio_get_queue(vdev, n);
@@ -218,7 +209,7 @@ bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
     vq->setup.enabled = true;
     vdev->started |= vdev->legacy;
     if (vdev->started && !vdev->broken && virtqueue_start(vq)) {
-        bus_set_running(vdev, true); /* gives the new queue its doorbell */
+        virtio_doorbells_update(vdev, true); /* gives the new queue its doorbell */
     }
     return true;
 }
@@ -239,7 +230,7 @@ void virtio_queue_disable(VirtIODevice *vdev, unsigned n)
     vq->setup = setup;
     vq->vector = vector;
     if (vdev->started) {
-        bus_set_running(vdev, true); /* takes the queue's doorbell away */
+        virtio_doorbells_update(vdev, true); /* takes the queue's doorbell away */
     }
 }
 
@@ -256,8 +247,14 @@ void virtio_queue_reset(VirtIODevice *vdev, unsigned n)
     }
     virtqueue_reset(vq);
     if (vdev->started) {
-        bus_set_running(vdev, true); /* takes the queue's doorbell away */
+        virtio_doorbells_update(vdev, true); /* takes the queue's doorbell away */
     }
+}
+
+bool virtio_queue_reset_allowed(const VirtIODevice *vdev)
+{
+    return (vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+           virtio_has_feature(vdev, VIRTIO_F_RING_RESET);
 }
 
 bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n)
@@ -337,7 +334,7 @@ static void driver_ok(VirtIODevice *vdev)
         }
     }
     if (!vdev->broken) {
-        bus_set_running(vdev, true);
+        virtio_doorbells_update(vdev, true);
     }
 }
 
@@ -379,7 +376,7 @@ void virtio_reset(VirtIODevice *vdev)
     VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
 
     TRACE(virtio_reset, "dev=%s", virtio_id_name(vdev->device_id));
-    bus_set_running(vdev, false);
+    virtio_doorbells_update(vdev, false);
     vdev->status = 0;
     vdev->started = false; /* from here on nothing is sent */
     if (vc->reset) {

@@ -87,8 +87,9 @@ struct VirtioBusClass {
     void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; without MSI-X: VM lock */
     bool (*device_plugged)(VirtioBus *bus, VirtIODevice *vdev, GError **err);
     void (*device_unplugged)(VirtioBus *bus, VirtIODevice *vdev);
-    /* DRIVER_OK came or went: the transport assigns or takes away doorbells. */
-    void (*set_running)(VirtioBus *bus, bool running);
+    /* Where the driver kicks queue n, with what it has negotiated: fills in *ret_event (without fd), relative to the
+     * region returned. NULL: by exit only. */
+    IoRegion *(*doorbell)(VirtioBus *bus, unsigned n, IoEventfd *ret_event);
     /* The device is being reset, by its driver or with the machine: vectors (the queues still tell theirs), selectors
      * and interrupts go. */
     void (*device_reset)(VirtioBus *bus);
@@ -172,6 +173,7 @@ bool virtio_queue_enabled(VirtIODevice *vdev, unsigned n);
 void virtio_queue_disable(VirtIODevice *vdev, unsigned n);
 /* VIRTIO_F_RING_RESET (§2.6.1): queue n is as after a reset of the device. Its vector is the transport's to unuse. */
 void virtio_queue_reset(VirtIODevice *vdev, unsigned n);
+bool virtio_queue_reset_allowed(const VirtIODevice *vdev); /* the feature is negotiated */
 uint16_t virtio_queue_vector(VirtIODevice *vdev, unsigned n);
 void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector);
 void virtio_isr_set(VirtIODevice *vdev, uint8_t bits); /* by VirtioBusClass.notify; any thread */

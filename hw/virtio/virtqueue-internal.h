@@ -36,6 +36,9 @@ bool virtqueue_ready(const VirtQueue *vq);
 /* Decides whether used buffers pushed since the last call call for an interrupt (§2.7.7, §2.7.10). */
 bool virtqueue_should_notify(VirtQueue *vq);
 
+/* Gives each queue that is ready its doorbell, and takes it from the others; running false: from all. */
+void virtio_doorbells_update(VirtIODevice *vdev, bool running);
+
 /* Ring positions for introspection; those of packed rings have the wrap counter in bit 15. */
 typedef struct { uint16_t avail_idx, last_avail_idx, used_idx, in_flight; } VirtQueueState;
 void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state);

@@ -14,7 +14,7 @@
 typedef struct VqPool VqPool;
 
 enum {
-    VQ_ELEM_SMALL = 6,         /* pieces that an element holds itself */
+    VQ_ELEM_SMALL = 10,        /* pieces that an element holds itself */
     VQ_IOV_CLASS_MIN = 16,     /* larger arrays hold 16 << class pieces */
     VQ_IOV_CLASSES = 13,       /* so at most 65536 pieces in one chain */
     VQ_IOV_BUDGET = 1 << 20,   /* pieces in arrays of one queue: the most a guest makes us hold (16 MiB) */
@@ -31,7 +31,7 @@ struct VqElem {
     uint64_t out_left, in_left;
     uint16_t head;             /* index of the first descriptor (split), buffer id (packed) */
     uint16_t slots;            /* of the descriptor ring that the element takes up (packed) */
-    bool in_use, writable_seen;
+    bool in_use;
     bool done;                 /* pushed, waiting for older ones; only with VIRTIO_F_IN_ORDER */
     VqElem *older, *newer;     /* pool.oldest, in order of popping; only with VIRTIO_F_IN_ORDER */
     struct iovec small[VQ_ELEM_SMALL];
@@ -53,7 +53,10 @@ typedef struct {
     bool (*map)(VirtQueue *vq);   /* checks the setup and maps the rings; false: virtio_error was called */
     VqElem *(*pop)(VirtQueue *vq);
     void (*unpop)(VirtQueue *vq, const VqElem *e); /* the one popped last */
-    void (*push)(VirtQueue *vq, const VqElem *e);  /* counts what it used in vq->unsignalled */
+    /* Writes what hands e back, unseen by the driver until flush; counts what it used in vq->unsignalled. */
+    void (*fill)(VirtQueue *vq, const VqElem *e);
+    void (*flush)(VirtQueue *vq);
+    void (*push)(VirtQueue *vq, const VqElem *e);  /* both at once, with nothing filled before */
     bool (*empty)(VirtQueue *vq);
     bool (*should_notify)(VirtQueue *vq);
     bool (*set_kicks)(VirtQueue *vq, bool enable); /* true: elements came before the driver could know */
@@ -82,11 +85,21 @@ typedef struct {
     uint32_t *device_event;
     uint16_t next_avail;       /* next descriptor to pop */
     uint16_t next_used;        /* next descriptor to push to */
-    bool avail_wrap, used_wrap; /* the wrap counters at those places */
+    /* The wrap counters at those places, as what they make of the flags AVAIL and USED in a descriptor's second word:
+     * of an available one, of a used one. */
+    uint64_t avail_turn, used_turn;
     bool event_valid;
     uint32_t event;            /* device_event as last written, when event_valid */
     uint32_t slots_out;        /* descriptors popped and not pushed yet */
+    uint16_t held_at;          /* the first descriptor filled and not flushed, and its second word */
+    uint64_t held;
 } VqPacked;
+
+typedef struct {
+    IoRegion *region;          /* NULL: kicks come by exit */
+    IoEventfd event;           /* as it was added */
+    LoopFd *src;
+} VqDoorbell;
 
 struct VirtQueue {
     VirtIODevice *vdev;
@@ -98,6 +111,7 @@ struct VirtQueue {
         uint64_t gpa, size;    /* size 0: none */
         uint8_t *host;
     } ram;                     /* the region where a buffer was found last; most are found there again */
+    uint32_t filled;           /* elements that wait for flush */
     uint32_t unsignalled;      /* entries (split) or descriptors (packed) used since should_notify was last asked */
     uint16_t num;              /* entries, once started */
     bool ready, event_idx, indirect, in_order, notify_on_empty, kicks_wanted;
@@ -107,15 +121,45 @@ struct VirtQueue {
     };
     VirtIOHandleOutput handle_output;
     VirtQueueSetup setup;
+    VqDoorbell bell;
     uint16_t index, max_size, vector;
     bool run_later;            /* virtio_queue_run_later was called */
 };
 
 #define vq_error(vq, fmt, ...) virtio_error((vq)->vdev, "queue %u: " fmt, (vq)->index, ##__VA_ARGS__)
 
+VqElem *vq_elem_get_slow(VirtQueue *vq);
+void vq_elem_put_slow(VqElem *e);
+
 /* A fresh element, or NULL after vq_error: the driver has more requests out than the queue has entries. */
-VqElem *vq_elem_get(VirtQueue *vq);
-void vq_elem_put(VqElem *e);
+static inline VqElem *vq_elem_get(VirtQueue *vq)
+{
+    VqPool *pool = vq->pool;
+    VqElem *e = pool->free;
+
+    if (G_UNLIKELY(!e)) {
+        return vq_elem_get_slow(vq);
+    }
+    pool->free = e->next_free;
+    pool->in_flight++;
+    e->in_use = true;
+    return e;
+}
+
+static inline void vq_elem_put(VqElem *e)
+{
+    VqPool *pool = e->pool;
+
+    g_assert(e->in_use);
+    e->in_use = false;
+    if (G_UNLIKELY(e->iov != e->small || !pool->vq)) {
+        vq_elem_put_slow(e);
+        return;
+    }
+    e->next_free = pool->free;
+    pool->free = e;
+    pool->in_flight--;
+}
 
 /* --- descriptors --- */
 
@@ -166,40 +210,55 @@ static inline bool vq_table_load(VirtQueue *vq, const VqTable *t, unsigned i, Vq
 /* One part of the rings as host memory, or NULL after vq_error. */
 uint8_t *vq_map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, unsigned align);
 
-/* §2.7.5.2, §2.8: lengths are 32 bits wide; false after vq_error. */
-static inline bool vq_elem_length_ok(VirtQueue *vq, const VqElem *e)
-{
-    if (G_UNLIKELY(e->out_left + e->in_left > UINT32_MAX)) {
-        vq_error(vq, "chain of 4 GiB or more");
-        return false;
-    }
-    return true;
-}
-
 /* Room for n pieces in all; false after vq_error. */
 bool vq_elem_reserve(VirtQueue *vq, VqElem *e, size_t n);
 bool vq_elem_add_slow(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len); /* the pieces only */
 
+/* A chain while it is walked, apart from its element so that it can live in registers. */
+typedef struct {
+    uint64_t bytes, out_bytes; /* all, device-readable; the latter counts once writable is set */
+    uint32_t n, out_n;         /* pieces, in the same way */
+    bool writable;             /* device-writable descriptors have begun */
+} VqChain;
+
 /* Appends one descriptor's buffer; false after vq_error. */
-static inline bool vq_elem_add(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, bool writable)
+static inline bool vq_chain_add(VirtQueue *vq, VqElem *e, VqChain *c, uint64_t addr, uint32_t len, bool writable)
 {
     uint64_t off = addr - vq->ram.gpa;
 
-    if (G_UNLIKELY(!writable && e->writable_seen)) {
-        vq_error(vq, "device-readable descriptor after a device-writable one");
+    if (writable != c->writable) {
+        if (G_UNLIKELY(!writable)) {
+            vq_error(vq, "device-readable descriptor after a device-writable one");
+            return false;
+        }
+        c->writable = true;
+        c->out_n = c->n;
+        c->out_bytes = c->bytes;
+    }
+    c->bytes += len;
+    if (G_LIKELY(off < vq->ram.size && len - UINT64_C(1) < vq->ram.size - off && c->n < e->cap)) {
+        e->iov[c->n++] = (struct iovec){vq->ram.host + off, len};
+        return true;
+    }
+    e->n = c->n;
+    if (!vq_elem_add_slow(vq, e, addr, len)) {
         return false;
     }
-    if (G_LIKELY(off < vq->ram.size && len <= vq->ram.size - off && len > 0 && e->n < e->cap)) {
-        e->iov[e->n++] = (struct iovec){vq->ram.host + off, len};
-    } else if (!vq_elem_add_slow(vq, e, addr, len)) {
+    c->n = e->n;
+    return true;
+}
+
+/* The chain is whole: sets up the element's cursors. §2.7.5.2, §2.8: lengths are 32 bits wide; false after vq_error. */
+static inline bool vq_chain_end(VirtQueue *vq, VqElem *e, const VqChain *c)
+{
+    e->n = c->n;
+    e->out_pos = e->written = 0;
+    e->out_end = e->in_pos = c->writable ? c->out_n : c->n;
+    e->out_left = c->writable ? c->out_bytes : c->bytes;
+    e->in_left = c->bytes - e->out_left;
+    if (G_UNLIKELY(c->bytes > UINT32_MAX)) {
+        vq_error(vq, "chain of 4 GiB or more");
         return false;
-    }
-    if (writable) {
-        e->writable_seen = true;
-        e->in_left += len;
-    } else {
-        e->out_end = e->in_pos = e->n;
-        e->out_left += len;
     }
     return true;
 }

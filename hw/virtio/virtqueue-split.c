@@ -123,18 +123,20 @@ static bool split_empty(VirtQueue *vq)
 /* --- descriptors --- */
 
 /* §2.7.5.3: the flag WRITE of the descriptor that refers to the table means nothing. */
-static bool split_walk_table(VirtQueue *vq, VqElem *e, const Desc *ind, unsigned left)
+static G_NO_INLINE bool split_walk_table(VirtQueue *vq, VqElem *e, VqChain c, Desc ind,
+                                         unsigned left)
 {
     unsigned i = 0;
     VqTable table;
     VqDescWords words;
     Desc d;
 
-    if (ind->flags & VRING_DESC_F_NEXT) {
+    if (ind.flags & VRING_DESC_F_NEXT) {
         vq_error(vq, "indirect descriptor with flag NEXT");
         return false;
     }
-    if (!vq_table_open(vq, e, ind->addr, ind->len, left, &table)) {
+    e->n = c.n;
+    if (!vq_table_open(vq, e, ind.addr, ind.len, left, &table)) {
         return false;
     }
     for (;;) {
@@ -146,11 +148,11 @@ static bool split_walk_table(VirtQueue *vq, VqElem *e, const Desc *ind, unsigned
             vq_error(vq, "indirect table is nested, looped, or longer than the queue");
             return false;
         }
-        if (!vq_elem_add(vq, e, d.addr, d.len, d.flags & VRING_DESC_F_WRITE)) {
+        if (!vq_chain_add(vq, e, &c, d.addr, d.len, d.flags & VRING_DESC_F_WRITE)) {
             return false;
         }
         if (!(d.flags & VRING_DESC_F_NEXT)) {
-            return true;
+            return vq_chain_end(vq, e, &c);
         }
         i = d.next;
         if (i >= table.n) {
@@ -164,6 +166,7 @@ static bool split_walk_table(VirtQueue *vq, VqElem *e, const Desc *ind, unsigned
 static bool split_walk(VirtQueue *vq, VqElem *e)
 {
     unsigned left = vq->num, i = e->head;
+    VqChain c = {0};
     Desc d;
 
     for (;;) {
@@ -173,17 +176,17 @@ static bool split_walk(VirtQueue *vq, VqElem *e)
         }
         d = desc_parse(vq_desc_load(vq->split.desc + (size_t)i * VQ_DESC_SIZE));
         if (d.flags & VRING_DESC_F_INDIRECT) {
-            return split_walk_table(vq, e, &d, left);
+            return split_walk_table(vq, e, c, d, left);
         }
         if (G_UNLIKELY(left-- == 0)) {
             vq_error(vq, "chain from descriptor %u is looped or longer than the queue", e->head);
             return false;
         }
-        if (!vq_elem_add(vq, e, d.addr, d.len, d.flags & VRING_DESC_F_WRITE)) {
+        if (!vq_chain_add(vq, e, &c, d.addr, d.len, d.flags & VRING_DESC_F_WRITE)) {
             return false;
         }
         if (!(d.flags & VRING_DESC_F_NEXT)) {
-            return true;
+            return vq_chain_end(vq, e, &c);
         }
         i = d.next;
     }
@@ -202,7 +205,7 @@ static VqElem *split_pop(VirtQueue *vq)
         return NULL;
     }
     e->head = ring_load16(&s->avail[AVAIL_RING + (s->last_avail & s->mask)]);
-    if (!split_walk(vq, e) || !vq_elem_length_ok(vq, e)) {
+    if (!split_walk(vq, e)) {
         vq_elem_put(e);
         return NULL;
     }
@@ -217,7 +220,7 @@ static void split_unpop(VirtQueue *vq, const VqElem *e)
 
 /* --- used ring --- */
 
-static void split_push(VirtQueue *vq, const VqElem *e)
+static inline void split_fill(VirtQueue *vq, const VqElem *e)
 {
     VqSplit *s = &vq->split;
     uint8_t *entry =
@@ -226,10 +229,22 @@ static void split_push(VirtQueue *vq, const VqElem *e)
     le_store(entry, e->head | (uint64_t)e->written << 32, 8);
     s->used_idx++;
     vq->unsignalled++;
-    /* Release: the buffers and the entry are there before the index. Pairs with the driver's
-     * barrier between reading idx and the entry (§2.7.14). */
+}
+
+static inline void split_flush(VirtQueue *vq)
+{
+    VqSplit *s = &vq->split;
+
+    /* Release: the buffers and the entries are there before the index. Pairs with the driver's
+     * barrier between reading idx and the entries (§2.7.14). */
     __atomic_store_n((uint16_t *)(void *)(s->used + USED_IDX), htole16(s->used_idx),
                      __ATOMIC_RELEASE);
+}
+
+static void split_push(VirtQueue *vq, const VqElem *e)
+{
+    split_fill(vq, e);
+    split_flush(vq);
 }
 
 /* §2.7.7.2 (flag) and §2.7.10 (event index). */
@@ -278,6 +293,8 @@ const VqRingOps vq_split_ops = {
     .map = split_map,
     .pop = split_pop,
     .unpop = split_unpop,
+    .fill = split_fill,
+    .flush = split_flush,
     .push = split_push,
     .empty = split_empty,
     .should_notify = split_should_notify,

@@ -104,44 +104,36 @@ static void pool_orphan(VqPool *pool)
     }
 }
 
-VqElem *vq_elem_get(VirtQueue *vq)
+VqElem *vq_elem_get_slow(VirtQueue *vq)
 {
     VqPool *pool = vq->pool;
-    VqElem *e = pool->free;
+    VqElem *e;
 
-    if (G_LIKELY(e)) {
-        pool->free = e->next_free;
-    } else if (pool->fresh < pool->size) {
-        e = &pool->elems[pool->fresh++];
-        e->pool = pool;
-        e->iov = e->small;
-        e->cap = VQ_ELEM_SMALL;
-    } else {
+    if (pool->fresh == pool->size) {
         vq_error(vq, "more requests in flight than the queue has entries (%u)", pool->size);
         return NULL;
     }
-    pool->in_flight++;
-    e->n = e->out_pos = e->out_end = e->in_pos = e->written = 0;
-    e->out_left = e->in_left = 0;
-    e->writable_seen = false;
+    e = &pool->elems[pool->fresh++];
+    e->pool = pool;
+    e->iov = e->small;
+    e->cap = VQ_ELEM_SMALL;
     e->in_use = true;
+    pool->in_flight++;
     return e;
 }
 
-void vq_elem_put(VqElem *e)
+void vq_elem_put_slow(VqElem *e)
 {
     VqPool *pool = e->pool;
 
-    g_assert(e->in_use);
-    if (G_UNLIKELY(e->iov != e->small)) {
+    if (e->iov != e->small) {
         iov_spare_add(pool, e->iov, e->cap);
         e->iov = e->small;
         e->cap = VQ_ELEM_SMALL;
     }
-    e->in_use = false;
     e->next_free = pool->free;
     pool->free = e;
-    if (--pool->in_flight == 0 && G_UNLIKELY(!pool->vq)) {
+    if (--pool->in_flight == 0 && !pool->vq) {
         pool_free(pool);
     }
 }
@@ -209,6 +201,7 @@ bool vq_table_open(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, unsign
                    VqTable *ret_table)
 {
     unsigned n = len / VQ_DESC_SIZE;
+    uint64_t off = addr - vq->ram.gpa;
     struct iovec piece;
 
     if (!vq->indirect || n == 0 || len % VQ_DESC_SIZE) {
@@ -216,7 +209,9 @@ bool vq_table_open(VirtQueue *vq, VqElem *e, uint64_t addr, uint32_t len, unsign
         return false;
     }
     *ret_table = (VqTable){.gpa = addr, .n = n};
-    if (gmem_iov(vq->mem, GPA(addr), len, &piece, 1) == 1) {
+    if (G_LIKELY(off < vq->ram.size && len <= vq->ram.size - off)) {
+        ret_table->host = vq->ram.host + off;
+    } else if (gmem_iov(vq->mem, GPA(addr), len, &piece, 1) == 1) {
         ret_table->host = piece.iov_base;
     }
     return n <= VQ_ELEM_SMALL || vq_elem_reserve(vq, e, e->n + (size_t)MIN(n, max));
@@ -286,7 +281,7 @@ void virtqueue_reset(VirtQueue *vq)
     vq->ready = vq->event_idx = vq->indirect = vq->run_later = false;
     vq->in_order = vq->notify_on_empty = false;
     vq->kicks_wanted = true;
-    vq->unsignalled = 0;
+    vq->unsignalled = vq->filled = 0;
     vq->num = 0;
     vq->generation = 0;
     memset(&vq->split, 0, sizeof vq->split);
@@ -382,15 +377,16 @@ static void order_del(VqPool *pool, VqElem *e)
     *(e->newer ? &e->newer->older : &pool->newest) = e->older;
 }
 
-/* Hands back the oldest ones that are done. */
-static void order_flush(VirtQueue *vq)
+/* Fills the oldest ones that are done. */
+static void order_fill(VirtQueue *vq)
 {
     VqPool *pool = vq->pool;
     VqElem *e;
 
     while ((e = pool->oldest) && e->done) {
         order_del(pool, e);
-        vq->ops->push(vq, e);
+        vq->ops->fill(vq, e);
+        vq->filled++;
         vq_elem_put(e);
     }
 }
@@ -414,7 +410,18 @@ static void elem_drop(VirtQueue *vq, VqElem *e)
     vq_elem_put(e);
 }
 
-void virtqueue_push(VqElem *e)
+unsigned virtqueue_pop_batch(VirtQueue *vq, VqElem **ret_elems, unsigned max)
+{
+    unsigned n = 0;
+    VqElem *e;
+
+    while (n < max && (e = virtqueue_pop(vq))) {
+        ret_elems[n++] = e;
+    }
+    return n;
+}
+
+void virtqueue_fill(VqElem *e)
 {
     VirtQueue *vq;
 
@@ -422,17 +429,41 @@ void virtqueue_push(VqElem *e)
         return;
     }
     vq = e->pool->vq;
-    if (G_LIKELY(vq && vq_usable(vq))) {
-        if (G_UNLIKELY(vq->in_order)) {
-            e->done = true;
-            order_flush(vq);
-            return;
-        }
+    if (G_UNLIKELY(!vq || !vq_usable(vq))) {
+        elem_drop(vq, e);
+        return;
+    }
+    if (G_UNLIKELY(vq->in_order)) {
+        e->done = true;
+        order_fill(vq);
+        return;
+    }
+    vq->ops->fill(vq, e);
+    vq->filled++;
+    vq_elem_put(e);
+}
+
+void virtqueue_flush(VirtQueue *vq)
+{
+    if (vq->filled > 0 && vq_usable(vq)) {
+        vq->ops->flush(vq);
+        vq->filled = 0;
+    }
+}
+
+void virtqueue_push(VqElem *e)
+{
+    VirtQueue *vq = e ? e->pool->vq : NULL;
+
+    if (G_LIKELY(vq && vq_usable(vq) && !vq->in_order && vq->filled == 0)) {
         vq->ops->push(vq, e);
         vq_elem_put(e);
         return;
     }
-    elem_drop(vq, e);
+    virtqueue_fill(e);
+    if (vq) {
+        virtqueue_flush(vq);
+    }
 }
 
 void virtqueue_unpop(VqElem *e)
@@ -471,6 +502,7 @@ void virtqueue_disable_kicks(VirtQueue *vq)
 
 bool virtqueue_should_notify(VirtQueue *vq)
 {
+    virtqueue_flush(vq);
     if (vq->unsignalled == 0 || !vq_usable(vq)) {
         return false;
     }

@@ -41,6 +41,15 @@ VqElem *virtqueue_pop(VirtQueue *vq);
 void virtqueue_push(VqElem *e);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VqElem, virtqueue_push)
 
+/*
+ * Many at once. pop_batch gives up to max elements and returns how many there were. fill is push but for becoming
+ * visible: the driver sees all elements filled at one moment, at the next flush, push or virtio_notify of their queue
+ * (a packet in several buffers: §2.8.8). A queue that is reset meanwhile forgets them.
+ */
+unsigned virtqueue_pop_batch(VirtQueue *vq, VqElem **ret_elems, unsigned max);
+void virtqueue_fill(VqElem *e);
+void virtqueue_flush(VirtQueue *vq);
+
 /* Puts the most recently popped element back as if it had never been popped. */
 void virtqueue_unpop(VqElem *e);
 

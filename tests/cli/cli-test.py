@@ -103,7 +103,33 @@ UNIT = [
     ("-kernel tiny -serial unix:missing", "/-serial unix:missing: .*No such file or directory/"),
     ("-kernel tiny -serial null -serial null", "-serial null: the machine has 1 serial port"),
     ("-kernel tiny -daemonize -serial stdio", "-serial stdio: -daemonize has no terminal; use a file or a socket"),
+    # config files: what is found while they are read, and what is found when their things are made
+    ("-readconfig missing", "-readconfig missing: cannot open: No such file or directory"),
+    ("-readconfig tiny", "tiny:1: this is not text (UTF-8)"),
+    ("-readconfig text", "text:1: a line is key = \"value\", [group], [group \"id\"] or # comment"),
+    ("-readconfig group.cfg", "group.cfg:3: unknown group 'memroy'; did you mean 'memory'?"),
+    ("-readconfig machine.cfg", "machine.cfg:3: unknown property 'rct' of pc-machine; did you mean 'rtc'?"),
+    ("-readconfig machine.cfg -M rtc=maybe,rct=1",
+     "-M: unknown property 'rct' of pc-machine; did you mean 'rtc'?"),
+    ("-readconfig accel.cfg", "accel.cfg:2: unknown property 'devise' of kvm-accel; did you mean 'device'?"),
+    ("-readconfig object.cfg -accel qtest", "/object.cfg:2: object 'r': .*filename.*/"),
+    ("-readconfig chardev.cfg -accel qtest", "/chardev.cfg:1: chardev 'c': cannot open: No such file or directory/"),
+    ("-readconfig device.cfg -accel qtest",
+     "device.cfg:2: device 'b': unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean 'deflate-on-oom'?"),
+    ("-readconfig device.cfg -accel qtest -device virtio-rng,id=b", "/device.cfg:2: .*/"),
+    ("-readconfig mon.cfg -accel qtest", "mon.cfg:1: there is no -chardev with id=c"),
 ]
+
+# Config files of the rows above.
+CONFIGS = {
+    "group": '[machine]\n\n[memroy]\n',
+    "machine": '[machine]\n  type = "pc"\n  rct = "off"\n',
+    "accel": '[accel]\n  devise = "x"\n  accel = "kvm"\n',
+    "object": '# a source\n[object "r"]\n  qom-type = "rng-random"\n  filename = "/missing"\n',
+    "chardev": '[chardev "c"]\n  backend = "file"\n  path = "missing/x"\n',
+    "device": '\n[device "b"]\n  driver = "virtio-balloon"\n  deflate-on-om = "on"\n',
+    "mon": '[mon]\n  chardev = "c"\n',
+}
 
 KVM = [
     # the initial RAM disk, once it is known where the kernel goes
@@ -148,6 +174,7 @@ KVM = [
 # Words of the command line; regular expressions that its output must hold.
 HELP = [
     ("-help", ["^usage: aerostat", "^  -kernel FILE ", "^  -device TYPE"]),
+    ("-help", [r"^  -readconfig FILE  +take options from a file"]),
     ("-h", ["^usage: aerostat"]),
     ("--help", ["^usage: aerostat"]),
     ("-version", [r"^Aerostat version \d+\.\d+\.\d+$"]),
@@ -298,6 +325,9 @@ def make_files():
         with open(name, "wb") as f:
             f.write(data)
     os.chmod("secret", 0)
+    for name, text in CONFIGS.items():
+        with open(f"{name}.cfg", "w") as f:
+            f.write(text)
     with open("large", "wb") as f:
         f.truncate(100 << 20)
     listener = socket.socket(socket.AF_UNIX)

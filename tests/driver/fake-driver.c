@@ -7,7 +7,11 @@
 
 #include "tests/driver/fake-driver.h"
 
-enum { PAGE = 4096, FIRST_PAGE = 0x100000 };
+enum {
+    PAGE = 4096,
+    FIRST_PAGE = 0x100000,
+    EDGE_MAX = 0x8000, /* longest buffer at an edge of RAM; pages are not handed out there */
+};
 
 FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned cell,
                                  const char *props)
@@ -16,13 +20,13 @@ FakeDriver *fake_driver_probe_on(FakeMachine *m, const char *device, unsigned ce
     g_autofree char *all_props = NULL;
     g_autoptr(GError) err = NULL;
 
-    type_register(&fake_echo_pci_type);
-    type_register(&fake_echo_type);
+    type_register_list(fake_echo_types);
     d->t = cell & FAKE_PCI_LEGACY ? &fake_pci_legacy_transport
            : cell & FAKE_MMIO     ? &fake_mmio_transport
                                   : &fake_pci_transport;
     d->cell = cell;
     d->next_page = FIRST_PAGE;
+    d->next_high = FAKE_RAM_HIGH;
     d->m = m;
     all_props = g_strjoin(props && fake_cell_is_packed(cell) ? "," : "", props ? props : "",
                           fake_cell_is_packed(cell) ? "packed=on" : "", NULL);
@@ -94,9 +98,13 @@ bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted)
     return fake_driver_status(d) & VIRTIO_CONFIG_S_FEATURES_OK;
 }
 
-void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num)
+static uint64_t page_up(uint64_t n)
 {
-    Gpa at = fake_driver_alloc(d, fake_ring_bytes(num));
+    return (n + PAGE - 1) & ~(uint64_t)(PAGE - 1);
+}
+
+static void ring_at(FakeDriver *d, FakeRing *r, Gpa at, uint16_t num)
+{
     bool event_idx = d->features >> VIRTIO_RING_F_EVENT_IDX & 1;
     bool indirect = d->features >> VIRTIO_RING_F_INDIRECT_DESC & 1;
 
@@ -107,6 +115,23 @@ void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num)
     }
 }
 
+void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num)
+{
+    ring_at(d, r, fake_driver_alloc(d, fake_ring_bytes(num)), num);
+}
+
+static void init_ring_high(FakeDriver *d, FakeRing *r, uint16_t num)
+{
+    uint64_t end = d->next_high + page_up(fake_ring_bytes(num));
+
+    if (end > FAKE_RAM_HIGH + FAKE_RAM_HIGH_SIZE - EDGE_MAX) {
+        fake_driver_init_ring(d, r, num);
+        return;
+    }
+    ring_at(d, r, GPA(d->next_high), num);
+    d->next_high = end;
+}
+
 void fake_driver_setup_queues(FakeDriver *d)
 {
     d->t->setup_interrupts(d);
@@ -114,7 +139,7 @@ void fake_driver_setup_queues(FakeDriver *d)
         uint16_t num = (uint16_t)d->t->queue_max(d, q);
         FakeRing *r = &d->rings[q];
 
-        fake_driver_init_ring(d, r, num);
+        (q % 2 ? init_ring_high : fake_driver_init_ring)(d, r, num);
         d->t->queue_enable(d, q, num, r->desc, r->avail, r->used);
         d->n_queues = q + 1;
     }
@@ -147,11 +172,36 @@ bool fake_driver_broken(FakeDriver *d)
 
 Gpa fake_driver_alloc(FakeDriver *d, size_t len)
 {
-    Gpa at = GPA(d->next_page);
+    uint64_t size = page_up(MAX(len, 1));
+    Gpa at;
 
-    d->next_page += (MAX(len, 1) + PAGE - 1) & ~(uint64_t)(PAGE - 1);
-    g_assert(d->next_page <= FAKE_RAM_LOW && gmem_set(d->m->p.mem, at, 0, d->next_page - at.v));
+    if (d->next_page < FAKE_RAM_EDGE + EDGE_MAX && d->next_page + size > FAKE_RAM_EDGE - EDGE_MAX) {
+        d->next_page = FAKE_RAM_EDGE + EDGE_MAX;
+    }
+    at = GPA(d->next_page);
+    d->next_page += size;
+    g_assert(d->next_page <= FAKE_RAM_LOW - EDGE_MAX && gmem_set(d->m->p.mem, at, 0, size));
     return at;
+}
+
+Gpa fake_driver_place(FakeDriver *d, size_t len)
+{
+    const uint64_t edges[] = {FAKE_RAM_EDGE - len / 2, FAKE_RAM_LOW - len,
+                              FAKE_RAM_HIGH + FAKE_RAM_HIGH_SIZE - len};
+
+    if (len == 0 || len > EDGE_MAX || d->edges_used == G_N_ELEMENTS(edges)) {
+        return fake_driver_alloc(d, len);
+    }
+    return GPA(edges[d->edges_used++]);
+}
+
+void fake_driver_set_dma(FakeDriver *d, bool allowed)
+{
+    if (!(d->cell & FAKE_MMIO)) {
+        fake_pci_cfg_set(d, PCI_COMMAND,
+                         PCI_COMMAND_IO | PCI_COMMAND_MEMORY | (allowed ? PCI_COMMAND_MASTER : 0),
+                         2);
+    }
 }
 
 uint16_t fake_driver_add_bufs(FakeDriver *d, unsigned q, const FakeBuf *bufs, Gpa *ret_places)
@@ -164,7 +214,7 @@ uint16_t fake_driver_add_bufs(FakeDriver *d, unsigned q, const FakeBuf *bufs, Gp
         pieces[n] =
             (FakePiece){.gpa = GPA(bufs[n].at), .len = bufs[n].len, .writable = bufs[n].writable};
         if (bufs[n].at == 0) {
-            pieces[n].gpa = fake_driver_alloc(d, bufs[n].len);
+            pieces[n].gpa = fake_driver_place(d, bufs[n].len);
         }
         if (bufs[n].data) {
             g_assert(gmem_write(d->m->p.mem, pieces[n].gpa, bufs[n].data, bufs[n].len));

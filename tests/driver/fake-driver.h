@@ -2,7 +2,8 @@
 /*
  * A virtio driver for tests: it finds the device as a guest would, negotiates, sets up queues, adds buffers, kicks,
  * and sees interrupts. One test body runs over all cells of the matrix {PCI with MSI-X, PCI with INTx, MMIO version 2}
- * x {split, packed}, {MMIO version 1} x {split}, all x {event index on, off} x {indirect on, off} with a loop test:
+ * x {split, packed}, {MMIO version 1, transitional PCI through its legacy interface with MSI-X or INTx} x {split}, all
+ * x {event index on, off} x {indirect on, off} with a loop test:
  *
  *     START_TEST(device_answers)
  *     {
@@ -21,7 +22,7 @@
 #include "tests/driver/fake-machine.h"
 #include "tests/driver/fake-ring.h"
 
-/* Bits of a cell. The first cells are PCI's, then come those of MMIO version 2; the last ones are legacy. */
+/* Bits of a cell. The first cells are PCI's, then come those of MMIO version 2; the last ones are legacy: MMIO's, PCI's. */
 enum {
     FAKE_EVENT_IDX = 1,
     FAKE_INDIRECT = 2,
@@ -32,9 +33,8 @@ enum {
     FAKE_MMIO_LEGACY = 8, /* with MMIO_PACKED: packed rings on offer to who cannot take them */
     FAKE_PCI_CELLS = 16,
     FAKE_MODERN_CELLS = 24,
-    FAKE_CELLS = 32,
-    FAKE_PCI_LEGACY = 32, /* transitional PCI by its legacy interface; not in FAKE_CELLS, for there is no common structure */
-    FAKE_PCI_LEGACY_END = 40,
+    FAKE_PCI_LEGACY = 32, /* transitional PCI by its legacy interface; with INTX and the bits above */
+    FAKE_CELLS = 40,
 };
 
 /* The device offers packed rings, and unless the cell is legacy the driver takes them. */
@@ -64,6 +64,7 @@ typedef struct {
     void (*set_driver_features)(FakeDriver *d, uint64_t features);
     unsigned (*queue_max)(FakeDriver *d, unsigned q); /* 0: no such queue */
     void (*queue_enable)(FakeDriver *d, unsigned q, uint16_t num, Gpa desc, Gpa driver, Gpa device);
+    void (*queue_reset)(FakeDriver *d, unsigned q); /* VIRTIO_F_RING_RESET; NULL: legacy */
     void (*setup_interrupts)(FakeDriver *d);
     void (*notify)(FakeDriver *d, unsigned q);
     uint64_t (*config_read)(FakeDriver *d, unsigned off, unsigned size);
@@ -84,6 +85,8 @@ struct FakeDriver {
     unsigned n_queues;
     uint64_t features;        /* negotiated */
     uint64_t next_page;       /* of the allocator of guest memory */
+    uint64_t next_high;       /* the same, above 4 GiB */
+    unsigned edges_used;      /* buffers placed at edges of RAM so far */
     /* fake-pci.c */
     uint8_t devfn;
     uint64_t common, isr, device, notify; /* addresses */
@@ -110,7 +113,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(FakeDriver, fake_driver_free)
 void fake_driver_reset(FakeDriver *d);
 bool fake_driver_negotiate(FakeDriver *d, uint64_t wanted); /* to FEATURES_OK; false: the device refused */
 void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num); /* as negotiated, in memory of its own */
-void fake_driver_setup_queues(FakeDriver *d);
+void fake_driver_setup_queues(FakeDriver *d);               /* every second one above 4 GiB while there is room */
 void fake_driver_start(FakeDriver *d);                      /* DRIVER_OK */
 void fake_driver_up(FakeDriver *d);                         /* all of them, every feature */
 
@@ -136,10 +139,15 @@ typedef struct {
 uint16_t fake_driver_add_bufs(FakeDriver *d, unsigned q, const FakeBuf *bufs, Gpa *ret_places);
 
 Gpa fake_driver_alloc(FakeDriver *d, size_t len);   /* zeroed guest memory, page aligned */
+/* Where buffers go: the first ones straddle two regions of RAM, end with low RAM, and end with RAM above 4 GiB. */
+Gpa fake_driver_place(FakeDriver *d, size_t len);
 void fake_driver_kick(FakeDriver *d, unsigned q);   /* notifies and lets the main loop work */
 bool fake_driver_get(FakeDriver *d, unsigned q, uint16_t *ret_head, uint32_t *ret_len); /* a used buffer */
 bool fake_driver_interrupted(FakeDriver *d, unsigned q); /* since last asked; acknowledged */
 bool fake_driver_config_interrupted(FakeDriver *d);
+
+/* PCI: bus mastering on or off, the rest of the command register as a driver has it. MMIO has no such thing: nothing. */
+void fake_driver_set_dma(FakeDriver *d, bool allowed);
 
 /* --- PCI only --- */
 uint32_t fake_pci_cfg(FakeDriver *d, unsigned off, unsigned size);
@@ -163,7 +171,8 @@ void fake_legacy_write(FakeDriver *d, unsigned off, uint32_t value, unsigned siz
 /* --- a device that answers each request with the bytes it got: "virtio-echo" ---
  * Properties: queues (default 2), queue-size (8), hold (the test pops, not the device). */
 enum { FAKE_ECHO_ID = 63, FAKE_ECHO_CONFIG = 16, FAKE_ECHO_WRITABLE = 8 };
-extern const TypeInfo fake_echo_type, fake_echo_pci_type;
+extern const TypeInfo *const fake_echo_types[]; /* registered with the first driver */
+extern const TypeInfo fake_echo_type;
 unsigned fake_echo_kicks(VirtIODevice *vdev);
 void fake_echo_change_config(VirtIODevice *vdev, uint64_t value); /* bytes 8 to 15, announced */
 void fake_echo_refuse(VirtIODevice *vdev, bool refuse);           /* validate_features says no */

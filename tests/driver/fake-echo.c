@@ -117,19 +117,5 @@ const TypeInfo fake_echo_type = {
     .props = echo_props,
 };
 
-static const VirtioPciRow echo_row = {
-    .child = &fake_echo_type,
-    .virtio_id = FAKE_ECHO_ID,
-    .class_id = 0x00ff00,
-    .category = "test",
-    .legacy_id = 0x103f,
-};
-
-const TypeInfo fake_echo_pci_type = {
-    .name = "virtio-echo-pci",
-    .parent = &virtio_pci_type,
-    .class_init = virtio_pci_proxy_class_init,
-    .class_data = &echo_row,
-    .delegate_type = &fake_echo_type,
-    .delegate_child = "virtio-backend",
-};
+VIRTIO_PCI_DEVICE(fake_echo, "virtio-echo", NULL, .virtio_id = FAKE_ECHO_ID, .class_id = 0x00ff00,
+                  .category = "test", .legacy_id = 0x103f)

@@ -9,7 +9,7 @@
 #include "hw/virtio/virtio-mmio.h"
 #include "tests/driver/fake-driver.h"
 
-enum { PAGE = 4096 };
+enum { PAGE = 4096, QUEUE_RESET = 0x0c0 };
 
 uint32_t fake_mmio_reg(FakeDriver *d, unsigned off)
 {
@@ -130,13 +130,23 @@ static void mmio_queue_enable(FakeDriver *d, unsigned q, uint16_t num, Gpa desc,
     fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_READY, 1);
 }
 
+static void mmio_queue_reset(FakeDriver *d, unsigned q)
+{
+    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_SEL, q);
+    fake_mmio_reg_set(d, QUEUE_RESET, 1);
+}
+
 static void mmio_setup_interrupts(FakeDriver *d)
 {
 }
 
 static void mmio_notify(FakeDriver *d, unsigned q)
 {
-    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_NOTIFY, q);
+    uint32_t data = d->features >> VIRTIO_F_NOTIFICATION_DATA & 1
+                        ? (uint32_t)fake_ring_next(&d->rings[q]) << 16
+                        : 0;
+
+    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_NOTIFY, q | data);
 }
 
 static uint64_t mmio_config_read(FakeDriver *d, unsigned off, unsigned size)
@@ -182,6 +192,7 @@ const FakeTransport fake_mmio_transport = {
     .set_driver_features = mmio_set_driver_features,
     .queue_max = mmio_queue_max,
     .queue_enable = mmio_queue_enable,
+    .queue_reset = mmio_queue_reset,
     .setup_interrupts = mmio_setup_interrupts,
     .notify = mmio_notify,
     .config_read = mmio_config_read,

@@ -32,7 +32,7 @@ static VirtIODevice *legacy_plug(FakeDriver *d, const char *device, const char *
 static void legacy_probe(FakeDriver *d)
 {
     d->devfn = PCI_DEVICE(d->dev)->devfn;
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_IO | PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    fake_driver_set_dma(d, true);
     d->common = fake_pci_cfg(d, PCI_BASE_ADDRESS_0, 4) & PCI_BASE_ADDRESS_IO_MASK;
 }
 
@@ -99,12 +99,17 @@ static unsigned config_off(FakeDriver *d)
 
 static uint64_t legacy_config_read(FakeDriver *d, unsigned off, unsigned size)
 {
-    return fake_legacy_read(d, config_off(d) + off, size);
+    uint64_t low = fake_legacy_read(d, config_off(d) + off, MIN(size, 4));
+
+    return size < 8 ? low : low | legacy_config_read(d, off + 4, 4) << 32;
 }
 
 static void legacy_config_write(FakeDriver *d, unsigned off, uint64_t value, unsigned size)
 {
-    fake_legacy_write(d, config_off(d) + off, (uint32_t)value, size);
+    fake_legacy_write(d, config_off(d) + off, (uint32_t)value, MIN(size, 4));
+    if (size == 8) { /* ports have 4 bytes at most */
+        legacy_config_write(d, off + 4, value >> 32, 4);
+    }
 }
 
 static uint32_t legacy_generation(FakeDriver *d)

@@ -81,7 +81,7 @@ static VirtIODevice *pci_plug(FakeDriver *d, const char *device, const char *pro
 static void pci_probe(FakeDriver *d)
 {
     d->devfn = PCI_DEVICE(d->dev)->devfn;
-    fake_pci_cfg_set(d, PCI_COMMAND, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER, 2);
+    fake_driver_set_dma(d, true);
     d->common = locate(d, VIRTIO_PCI_CAP_COMMON_CFG, NULL);
     d->isr = locate(d, VIRTIO_PCI_CAP_ISR_CFG, NULL);
     d->device = locate(d, VIRTIO_PCI_CAP_DEVICE_CFG, &d->device_len);
@@ -150,6 +150,12 @@ static void pci_queue_enable(FakeDriver *d, unsigned q, uint16_t num, Gpa desc, 
     write64(d, VIRTIO_PCI_COMMON_Q_AVAILLO, driver.v);
     write64(d, VIRTIO_PCI_COMMON_Q_USEDLO, device.v);
     fake_common_write(d, VIRTIO_PCI_COMMON_Q_ENABLE, 1, 2);
+}
+
+static void pci_queue_reset(FakeDriver *d, unsigned q)
+{
+    fake_common_write(d, VIRTIO_PCI_COMMON_Q_SELECT, q, 2);
+    fake_common_write(d, VIRTIO_PCI_COMMON_Q_RESET, 1, 2);
 }
 
 void fake_pci_map_vector(FakeDriver *d, int q, uint16_t vector)
@@ -277,6 +283,7 @@ const FakeTransport fake_pci_transport = {
     .set_driver_features = pci_set_driver_features,
     .queue_max = pci_queue_max,
     .queue_enable = pci_queue_enable,
+    .queue_reset = pci_queue_reset,
     .setup_interrupts = pci_setup_interrupts,
     .notify = pci_notify,
     .config_read = pci_device_config_read,

@@ -77,7 +77,8 @@ static void use_machine_properties(const Options *o)
 static bool harmful(const char *word)
 {
     word += strspn(word, "-");
-    return !strcmp(word, "D") || !strcmp(word, "d") || !strcmp(word, "trace");
+    return !strcmp(word, "D") || !strcmp(word, "d") || !strcmp(word, "trace") ||
+           !strcmp(word, "readconfig");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

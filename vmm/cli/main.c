@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "vmm/cli/daemon.h"
 #include "vmm/cli/help.h"
+#include "vmm/cli/main.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
 #include "vmm/machine/machine.h"
@@ -33,6 +34,23 @@ typedef struct {
     int signal_fd;
     LoopFd *signal_src;
 } Vmm;
+
+/* An error begins with the place in a config file that it is about, or else with the option. */
+static void say_where(const char *origin, GError **err, const char *option, const char *what)
+{
+    if (origin) {
+        g_prefix_error(err, "%s: ", origin);
+    } else {
+        g_prefix_error(err, "%s%s%s: ", option, what ? " " : "", what ?: "");
+    }
+}
+
+static void say_where_of(const Options *o, json_t *opts, GError **err, const char *option,
+                         const char *key)
+{
+    say_where(options_origin(o, opts), err, option,
+              json_string_value(json_object_get(opts, key)) ?: "");
+}
 
 /* --- signals --- */
 
@@ -101,8 +119,7 @@ static bool make_chardevs(Vmm *vmm, GError **err)
         }
         c = chardev_new_from_keyvals(vmm->machine->platform.loop, opts, err);
         if (!c || !adopt_stream(vmm, c, json_string_value(json_object_get(opts, "id")), err)) {
-            g_prefix_error(
-                err, "-chardev %s: ", json_string_value(json_object_get(opts, "backend")) ?: "");
+            say_where_of(&vmm->opts, opts, err, "-chardev", "backend");
             return false;
         }
     }
@@ -204,7 +221,9 @@ static bool make_mons(Vmm *vmm, GError **err)
         Chardev *c = find_stream(vmm, mon->chardev, 1, err);
 
         if (!c) {
-            g_prefix_error(err, "-mon chardev=%s: ", mon->chardev);
+            g_autofree char *what = g_strdup_printf("chardev=%s", mon->chardev);
+
+            say_where(mon->origin, err, "-mon", what);
             return false;
         }
         g_ptr_array_add(vmm->monitors, mon->control ? monitor_new_qmp(vmm->machine, c)
@@ -285,7 +304,8 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
 
     json_object_foreach(o->machine_props, key, value)
     {
-        if (!set_machine_property(vmm, key, json_string_value(value), "-M", err)) {
+        if (!property_set_string(OBJECT(m), key, json_string_value(value), err)) {
+            say_where(options_origin(o, value), err, "-M", NULL);
             return false;
         }
     }
@@ -312,7 +332,7 @@ static bool set_accel_properties(Vmm *vmm, const char *accel, GError **err)
     json_object_foreach(vmm->opts.accel_props, key, value)
     {
         if (!property_set_string(OBJECT(vmm->machine->accel), key, json_string_value(value), err)) {
-            g_prefix_error(err, "-accel %s: ", accel);
+            say_where(options_origin(&vmm->opts, value), err, "-accel", accel);
             return false;
         }
     }
@@ -365,8 +385,7 @@ static bool make_objects(Vmm *vmm, GError **err)
         json_t *opts = vmm->opts.objects->pdata[i];
 
         if (!user_creatable_add(vmm->root, opts, err)) {
-            g_prefix_error(
-                err, "-object %s: ", json_string_value(json_object_get(opts, "qom-type")) ?: "");
+            say_where_of(&vmm->opts, opts, err, "-object", "qom-type");
             return false;
         }
     }
@@ -379,8 +398,7 @@ static bool make_devices(Vmm *vmm, GError **err)
         json_t *opts = vmm->opts.devices->pdata[i];
 
         if (!machine_add_device(vmm->machine, opts, err)) {
-            g_prefix_error(
-                err, "-device %s: ", json_string_value(json_object_get(opts, "driver")) ?: "");
+            say_where_of(&vmm->opts, opts, err, "-device", "driver");
             return false;
         }
     }
@@ -527,7 +545,7 @@ static int run(Vmm *vmm, GError **err)
     return machine_run(vmm->machine, vmm->opts.start_paused);
 }
 
-int main(int argc, char **argv)
+int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
 {
     Vmm vmm = {
         .signal_fd = -1,
@@ -538,6 +556,9 @@ int main(int argc, char **argv)
     int status = 1;
 
     types_register_all();
+    if (more_types) {
+        type_register_list(more_types);
+    }
     if (options_parse(&vmm.opts, argc, argv, &err)) {
         status = run(&vmm, &err);
     }

@@ -11,6 +11,7 @@
 #include "backends/chardev.h"
 #include "core/log.h"
 #include "qom/property.h"
+#include "vmm/cli/readconfig.h"
 #include "vmm/machine/machine.h"
 
 typedef struct Option Option;
@@ -127,7 +128,18 @@ static MonOption *mon_option_new(const char *chardev, bool control)
 static void mon_option_free(MonOption *mon)
 {
     g_free(mon->chardev);
+    g_free(mon->origin);
     g_free(mon);
+}
+
+const char *options_origin(const Options *o, json_t *opts)
+{
+    return g_hash_table_lookup(o->origins, opts);
+}
+
+void options_set_origin(Options *o, json_t *opts, char *origin)
+{
+    g_hash_table_replace(o->origins, json_incref(opts), origin);
 }
 
 /* --- one function per option --- */
@@ -477,6 +489,10 @@ static const Option option_table[] = {
     {"kernel", "FILE", "Linux kernel: bzImage or uncompressed vmlinux", take_kernel},
     {"initrd", "FILE", "initial RAM disk", take_initrd},
     {"append", "TEXT", "kernel command line", take_append},
+    {"readconfig", "FILE",
+     "take options from a file of [group] and key = \"value\" ('-': stdin); the command line wins, "
+     "and later files do",
+     NULL},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
     {"object", "TYPE,id=ID[,prop=value...]",
@@ -556,6 +572,59 @@ static bool unknown_option(const char *text, const char *name, GError **err)
     return error_set(err, "%s: unknown option; '-help' lists all", text);
 }
 
+bool options_take(Options *o, const char *option, const char *arg, GError **err)
+{
+    return find_option(option)->take(o, arg, err);
+}
+
+static const char *word_name(const char *word)
+{
+    return word + (word[1] == '-' ? 2 : 1);
+}
+
+/* Reads the files of -readconfig, up to where parse_words will stop. */
+static bool parse_files(Options *o, int argc, char **argv, GError **err)
+{
+    for (int i = 1; i < argc; i++) {
+        const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
+
+        if (!opt || opt->take == take_help || opt->take == take_version ||
+            (opt->arg && i + 1 == argc)) {
+            break;
+        }
+        i += opt->arg != NULL;
+        if (!strcmp(opt->name, "readconfig") && !readconfig(o, argv[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool parse_words(Options *o, int argc, char **argv, GError **err)
+{
+    for (int i = 1; i < argc && !o->handled; i++) {
+        const char *text = argv[i], *arg = NULL;
+        g_autoptr(GError) why = NULL;
+        const Option *opt;
+
+        if (text[0] != '-' || !text[1]) {
+            return error_set(
+                err, "%s: options begin with '-'; a disk or kernel image needs its option", text);
+        }
+        opt = find_option(word_name(text));
+        if (!opt) {
+            return unknown_option(text, word_name(text), err);
+        }
+        if (opt->arg && !(arg = argv[++i])) {
+            return error_set(err, "%s: needs an argument: %s", text, opt->arg);
+        }
+        if (opt->take && !opt->take(o, arg, &why)) {
+            return error_set(err, "-%s %s: %s", opt->name, arg, why->message);
+        }
+    }
+    return true;
+}
+
 bool options_parse(Options *o, int argc, char **argv, GError **err)
 {
     *o = (Options){
@@ -568,28 +637,10 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .qmps = g_ptr_array_new_with_free_func(g_free),
+        .origins = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)json_decref, g_free),
+        .config_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
     };
-    for (int i = 1; i < argc && !o->handled; i++) {
-        const char *text = argv[i], *arg = NULL;
-        g_autoptr(GError) why = NULL;
-        const Option *opt;
-
-        if (text[0] != '-' || !text[1]) {
-            return error_set(
-                err, "%s: options begin with '-'; a disk or kernel image needs its option", text);
-        }
-        opt = find_option(text + (text[1] == '-' ? 2 : 1));
-        if (!opt) {
-            return unknown_option(text, text + (text[1] == '-' ? 2 : 1), err);
-        }
-        if (opt->arg && !(arg = argv[++i])) {
-            return error_set(err, "%s: needs an argument: %s", text, opt->arg);
-        }
-        if (opt->take && !opt->take(o, arg, &why)) {
-            return error_set(err, "-%s %s: %s", opt->name, arg, why->message);
-        }
-    }
-    return true;
+    return parse_files(o, argc, argv, err) && parse_words(o, argc, argv, err);
 }
 
 void options_finish(Options *o)
@@ -602,6 +653,8 @@ void options_finish(Options *o)
     g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);
     g_clear_pointer(&o->qmps, g_ptr_array_unref);
+    g_clear_pointer(&o->origins, g_hash_table_unref);
+    g_clear_pointer(&o->config_ids, g_hash_table_unref);
     g_free(o->machine);
     g_free(o->accel);
     g_free(o->kernel);

@@ -15,6 +15,7 @@
 typedef struct {
     char *chardev;            /* id */
     bool control;             /* QMP; else the human monitor */
+    char *origin;             /* as of options_origin */
 } MonOption;
 
 typedef struct {
@@ -41,11 +42,26 @@ typedef struct {
     bool handled;
     const char *help_topic;   /* "device", "machine", "object": needs the types; NULL: none */
     char *help_driver;        /* -device TYPE,help and -object TYPE,help */
+    GHashTable *origins;      /* json_t * of the above to char *: see options_origin */
+    GHashTable *config_ids;   /* "GROUP ID" of config files to "FILE:LINE" */
 } Options;
 
-/* Parses argv. Errors are one line that begins with the option. */
+/*
+ * Parses argv, and first the files of -readconfig, in their order, so that the command line wins. Types are registered.
+ * Errors are one line that begins with the option, or with FILE:LINE.
+ */
 bool options_parse(Options *o, int argc, char **argv, GError **err);
 void options_finish(Options *o);
+
+/* Takes one option, as from the command line; option is its name without '-', and one that takes an argument. */
+bool options_take(Options *o, const char *option, const char *arg, GError **err);
+
+/*
+ * Where a device, object, stream or a property of machine or accelerator came from: "FILE:LINE", with the name of what
+ * has an id, or NULL: from the command line. Errors that are found late begin with it. set_origin takes over origin.
+ */
+const char *options_origin(const Options *o, json_t *opts);
+void options_set_origin(Options *o, json_t *opts, char *origin);
 
 /*
  * "driver,a=1,flag,b=x,,y" as a JSON object of strings: the word without '=' that comes first goes to first_key (NULL:

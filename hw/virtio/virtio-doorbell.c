@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Doorbells: a queue that is at work has an eventfd at the place where its driver kicks it, so that
+ * a kick reaches the main loop without an exit. The transport says where that is; a queue without
+ * one is kicked by exit: slower, nothing worse.
+ */
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "hw/virtio/virtqueue-ring.h"
+
+static void doorbell_cb(void *opaque, unsigned events)
+{
+    VirtQueue *vq = opaque;
+    uint64_t count;
+
+    if (read(vq->bell.event.fd, &count, sizeof count) == sizeof count) {
+        virtio_queue_notify(vq->vdev, vq->index);
+    }
+}
+
+static void doorbell_add(VirtQueue *vq)
+{
+    VirtioBus *bus = vq->vdev->vbus;
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(bus);
+    VqDoorbell *b = &vq->bell;
+
+    b->region = bc->doorbell ? bc->doorbell(bus, vq->index, &b->event) : NULL;
+    if (!b->region) {
+        return;
+    }
+    b->event.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (b->event.fd < 0) {
+        b->region = NULL;
+        return;
+    }
+    b->src = loop_fd_new(device_platform(DEVICE(vq->vdev))->loop, b->event.fd, LOOP_READ,
+                         doorbell_cb, vq);
+    io_region_add_eventfd(b->region, &b->event);
+}
+
+static void doorbell_del(VqDoorbell *b)
+{
+    io_region_del_eventfd(b->region, &b->event);
+    loop_fd_free(b->src);
+    close(b->event.fd);
+    *b = (VqDoorbell){0};
+}
+
+void virtio_doorbells_update(VirtIODevice *vdev, bool running)
+{
+    Platform *p = device_platform(DEVICE(vdev));
+
+    aspace_begin(p->mmio);
+    if (p->pio) {
+        aspace_begin(p->pio);
+    }
+    for (unsigned n = 0; n < vdev->queues->len; n++) {
+        VirtQueue *vq = virtio_get_queue(vdev, n);
+        bool wanted = running && vq->ready;
+
+        if (wanted && !vq->bell.region) {
+            doorbell_add(vq);
+        } else if (!wanted && vq->bell.region) {
+            doorbell_del(&vq->bell);
+        }
+    }
+    if (p->pio) {
+        aspace_commit(p->pio);
+    }
+    aspace_commit(p->mmio);
+}

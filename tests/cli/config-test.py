@@ -1,0 +1,130 @@
+#!/usr/bin/python3 -I
+# SPDX-License-Identifier: BSD-2-Clause
+"""Starts the VMM with a config file, without guest, and compares its devices by QMP with what the file says.
+
+usage: config-test.py VMM FILE [PATH.PROPERTY=VALUE...]
+The machine and each named device of FILE must be there with its type and the values of its keys, and each property given
+besides must have its value.
+"""
+
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+
+def groups(path):
+    """(group, id, {key: value}) for each group; the file is known to be good once the VMM has taken it."""
+    found = []
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            if m := re.match(r'\s*\[\s*([\w-]+)\s*(?:"([^"]*)")?\s*\]', line):
+                found.append((m[1], m[2], {}))
+            elif m := re.match(r'\s*([\w.-]+)\s*=\s*"([^"]*)"', line):
+                found[-1][2][m[1]] = m[2]
+    return found
+
+
+class Qmp:
+    def __init__(self, path, vmm):
+        self.sock = socket.socket(socket.AF_UNIX)
+        for _ in range(300):
+            try:
+                self.sock.connect(path)
+                break
+            except OSError:
+                if vmm.poll() is not None:
+                    sys.exit(f"FAILED: the VMM ended with status {vmm.returncode}")
+                time.sleep(0.1)
+        self.sock.settimeout(30)
+        self.file = self.sock.makefile()
+        self.file.readline()
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        """The answer, or a text that begins with "error: "."""
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments}).encode() + b"\n")
+        while True:
+            answer = json.loads(self.file.readline())
+            if "return" in answer:
+                return answer["return"]
+            if "error" in answer:
+                return f"error: {answer['error']['desc']}"
+
+    def get(self, path, name):
+        return self.ask("qom-get", path=path, property=name)
+
+
+# Where QMP shows what a group sets; "%" stands for the id. Of the other groups nothing is compared.
+PLACES = {
+    ("memory", "size"): ("/machine", "ram-size"),
+    ("smp-opts", "cpus"): ("/machine", "smp"),
+    ("name", "guest"): ("/machine", "name"),
+    ("machine", None): ("/machine", None),
+    ("device", None): ("/machine/peripheral/%", None),
+}
+
+
+def same(got, want):
+    """Is a value of QMP's what the file's text says?"""
+    if isinstance(got, bool):
+        return want in (("on", "yes", "true") if got else ("off", "no", "false"))
+    if isinstance(got, int) and (m := re.fullmatch(r"(\d+)([KMG])", want)):
+        return got == int(m[1]) << 10 * (1 + "KMG".index(m[2]))
+    return str(got) == want or str(got).endswith(f"/{want}")  # a link reads as a path
+
+
+def file_rows(qmp, path):
+    for group, ident, keys in groups(path):
+        for key, want in keys.items():
+            where, name = PLACES.get((group, key)) or PLACES.get((group, None)) or (None, None)
+            if not where or (group == "device" and not ident) or key == "accel":
+                continue
+            where, name = where.replace("%", ident or ""), name or key
+            if key in ("driver", "type"):
+                got = qmp.get(where, "type")
+                yield f"{where}.type", got, want, got in (want, f"{want}-pci", f"{want}-device", f"{want}-machine")
+            else:
+                got = qmp.get(where, name)
+                yield f"{where}.{name}", got, want, same(got, want)
+
+
+def more_rows(qmp, wanted):
+    for text in wanted:
+        name, value = text.split("=", 1)
+        got = qmp.get(*name.rsplit(".", 1))
+        yield name, got, value, same(got, value)
+
+
+def main():
+    if len(sys.argv) < 3:
+        print(__doc__.splitlines()[2], file=sys.stderr)
+        return 2
+    vmm, path = (os.path.abspath(p) for p in sys.argv[1:3])
+    with tempfile.TemporaryDirectory() as work:
+        os.chdir(work)
+        child = subprocess.Popen([vmm, "-readconfig", path, "-accel", "qtest", "-qmp", "unix:test.sock,server=on,wait=off"],
+                                 stdin=subprocess.DEVNULL)
+        try:
+            qmp = Qmp("test.sock", child)
+            rows = list(file_rows(qmp, path)) + list(more_rows(qmp, sys.argv[3:]))
+            qmp.ask("quit")
+            status = child.wait(timeout=30)
+        finally:
+            child.kill()
+        os.chdir("/")
+    failed = [row for row in rows if not row[3]]
+    for name, got, want, _ in failed:
+        print(f"FAILED: {name} is {got!r}, not {want!r}")
+    if status != 0:
+        print(f"FAILED: exit status {status}")
+    print(f"{len(rows) - len(failed)} of {len(rows)} as expected")
+    return 1 if failed or status or not rows else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The syntax of config files, which is that of QEMU's -readconfig:
+ *
+ *     # a comment
+ *     [memory]
+ *       size = "512M"
+ *
+ *     [device "balloon0"]
+ *       driver = "virtio-balloon"
+ *
+ * A value holds any characters but '"' and the line's end; there is no way to quote those. What groups and keys mean is
+ * not known here: see readconfig.h.
+ */
+#ifndef AEROSTAT_VMM_CLI_CONFIG_FILE_H
+#define AEROSTAT_VMM_CLI_CONFIG_FILE_H
+
+#include <stddef.h>
+
+#include "qom/error.h"
+
+enum { CONFIG_FILE_MAX = 1 << 20 }; /* bytes */
+
+typedef struct {
+    char *key, *value;  /* valid UTF-8 without control characters; of the key ASCII only */
+    unsigned line;
+} ConfigEntry;
+
+typedef struct {
+    char *name, *id;    /* id NULL: none */
+    unsigned line;
+    GPtrArray *entries; /* of ConfigEntry *; no key twice */
+} ConfigGroup;
+
+typedef struct {
+    char *name;         /* for messages */
+    GPtrArray *groups;  /* of ConfigGroup * in the order of the file */
+} ConfigFile;
+
+/* "-" is stdin. Errors about the file as such begin with -readconfig and path, those about its text with NAME:LINE. */
+ConfigFile *config_file_read(const char *path, GError **err);
+ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GError **err);
+void config_file_free(ConfigFile *f);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigFile, config_file_free)
+
+const ConfigEntry *config_group_find(const ConfigGroup *g, const char *key); /* NULL: not there */
+
+#endif

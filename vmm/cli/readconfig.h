@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -readconfig: what the groups of a config file mean. Each stands for an option, with its keys: [memory] size = "1G" is
+ * -m size=1G, [device "d0"] driver = "X" is -device driver=X,id=d0.
+ */
+#ifndef AEROSTAT_VMM_CLI_READCONFIG_H
+#define AEROSTAT_VMM_CLI_READCONFIG_H
+
+#include "vmm/cli/options.h"
+
+/*
+ * Takes the options of the file into o, as if they came next on the command line; types are registered. Errors are
+ * complete lines that begin with FILE:LINE, or with -readconfig and the path when it cannot be read.
+ */
+bool readconfig(Options *o, const char *path, GError **err);
+
+#endif
