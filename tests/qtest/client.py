@@ -292,7 +292,8 @@ class VirtioPci(PciTransport):
         entry = self.f.bar(table & 7) + (table & ~7)
         self.f.write(at + 2, 0x8000, 2)
         for n in range(vectors):
-            for off, value in ((0, self.msix_target + 16 * n), (4, 0), (8, 0xbeef00 + n), (12, 0)):
+            target = self.msix_target + 16 * n
+            for off, value in ((0, target & 0xffffffff), (4, target >> 32), (8, 0xbeef00 + n), (12, 0)):
                 self.qtest.put(entry + 16 * n + off, value, 4)
 
     def message(self, vector):

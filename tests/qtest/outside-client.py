@@ -90,6 +90,7 @@ class Pc:
     target, machine, suffix = "x86_64", "pc,", "-pci"  # the comma is libqtest's
     controller, ram, at = "ioapic", 0, ",addr=0{}.0"
     msix, transport = True, VirtioPci
+    size = 128 << 20  # of RAM, without -m
 
     def find(self, vm, memory):
         bus = self.bus(vm.qtest)
@@ -109,7 +110,7 @@ class Pc:
             vm.qtest.out(0x510, key, 2)
             return bytes(vm.qtest.inp(0x511, 1) for _ in range(size))
         same(item(0, 4), b"QEMU", "fw_cfg's signature")
-        same(item(3, 8), struct.pack("<Q", 128 << 20), "fw_cfg's memory size")
+        same(item(3, 8), struct.pack("<Q", self.size), "fw_cfg's memory size")
         same(item(5, 2), b"\1\0", "fw_cfg's number of CPUs")
         self.hotplug(vm)
 
@@ -122,6 +123,24 @@ class Pc:
         vm.qtest.out(0xae08, 1 << 6, 4)
         same(vm.qmp.event("DEVICE_DELETED"), {"device": "rng1", "path": "/machine/peripheral/rng1"}, "DEVICE_DELETED")
         same(config.read(6 << 3, 0, 2), 0xffff, "its place")
+
+    def leave(self, vm):
+        """A device goes while its driver runs."""
+        vm.qmp("device_del", id="balloon0")
+        check(vm.qmp("query-balloon"), "it waits to be ejected")
+        vm.qtest.out(0xae08, 1 << 4, 4)
+        self.gone(vm)
+
+    @staticmethod
+    def gone(vm):
+        same(vm.qmp.event("DEVICE_DELETED")["device"], "balloon0", "DEVICE_DELETED")
+        same(vm.qmp.ask("query-balloon")["error"]["class"], "DeviceNotActive", "the balloon that is gone")
+
+
+class PcHigh(Pc):
+    """With rings, buffers and the targets of messages above 4 GiB."""
+
+    machine, ram, size = "pc -m 3G -smp 1", 4 << 30, 3 << 30
 
 
 class PcIntx(Pc):
@@ -144,6 +163,9 @@ class Microvm(Pc):
     def own(self, vm):
         pass
 
+    def leave(self, vm):
+        check("error" in vm.qmp.ask("device_del", id="balloon0"), "a window does not let its device go")
+
 
 class MicrovmPci(Pc):
     machine = "microvm,pcie=on"
@@ -153,6 +175,10 @@ class MicrovmPci(Pc):
 
     def own(self, vm):
         pass
+
+    def leave(self, vm):
+        vm.qmp("device_del", id="balloon0")  # nobody to ask: at once
+        self.gone(vm)
 
 
 class Virt(Microvm):
@@ -171,6 +197,10 @@ class VirtPci(Pc):
 
     def own(self, vm):
         pass
+
+    def leave(self, vm):
+        vm.qmp("device_del", id="balloon0")  # nobody to ask: at once
+        self.gone(vm)
 
 
 class Arm(Virt):
@@ -214,7 +244,7 @@ def port_hotplug(vm):
 
 def drive(vmm, kind, work):
     m = kind()
-    options = ["-M", m.machine]
+    options = ["-M"] + m.machine.split()
     for n, name in enumerate(("rng", "balloon", "serial")):
         options += ["-device", f"virtio-{name}{m.suffix},id={name}0{m.at.format(n + 3)}"]
     options += ["-device", "virtserialport,chardev=s0,name=org.outside",
@@ -232,6 +262,7 @@ def drive(vmm, kind, work):
         try_serial(vm, found[CONSOLE], memory, peer)
         m.own(vm)
         port_hotplug(vm)
+        m.leave(vm)
         run_control(vm, found[RNG])
 
 
@@ -290,8 +321,8 @@ def listen_by_default(vmm, target, ram, no_ram, work):
     same(kinds, {"[I ", "[R ", "[S "}, "kinds of lines in the log")
 
 
-MACHINES = {"pc": Pc, "pc-intx": PcIntx, "pc-legacy": PcLegacy, "microvm": Microvm, "microvm-pcie": MicrovmPci, "virt": Virt,
-            "virt-pci": VirtPci, "virt-arm": Arm}
+MACHINES = {"pc": Pc, "pc-high": PcHigh, "pc-intx": PcIntx, "pc-legacy": PcLegacy, "microvm": Microvm,
+            "microvm-pcie": MicrovmPci, "virt": Virt, "virt-pci": VirtPci, "virt-arm": Arm}
 
 
 def main():
