@@ -111,7 +111,7 @@ void vm_sleep(Vm *vm, double seconds);
 uint64_t vm_balloon(Vm *vm);
 /* Asks for it and waits until the guest has done it. */
 void vm_set_balloon(Vm *vm, uint64_t bytes);
-/* Takes 128 of 512 MiB and gives them back: the guest's MemTotal must follow. */
+/* Takes 16 of 512 MiB and gives them back: the guest's MemTotal must follow. */
 void vm_expect_balloon_works(Vm *vm);
 
 /* --- measuring --- */
