@@ -37,14 +37,6 @@ void group_microvm(void)
     vm_power_off(vm);
 }
 
-void group_microvm_legacy(void)
-{
-    Vm *vm = boot("microvm,force-legacy=on", "virtio-balloon");
-
-    vm_expect_balloon_works(vm);
-    vm_power_off(vm);
-}
-
 /* All that can be asked for. Debian's kernel ignores virtio_mmio.device, and finds the window by
  * ACPI. */
 void group_microvm_options(void)
