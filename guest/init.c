@@ -207,10 +207,18 @@ static int cmd_ping(const char *arg)
     return 0;
 }
 
+/* All of it, or the lines that begin with a word: the console is slow. */
 static int cmd_meminfo(const char *arg)
 {
-    (void)arg;
-    return print_file("/proc/meminfo");
+    char line[256];
+    FILE *f = fopen("/proc/meminfo", "re");
+
+    while (f && fgets(line, sizeof line, f))
+        if (!strncmp(line, arg, strlen(arg)))
+            fputs(line, stdout);
+    if (f)
+        fclose(f);
+    return !f;
 }
 
 static int cmd_cat(const char *arg)
@@ -356,6 +364,34 @@ static int cmd_hold(const char *arg)
     return 0;
 }
 
+/* Reads so many bytes of the hardware's randomness: how many came, how many different ones, the
+ * first eight of them. */
+static int cmd_random(const char *arg)
+{
+    static unsigned char data[65536];
+    size_t size = strtoul(arg, NULL, 10), have = 0;
+    int fd = open("/dev/hwrng", O_RDONLY | O_CLOEXEC);
+    bool seen[256] = {false};
+    unsigned different = 0;
+    ssize_t n;
+
+    if (size > sizeof data)
+        size = sizeof data;
+    while (fd >= 0 && have < size && (n = read(fd, data + have, size - have)) > 0)
+        have += (size_t)n;
+    if (fd >= 0)
+        close(fd);
+    for (size_t i = 0; i < have; i++) {
+        different += !seen[data[i]];
+        seen[data[i]] = true;
+    }
+    printf("%zu bytes, %u different:", have, different);
+    for (size_t i = 0; i < have && i < 8; i++)
+        printf(" %02x", data[i]);
+    printf("\n");
+    return have < size;
+}
+
 static int cmd_poweroff(const char *arg)
 {
     (void)arg;
@@ -385,11 +421,12 @@ static const struct {
 } commands[] = {
     {"ping", cmd_ping},       /* pong WORDS */
     {"uptime", cmd_uptime},   /* uptime=SECONDS */
-    {"meminfo", cmd_meminfo}, /* /proc/meminfo */
+    {"meminfo", cmd_meminfo}, /* /proc/meminfo, or its lines that begin with WORD */
     {"cat", cmd_cat},         /* a file */
     {"balloon", cmd_balloon}, /* virtio devices: name, id, driver, status, features */
     {"virtio", cmd_balloon},    {"pci", cmd_pci}, /* PCI functions: address, ids, class, driver */
     {"run", run_shell},                           /* a shell command, its output and its status */
+    {"random", cmd_random},                       /* read bytes from /dev/hwrng */
     {"oom", cmd_oom},                             /* take MB in a child */
     {"hold", cmd_hold},                           /* keep MB */
     {"poweroff", cmd_poweroff}, {"reboot", cmd_reboot},

@@ -16,7 +16,10 @@ void group_pause(void);
 void group_terminal(void);
 void group_daemon(void);
 void group_microvm(void);
-void group_microvm_legacy(void);
 void group_microvm_options(void);
+void group_devices_pc(void);
+void group_devices_pc_transitional(void);
+void group_devices_pc_legacy(void);
+void group_devices_microvm(void);
 
 #endif

@@ -32,8 +32,11 @@ static const struct {
     {"terminal", group_terminal},
     {"daemon", group_daemon},
     {"microvm", group_microvm},
-    {"microvm-legacy", group_microvm_legacy},
     {"microvm-options", group_microvm_options},
+    {"devices-pc", group_devices_pc},
+    {"devices-pc-transitional", group_devices_pc_transitional},
+    {"devices-pc-legacy", group_devices_pc_legacy},
+    {"devices-microvm", group_devices_microvm},
 };
 
 int main(int argc, char **argv)

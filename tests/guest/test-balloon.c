@@ -12,31 +12,6 @@
 
 #define PATH "/machine/peripheral/balloon0"
 
-static uint64_t actual(Vm *vm)
-{
-    json_t *r = vm_qmp(vm, "query-balloon", NULL);
-    uint64_t bytes = (uint64_t)json_integer_value(json_object_get(r, "actual"));
-
-    json_decref(r);
-    return bytes;
-}
-
-static void wait_actual(Vm *vm, uint64_t bytes)
-{
-    for (double end = now() + T_REPLY; actual(vm) != bytes; vm_sleep(vm, 0.05)) {
-        if (now() > end) {
-            fail("the guest has %" G_GUINT64_FORMAT " MiB, asked for %" G_GUINT64_FORMAT,
-                 actual(vm) / MiB, bytes / MiB);
-        }
-    }
-}
-
-static void set_balloon(Vm *vm, uint64_t bytes)
-{
-    vm_do(vm, "balloon", json_pack("{s:I}", "value", (json_int_t)bytes));
-    wait_actual(vm, bytes);
-}
-
 static void ask_number(Vm *vm, const char *command, unsigned n)
 {
     g_autofree char *line = g_strdup_printf("%s %u", command, n);
@@ -106,7 +81,7 @@ static void inflate_and_deflate(Vm *vm, int64_t give)
     before = measure(vm, "the guest has used its memory");
 
     start = now();
-    set_balloon(vm, (uint64_t)(512 * (int64_t)MiB - give));
+    vm_set_balloon(vm, (uint64_t)(512 * (int64_t)MiB - give));
     passed("inflating took %.2f s", now() - start);
     inflated = measure(vm, "inflated");
     expect_change("guest's MemTotal", before.total, inflated.total, -give);
@@ -115,7 +90,7 @@ static void inflate_and_deflate(Vm *vm, int64_t give)
     expect_events(vm, (uint64_t)(512 * (int64_t)MiB - give), now() - start);
 
     start = now();
-    set_balloon(vm, 512 * MiB);
+    vm_set_balloon(vm, 512 * MiB);
     passed("deflating took %.2f s", now() - start);
     deflated = measure(vm, "deflated");
     expect_change("guest's MemTotal", inflated.total, deflated.total, give);
@@ -235,7 +210,7 @@ void group_balloon(void)
 
     vm_wait_ready(vm);
     expect_bound(vm);
-    if (actual(vm) != 512 * MiB) {
+    if (vm_balloon(vm) != 512 * MiB) {
         fail("the balloon is not empty at first");
     }
     passed("the guest's driver is bound to the balloon");
@@ -272,8 +247,8 @@ void group_balloon_intx(void)
     expect_bound(vm);
     expect_intx(vm);
     for (int i = 0; i < 3; i++) {
-        set_balloon(vm, 256 * MiB);
-        set_balloon(vm, 512 * MiB);
+        vm_set_balloon(vm, 256 * MiB);
+        vm_set_balloon(vm, 512 * MiB);
     }
     passed("a balloon without MSI-X and ioeventfd inflates and deflates");
     vm_type(vm, "poweroff\n");
@@ -292,9 +267,9 @@ static int squeeze(const char *device, uint64_t *ret_actual)
 
     vm_wait_ready(vm);
     expect_bound(vm);
-    set_balloon(vm, SQUEEZED);
+    vm_set_balloon(vm, SQUEEZED);
     g_free(vm_ask(vm, &status, "oom 128"));
-    *ret_actual = actual(vm);
+    *ret_actual = vm_balloon(vm);
     vm_type(vm, "poweroff\n");
     vm_finish(vm);
     return status;

@@ -9,9 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -172,18 +170,6 @@ void group_terminal(void)
 }
 
 /* --- as a daemon, and signals --- */
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-    g_strlcpy(addr.sun_path, path, sizeof addr.sun_path);
-    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
-        fail("%s: %s", path, strerror(errno));
-    }
-    return fd;
-}
 
 static pid_t read_pid(const char *pidfile)
 {

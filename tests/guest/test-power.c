@@ -129,31 +129,13 @@ void group_power(void)
 
 /* --- reboot --- */
 
-static void set_balloon(Vm *vm, json_int_t bytes)
-{
-    double end = now() + T_REPLY;
-    json_int_t got = 0;
-
-    vm_do(vm, "balloon", json_pack("{s:I}", "value", bytes));
-    while (got != bytes) {
-        json_t *r = vm_qmp(vm, "query-balloon", NULL);
-
-        got = json_integer_value(json_object_get(r, "actual"));
-        json_decref(r);
-        if (now() > end) {
-            fail("the guest has %.1f MiB, asked for %.1f", (double)got / MiB, (double)bytes / MiB);
-        }
-        vm_sleep(vm, 0.05);
-    }
-}
-
 static void expect_balloon_works(Vm *vm, const char *when)
 {
     int64_t full, less;
 
-    set_balloon(vm, 512 * (json_int_t)MiB);
+    vm_set_balloon(vm, 512 * MiB);
     full = (int64_t)vm_meminfo(vm, "MemTotal");
-    set_balloon(vm, 384 * (json_int_t)MiB);
+    vm_set_balloon(vm, 384 * MiB);
     less = (int64_t)vm_meminfo(vm, "MemTotal");
     if (!near(full - less, 128 * (int64_t)MiB)) {
         fail("%s: MemTotal went from %.1f to %.1f MiB", when, (double)full / MiB,

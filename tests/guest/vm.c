@@ -312,6 +312,13 @@ void vm_finish(Vm *vm)
     vm_free(vm);
 }
 
+void vm_power_off(Vm *vm)
+{
+    vm_type(vm, "poweroff\n");
+    vm_expect_cause(vm, "SHUTDOWN", true, "guest-shutdown");
+    vm_finish(vm);
+}
+
 void vm_kill(Vm *vm)
 {
     if (vm_alive(vm)) {
@@ -329,6 +336,15 @@ void vm_kill(Vm *vm)
 
 /* --- the guest's console --- */
 
+/* A line that the guest has not finished may be a prompt: half a second is enough for the rest of
+ * it. */
+static void finish_line(Vm *vm, size_t from)
+{
+    for (double end = now() + 0.5; now() < end && !strchr(vm->console->str + from, '\n');) {
+        pump(vm, 0.05);
+    }
+}
+
 char *vm_wait_console(Vm *vm, const char *text, int seconds)
 {
     double end = now() + seconds;
@@ -337,10 +353,8 @@ char *vm_wait_console(Vm *vm, const char *text, int seconds)
         const char *at = strstr(vm->console->str + vm->seen, text);
         const char *eol = at ? strchr(at, '\n') : NULL;
 
-        /* A line that the guest has not finished may be a prompt: half a second is enough for the
-         * rest of it. */
         if (at && !eol) {
-            vm_sleep(vm, 0.5);
+            finish_line(vm, (size_t)(at - vm->console->str));
             at = strstr(vm->console->str + vm->seen, text);
             eol = strchr(at, '\n') ?: at + strlen(at);
         }
@@ -409,7 +423,8 @@ char *vm_ask_ok(Vm *vm, const char *command)
 
 uint64_t vm_meminfo(Vm *vm, const char *key)
 {
-    g_autofree char *text = vm_ask_ok(vm, "meminfo");
+    g_autofree char *command = g_strconcat("meminfo ", key, NULL);
+    g_autofree char *text = vm_ask_ok(vm, command);
     g_autofree char *word = g_strconcat(key, ":", NULL);
     const char *at = strstr(text, word);
 
@@ -585,6 +600,52 @@ void vm_expect_status(Vm *vm, const char *status)
     json_decref(r);
 }
 
+/* --- the balloon --- */
+
+uint64_t vm_balloon(Vm *vm)
+{
+    json_t *r = vm_qmp(vm, "query-balloon", NULL);
+    uint64_t bytes = (uint64_t)json_integer_value(json_object_get(r, "actual"));
+
+    json_decref(r);
+    return bytes;
+}
+
+void vm_set_balloon(Vm *vm, uint64_t bytes)
+{
+    double end = now() + T_REPLY;
+
+    vm_do(vm, "balloon", json_pack("{s:I}", "value", (json_int_t)bytes));
+    for (uint64_t got; (got = vm_balloon(vm)) != bytes; vm_sleep(vm, 0.05)) {
+        if (now() > end) {
+            fail("the guest has %" G_GUINT64_FORMAT " MiB, asked for %" G_GUINT64_FORMAT, got / MiB,
+                 bytes / MiB);
+        }
+    }
+}
+
+static void expect_total_changed(Vm *vm, uint64_t from, int64_t wanted)
+{
+    int64_t change = (int64_t)(vm_meminfo(vm, "MemTotal") - from);
+
+    if (!near(change, wanted)) {
+        fail("the guest's memory changed by %.1f MiB, not by %.1f", (double)change / MiB,
+             (double)wanted / MiB);
+    }
+}
+
+void vm_expect_balloon_works(Vm *vm)
+{
+    uint64_t full = vm_meminfo(vm, "MemTotal"), less;
+
+    vm_set_balloon(vm, 496 * MiB);
+    expect_total_changed(vm, full, -16 * (int64_t)MiB);
+    less = vm_meminfo(vm, "MemTotal");
+    vm_set_balloon(vm, 512 * MiB);
+    expect_total_changed(vm, less, 16 * (int64_t)MiB);
+    passed("the balloon took 16 MiB and gave them back");
+}
+
 /* --- measuring --- */
 
 uint64_t vm_resident(Vm *vm)
@@ -602,4 +663,18 @@ uint64_t vm_resident(Vm *vm)
 bool near(int64_t got, int64_t wanted)
 {
     return llabs(got - wanted) <= llabs(wanted) / 10;
+}
+
+/* --- sockets --- */
+
+int connect_to(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    g_strlcpy(addr.sun_path, path, sizeof addr.sun_path);
+    if (connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
+        fail("%s: %s", path, strerror(errno));
+    }
+    return fd;
 }

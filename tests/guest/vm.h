@@ -65,6 +65,8 @@ void vm_wait_ready(Vm *vm);
 int vm_wait_exit(Vm *vm, int seconds);
 /* vm_wait_exit must be 0, with nothing on stderr and no socket left; frees vm. */
 void vm_finish(Vm *vm);
+/* The guest powers itself off in order; vm_finish. */
+void vm_power_off(Vm *vm);
 /* Ends the process if need be, whatever its status; frees vm. */
 void vm_kill(Vm *vm);
 bool vm_alive(Vm *vm);
@@ -103,11 +105,25 @@ void vm_expect_status(Vm *vm, const char *status);
 /* Lets time pass while taking in what comes. */
 void vm_sleep(Vm *vm, double seconds);
 
+/* --- the balloon --- */
+
+/* What query-balloon says, in bytes. */
+uint64_t vm_balloon(Vm *vm);
+/* Asks for it and waits until the guest has done it. */
+void vm_set_balloon(Vm *vm, uint64_t bytes);
+/* Takes 16 of 512 MiB and gives them back: the guest's MemTotal must follow. */
+void vm_expect_balloon_works(Vm *vm);
+
 /* --- measuring --- */
 
 /* Resident memory of the VMM in bytes. */
 uint64_t vm_resident(Vm *vm);
 /* Whether got is within 10 % of wanted. */
 bool near(int64_t got, int64_t wanted);
+
+/* --- sockets --- */
+
+/* A stream to a socket of the VMM. */
+int connect_to(const char *path);
 
 #endif
