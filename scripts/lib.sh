@@ -53,3 +53,9 @@ step() {
     tail -n 25 "$log" | sed 's/^/    /' >&2
     exit 1
 }
+
+# Where a kernel randomises addresses by more bits than a compiler's sanitizers expect, they fail to start now and then.
+sanitizer_friendly=(env)
+if setarch -R true 2>/dev/null; then
+    sanitizer_friendly=(setarch -R)
+fi

@@ -6,7 +6,8 @@ set -euo pipefail
 
 usage() {
     cat <<END
-usage: scripts/setup.sh [--dev] [--check]
+usage: scripts/setup.sh [--fuzz] [--dev] [--check]
+  --fuzz   also what scripts/fuzz.sh needs: clang with its run-time libraries
   --dev    also what developers use: clang, clang-format, clang-tidy, acpica-tools, valgrind
   --check  install nothing; exit 1 and name what is missing
 END
@@ -18,11 +19,13 @@ packages=(
     python3 qemu-system-x86 qemu-system-data seabios ipxe-qemu
     busybox-static xz-utils lz4 zstd
 )
-dev=(clang clang-format clang-tidy libclang-rt-dev llvm acpica-tools valgrind)
+fuzz=(clang libclang-rt-dev llvm)
+dev=("${fuzz[@]}" clang-format clang-tidy acpica-tools valgrind)
 check_only=
 
 while [ $# -gt 0 ]; do
     case $1 in
+    --fuzz) packages+=("${fuzz[@]}") ;;
     --dev) packages+=("${dev[@]}") ;;
     --check) check_only=1 ;;
     -h | --help) usage; exit 0 ;;

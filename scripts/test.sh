@@ -7,13 +7,14 @@ set -euo pipefail
 usage() {
     cat <<END
 usage: scripts/test.sh [unit|all] [--jobs N]
-  all   (default) threads under TSan, units and protocols under ASan+UBSan, then everything in the release build
+  all   (default) units and protocols under ASan+UBSan, threads under TSan, each fuzz target for a few seconds, then
+        everything in the release build
   unit  the tests that need neither KVM nor a guest, in the release build: seconds
 The last lines are CTest's summary. Logs of the builds: build/logs/
 END
 }
 
-what=all jobs=$(nproc)
+what=all jobs=$(nproc) fuzz_seconds=5
 while [ $# -gt 0 ]; do
     case $1 in
     unit | all) what=$1 ;;
@@ -30,12 +31,6 @@ build_preset() {
     step "configure-$1" cmake --preset "$1"
     step "build-$1" cmake --build --preset "$1" --parallel "$jobs"
 }
-
-# Where a kernel randomises addresses by more bits than a compiler's sanitizers expect, they fail to start now and then.
-sanitizer_friendly=(env)
-if setarch -R true 2>/dev/null; then
-    sanitizer_friendly=(setarch -R)
-fi
 
 # run_tests PRESET CTEST-OPTION...
 run_tests() {
@@ -63,6 +58,7 @@ build_preset asan
 run_tests asan --label-regex '^(unit|protocol)$' --no-tests=error
 build_preset tsan
 run_tests tsan --label-regex '^tsan$'
+scripts/fuzz.sh "$fuzz_seconds" --jobs "$jobs"
 run_tests release --label-exclude '^guest$' --no-tests=error
 # On an emulated host the emulation itself stalls now and then: a guest test that fails is run once more, in plain sight.
 run_tests release --label-regex '^guest$' --no-tests=error --repeat until-pass:2
