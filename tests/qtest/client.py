@@ -273,7 +273,7 @@ class PciTransport:
 
 
 class VirtioPci(PciTransport):
-    """A modern function. With MSI-X vector 0 is for configuration changes, vector N + 1 for queue N, as far as there are any."""
+    """A modern function. With MSI-X vector 0 is for configuration changes, vector N + 1 for queue N."""
 
     def __init__(self, qtest, function, msix_target):
         super().__init__(qtest, function)
