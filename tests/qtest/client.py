@@ -112,6 +112,13 @@ class Qmp(Lines):
         check("return" in answer, f"{command}: {answer}")
         return answer["return"]
 
+    def deleted(self, device):
+        """Waits for DEVICE_DELETED of a device with an id; parts of it may come before."""
+        data = self.event("DEVICE_DELETED")
+        while "device" not in data:
+            data = self.event("DEVICE_DELETED")
+        same(data, {"device": device, "path": f"/machine/peripheral/{device}"}, "DEVICE_DELETED")
+
     def event(self, name):
         """The data of the next such event; others before it are forgotten."""
         while True:
@@ -271,7 +278,8 @@ class VirtioPci(PciTransport):
     def __init__(self, qtest, function, msix_target):
         super().__init__(qtest, function)
         self.msix_target = msix_target
-        self.id = function.device_id - 0x1040
+        transitional = function.device_id < 0x1040
+        self.id = function.read(0x2e, 2) if transitional else function.device_id - 0x1040
         self.places, self.notify_off = {}, {}
         for at in function.capabilities(9):
             kind, bar = function.read(at + 3, 1), function.read(at + 4, 1)
@@ -282,19 +290,24 @@ class VirtioPci(PciTransport):
         same(sorted(self.places), [1, 2, 3, 4], "structures of the function")
         self.common, self.notify, self.isr, self.config = (self.places[kind] for kind in (1, 2, 3, 4))
         self.decode()
-        if msix_target:
-            self.enable_msix()
+        msix = next(function.capabilities(0x11), 0)
+        if msix and msix_target:
+            self.enable_msix(msix)
+        else:
+            self.msix_target = 0  # by wire
 
-    def enable_msix(self):
-        at = next(self.f.capabilities(0x11))
-        vectors = (self.f.read(at + 2, 2) & 0x7ff) + 1
+    def enable_msix(self, at):
+        self.vectors = (self.f.read(at + 2, 2) & 0x7ff) + 1
         table = self.f.read(at + 4, 4)
         entry = self.f.bar(table & 7) + (table & ~7)
         self.f.write(at + 2, 0x8000, 2)
-        for n in range(vectors):
+        for n in range(self.vectors):
             target = self.msix_target + 16 * n
             for off, value in ((0, target & 0xffffffff), (4, target >> 32), (8, 0xbeef00 + n), (12, 0)):
                 self.qtest.put(entry + 16 * n + off, value, 4)
+
+    def vector(self, queue):
+        return min(queue + 1, self.vectors - 1)
 
     def message(self, vector):
         """Takes the message that came for a vector; None: none."""
@@ -333,8 +346,8 @@ class VirtioPci(PciTransport):
         check(self.qtest.get(self.common + 0x18, 2) >= ring.size, f"queue {n} is there")
         put(self.common + 0x18, ring.size, 2)
         if self.msix_target:
-            put(self.common + 0x1a, n + 1, 2)
-            same(self.qtest.get(self.common + 0x1a, 2), n + 1, "the queue's vector")
+            put(self.common + 0x1a, self.vector(n), 2)
+            same(self.qtest.get(self.common + 0x1a, 2), self.vector(n), "the queue's vector")
         for off, addr in ((0x20, ring.desc), (0x28, ring.avail), (0x30, ring.used)):
             put(self.common + off, addr & 0xffffffff, 4)
             put(self.common + off + 4, addr >> 32, 4)
@@ -356,7 +369,7 @@ class VirtioPci(PciTransport):
     def wait_interrupt(self, queue):
         """A message of its vector, or the wire that the ISR lets go."""
         if self.msix_target:
-            wait(f"message of queue {queue}", lambda: self.message(queue + 1))
+            wait(f"message of queue {queue}", lambda: self.message(self.vector(queue)))
             return
         self.wait_wire(lambda: self.qtest.get(self.isr, 1), 1)
 
