@@ -213,6 +213,42 @@ START_TEST(driver_may_change_interfaces_with_a_reset)
 }
 END_TEST
 
+START_TEST(new_interface_takes_the_device_over_with_a_reset)
+{
+    g_autoptr(FakeDriver) d = fake_driver_new("virtio-echo", (unsigned)_i);
+
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert(echoes(d, 0));
+        d->cell ^= FAKE_PCI_LEGACY; /* the old driver is gone without a word */
+        d->t = d->cell & FAKE_PCI_LEGACY ? &fake_pci_legacy_transport : &fake_pci_transport;
+        d->t->probe(d);
+        fake_driver_reset(d);
+        ck_assert_uint_eq(fake_driver_status(d), 0);
+        d->next_page = 0x100000;
+        fake_driver_up(d);
+        ck_assert_int_eq(d->vdev->legacy, (d->cell & FAKE_PCI_LEGACY) != 0);
+    }
+}
+END_TEST
+
+START_TEST(platform_features_do_not_go_with_a_legacy_interface)
+{
+    static const char *const props[] = {"iommu_platform=on,disable-legacy=off",
+                                        "iommu_platform=on,disable-modern=on"};
+    FakeMachine *m = fake_machine_new(0);
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(props); i++) {
+        g_autoptr(GError) err = NULL;
+
+        ck_assert_ptr_null(fake_machine_add(m, "virtio-balloon-pci", "x", props[i], &err));
+        ck_assert_ptr_nonnull(strstr(err->message, "iommu_platform"));
+    }
+    ck_assert_ptr_nonnull(
+        fake_machine_add(m, "virtio-balloon-pci", "y", "iommu_platform=on", NULL));
+    fake_machine_free(m);
+}
+END_TEST
+
 START_TEST(random_port_writes_are_harmless)
 {
     g_autoptr(FakeDriver) d = fake_driver_probe("virtio-echo", (unsigned)_i, NULL);
@@ -246,11 +282,13 @@ static Suite *make_suite(void)
         pci_68_basic_47_49_50_features_are_32_bits_and_legacy,
         basic_48_driver_is_told_when_the_queue_runs_empty,
         driver_may_change_interfaces_with_a_reset,
+        new_interface_takes_the_device_over_with_a_reset,
         random_port_writes_are_harmless,
     };
 
     tcase_add_test(tc, pci_02_04_09_10_11_65_74_identity);
     tcase_add_test(tc, names_and_properties_choose_the_interfaces);
+    tcase_add_test(tc, platform_features_do_not_go_with_a_legacy_interface);
     tcase_add_test(tc, pci_66_67_70_71_basic_18_22_config_follows_the_registers);
     tcase_add_test(tc, modern_features_are_not_offered_to_modern_drivers_by_legacy_bits);
     for (unsigned i = 0; i < G_N_ELEMENTS(tests); i++) {

@@ -188,7 +188,7 @@ static void random_ops(FakeDriver *d, GRand *r, unsigned ops)
             fresh_start(d);
         } else if (what < 8) {
             fake_machine_run(d->m);
-        } else if (what < 60 && d->cell & FAKE_MMIO) {
+        } else if (what < 250 && d->cell & FAKE_MMIO) {
             window_op(d, r);
         } else if (d->cell & FAKE_MMIO) {
             ring_op(d, r);
@@ -212,13 +212,14 @@ static void random_ops(FakeDriver *d, GRand *r, unsigned ops)
 static void check_device(const char *device, unsigned cell)
 {
     uint64_t seed = env_number("AEROSTAT_SEED", 1 + cell);
+    unsigned ops = (unsigned)env_number("AEROSTAT_OPS", OPS);
     g_autoptr(FakeDriver) d = fake_driver_probe(device, cell, NULL);
     g_autoptr(GRand) r = g_rand_new_with_seed((guint32)seed);
 
     fresh_start(d);
-    random_ops(d, r, (unsigned)env_number("AEROSTAT_OPS", OPS));
+    random_ops(d, r, ops);
     if (g_str_equal(device, "virtio-echo")) { /* the device was at work, not broken all the time */
-        ck_assert_uint_gt(fake_echo_kicks(d->vdev), OPS / 50);
+        ck_assert_uint_gt(fake_echo_kicks(d->vdev), ops / 50);
     }
     fresh_start(d);
     fake_driver_add(d, 0, OUT("1234", 4), IN(4));

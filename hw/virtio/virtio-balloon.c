@@ -215,7 +215,7 @@ static void inflate_run(VirtIODevice *vdev, VirtQueue *vq)
             s->inflate_elem = e;
             break;
         }
-        virtqueue_push(e);
+        virtqueue_fill(e);
         left--;
     }
     if (left < REQUESTS_PER_RUN) {
@@ -233,7 +233,7 @@ static void deflate_run(VirtIODevice *vdev, VirtQueue *vq)
     VqElem *e;
 
     while (left > 0 && (e = virtqueue_pop(vq))) {
-        virtqueue_push(e);
+        virtqueue_fill(e);
         left--;
     }
     if (left < REQUESTS_PER_RUN) {

@@ -18,11 +18,7 @@
 #include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtqueue-internal.h"
 
-enum {
-    LEGACY_ALIGN = 4096,
-    ADMIN_VQ = 41,
-    QUEUE_RESET = 0x0c0, /* not in <linux/virtio_mmio.h> */
-};
+enum { LEGACY_ALIGN = 4096 };
 
 typedef struct {
     uint32_t align, pfn;
@@ -79,13 +75,6 @@ static IoRegion *virtio_mmio_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *re
 
 /* --- reads --- */
 
-static uint32_t device_features(VirtIOMMIOProxy *p)
-{
-    return p->device_features_sel < 2
-               ? (uint32_t)(virtio_offer(p->vdev) >> 32 * p->device_features_sel)
-               : 0;
-}
-
 static uint32_t legacy_get(VirtIOMMIOProxy *p, unsigned off)
 {
     return off == VIRTIO_MMIO_QUEUE_PFN && virtio_get_queue(p->vdev, p->queue_sel)
@@ -98,7 +87,7 @@ static uint32_t modern_get(VirtIOMMIOProxy *p, unsigned off)
     switch (off) {
     case VIRTIO_MMIO_QUEUE_READY:
         return virtio_queue_enabled(p->vdev, p->queue_sel);
-    case QUEUE_RESET: /* a reset is over before the write is */
+    case VIRTIO_MMIO_QUEUE_RESET: /* a reset is over before the write is */
         return 0;
     case VIRTIO_MMIO_SHM_LEN_LOW:
     case VIRTIO_MMIO_SHM_LEN_HIGH:
@@ -120,7 +109,7 @@ static uint32_t device_get(VirtIOMMIOProxy *p, unsigned off)
     case VIRTIO_MMIO_DEVICE_ID:
         return p->vdev->device_id;
     case VIRTIO_MMIO_DEVICE_FEATURES:
-        return device_features(p);
+        return virtio_offer_word(p->vdev, p->device_features_sel);
     case VIRTIO_MMIO_QUEUE_NUM_MAX:
         return vq ? virtqueue_max_size(vq) : 0;
     case VIRTIO_MMIO_INTERRUPT_STATUS:
@@ -147,25 +136,12 @@ static uint32_t control_get(VirtIOMMIOProxy *p, unsigned off)
     }
 }
 
-static uint64_t config_get(VirtIOMMIOProxy *p, unsigned off, unsigned size)
-{
-    if (!p->vdev) {
-        return 0;
-    }
-    if (size == 8) {
-        uint64_t low = virtio_config_read(p->vdev, off, 4);
-
-        return low | (uint64_t)virtio_config_read(p->vdev, off + 4, 4) << 32;
-    }
-    return virtio_config_read(p->vdev, off, size);
-}
-
 static uint64_t virtio_mmio_read(void *opaque, uint64_t off, unsigned size)
 {
     VirtIOMMIOProxy *p = opaque;
 
     if (off >= VIRTIO_MMIO_CONFIG) {
-        return config_get(p, (unsigned)off - VIRTIO_MMIO_CONFIG, size);
+        return p->vdev ? virtio_config_read(p->vdev, off - VIRTIO_MMIO_CONFIG, size) : 0;
     }
     if (size != 4) {
         log_guest("virtio-mmio: read of %u bytes at 0x%" PRIx64 ": registers have 4", size, off);
@@ -175,17 +151,6 @@ static uint64_t virtio_mmio_read(void *opaque, uint64_t off, unsigned size)
 }
 
 /* --- writes --- */
-
-static void set_driver_features(VirtIOMMIOProxy *p, uint32_t value)
-{
-    unsigned shift = 32 * p->driver_features_sel;
-
-    if (p->driver_features_sel < 2) {
-        uint64_t features = p->vdev->guest_features & ~((uint64_t)UINT32_MAX << shift);
-
-        virtio_set_guest_features(p->vdev, features | (uint64_t)value << shift);
-    }
-}
 
 /* The setup of the selected queue while it may be changed, else NULL. */
 static VirtQueueSetup *queue_setup(VirtIOMMIOProxy *p, unsigned off)
@@ -214,13 +179,6 @@ static void queue_set_size(VirtIOMMIOProxy *p, uint32_t value)
     s->size = (uint16_t)value;
 }
 
-static void half_set(Gpa *gpa, bool high, uint32_t value)
-{
-    unsigned shift = high ? 32 : 0;
-
-    gpa->v = (gpa->v & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
-}
-
 static void queue_set_address(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
 {
     VirtQueueSetup *s = queue_setup(p, off);
@@ -231,13 +189,13 @@ static void queue_set_address(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
     }
     switch (off & ~7U) {
     case VIRTIO_MMIO_QUEUE_DESC_LOW:
-        half_set(&s->desc, high, value);
+        virtqueue_setup_half(&s->desc, high, value);
         break;
     case VIRTIO_MMIO_QUEUE_AVAIL_LOW:
-        half_set(&s->driver, high, value);
+        virtqueue_setup_half(&s->driver, high, value);
         break;
     default:
-        half_set(&s->device, high, value);
+        virtqueue_setup_half(&s->device, high, value);
         break;
     }
 }
@@ -260,7 +218,7 @@ static void modern_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
     case VIRTIO_MMIO_QUEUE_USED_HIGH:
         queue_set_address(p, off, value);
         break;
-    case QUEUE_RESET:
+    case VIRTIO_MMIO_QUEUE_RESET:
         if (value == 1 && virtio_queue_reset_allowed(p->vdev)) {
             virtio_queue_reset(p->vdev, p->queue_sel);
         }
@@ -271,18 +229,6 @@ static void modern_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
         log_guest("virtio-mmio: write to 0x%x, which is read-only or no register", off);
         break;
     }
-}
-
-/* §2.7.2: descriptors, then the available ring with its event index, then the used ring, aligned.
- */
-static void legacy_layout(VirtQueueSetup *s, uint64_t base, uint64_t align)
-{
-    uint64_t avail = base + sizeof(struct vring_desc) * s->size;
-    uint64_t avail_end = avail + 2 * (3 + (uint64_t)s->size);
-
-    s->desc = GPA(base);
-    s->driver = GPA(avail);
-    s->device = GPA((avail_end + align - 1) & ~(align - 1));
 }
 
 static void legacy_set_pfn(VirtIOMMIOProxy *p, uint32_t pfn)
@@ -300,7 +246,7 @@ static void legacy_set_pfn(VirtIOMMIOProxy *p, uint32_t pfn)
         return; /* without a page size the number says nothing */
     }
     q->pfn = pfn;
-    legacy_layout(s, (uint64_t)pfn * p->page_size, q->align);
+    virtqueue_setup_legacy(s, (uint64_t)pfn * p->page_size, q->align);
     virtio_queue_enable(p->vdev, p->queue_sel);
 }
 
@@ -347,7 +293,7 @@ static void control_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
         p->device_features_sel = value;
         break;
     case VIRTIO_MMIO_DRIVER_FEATURES:
-        set_driver_features(p, value);
+        virtio_set_guest_features_word(p->vdev, p->driver_features_sel, value);
         break;
     case VIRTIO_MMIO_DRIVER_FEATURES_SEL:
         p->driver_features_sel = value;
@@ -380,14 +326,6 @@ static void control_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
     }
 }
 
-static void config_set(VirtIOMMIOProxy *p, unsigned off, uint64_t value, unsigned size)
-{
-    virtio_config_write(p->vdev, off, (uint32_t)value, MIN(size, 4));
-    if (size == 8) {
-        virtio_config_write(p->vdev, off + 4, (uint32_t)(value >> 32), 4);
-    }
-}
-
 static void virtio_mmio_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
     VirtIOMMIOProxy *p = opaque;
@@ -396,7 +334,7 @@ static void virtio_mmio_write(void *opaque, uint64_t off, uint64_t value, unsign
         return;
     }
     if (off >= VIRTIO_MMIO_CONFIG) {
-        config_set(p, (unsigned)off - VIRTIO_MMIO_CONFIG, value, size);
+        virtio_config_write(p->vdev, off - VIRTIO_MMIO_CONFIG, value, size);
     } else if (size == 4) {
         control_set(p, (unsigned)off, (uint32_t)value);
     } else {
@@ -420,10 +358,13 @@ static bool virtio_mmio_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErr
 {
     VirtIOMMIOProxy *p = proxy_of(vbus);
 
+    if (p->legacy && !virtio_legacy_check(vdev, err)) {
+        return false;
+    }
     p->vdev = vdev;
     p->queues = g_new0(LegacyQueue, vdev->queues->len);
     legacy_forget(p);
-    vdev->host_features &= ~(UINT64_C(1) << ADMIN_VQ); /* §4.2.5 */
+    vdev->host_features &= ~(UINT64_C(1) << VIRTIO_F_ADMIN_VQ); /* §4.2.5 */
     virtio_set_legacy(vdev, p->legacy);
     return true;
 }

@@ -10,6 +10,11 @@
 
 #include "hw/virtio/virtio.h"
 
+/* Not in all versions of <linux/virtio_mmio.h>. */
+#ifndef VIRTIO_MMIO_QUEUE_RESET
+#define VIRTIO_MMIO_QUEUE_RESET 0x0c0
+#endif
+
 enum {
     VIRTIO_MMIO_SIZE = 0x200,
     VIRTIO_MMIO_MAGIC = 0x74726976,  /* "virt" */

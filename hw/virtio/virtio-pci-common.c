@@ -47,16 +47,6 @@ static uint32_t half(Gpa gpa, unsigned which)
     return (uint32_t)(gpa.v >> 32 * which);
 }
 
-static void half_set(Gpa *gpa, unsigned which, uint32_t value)
-{
-    gpa->v = (gpa->v & ~((uint64_t)UINT32_MAX << 32 * which)) | (uint64_t)value << 32 * which;
-}
-
-static uint32_t feature_window(uint64_t features, uint32_t select)
-{
-    return select < 2 ? (uint32_t)(features >> 32 * select) : 0;
-}
-
 static uint32_t queue_get(VirtIOPCIProxy *p, unsigned off)
 {
     VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
@@ -95,11 +85,11 @@ static uint32_t common_get(VirtIOPCIProxy *p, unsigned off)
     case VIRTIO_PCI_COMMON_DFSELECT:
         return p->device_feature_select;
     case VIRTIO_PCI_COMMON_DF:
-        return feature_window(p->vdev->host_features, p->device_feature_select);
+        return virtio_offer_word(p->vdev, p->device_feature_select);
     case VIRTIO_PCI_COMMON_GFSELECT:
         return p->driver_feature_select;
     case VIRTIO_PCI_COMMON_GF:
-        return feature_window(p->vdev->guest_features, p->driver_feature_select);
+        return virtio_guest_features_word(p->vdev, p->driver_feature_select);
     case VIRTIO_PCI_COMMON_MSIX:
         return p->vdev->config_vector;
     case VIRTIO_PCI_COMMON_NUMQ:
@@ -143,15 +133,15 @@ static void queue_set_place(VirtQueueSetup *s, unsigned off, uint32_t value)
         break;
     case VIRTIO_PCI_COMMON_Q_DESCLO:
     case VIRTIO_PCI_COMMON_Q_DESCHI:
-        half_set(&s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI, value);
+        virtqueue_setup_half(&s->desc, off == VIRTIO_PCI_COMMON_Q_DESCHI, value);
         break;
     case VIRTIO_PCI_COMMON_Q_AVAILLO:
     case VIRTIO_PCI_COMMON_Q_AVAILHI:
-        half_set(&s->driver, off == VIRTIO_PCI_COMMON_Q_AVAILHI, value);
+        virtqueue_setup_half(&s->driver, off == VIRTIO_PCI_COMMON_Q_AVAILHI, value);
         break;
     case VIRTIO_PCI_COMMON_Q_USEDLO:
     case VIRTIO_PCI_COMMON_Q_USEDHI:
-        half_set(&s->device, off == VIRTIO_PCI_COMMON_Q_USEDHI, value);
+        virtqueue_setup_half(&s->device, off == VIRTIO_PCI_COMMON_Q_USEDHI, value);
         break;
     }
 }
@@ -197,8 +187,6 @@ static void queue_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
 
 static void common_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
 {
-    uint64_t features;
-
     switch (off) {
     case VIRTIO_PCI_COMMON_DFSELECT:
         p->device_feature_select = value;
@@ -207,12 +195,7 @@ static void common_set(VirtIOPCIProxy *p, unsigned off, uint32_t value)
         p->driver_feature_select = value;
         break;
     case VIRTIO_PCI_COMMON_GF:
-        if (p->driver_feature_select < 2) {
-            unsigned shift = 32 * p->driver_feature_select;
-
-            features = p->vdev->guest_features & ~((uint64_t)UINT32_MAX << shift);
-            virtio_set_guest_features(p->vdev, features | (uint64_t)value << shift);
-        }
+        virtio_set_guest_features_word(p->vdev, p->driver_feature_select, value);
         break;
     case VIRTIO_PCI_COMMON_MSIX:
         p->vdev->config_vector = virtio_pci_vector_move(p, p->vdev->config_vector, (uint16_t)value);

@@ -85,12 +85,11 @@ static uint32_t field_get(VirtIOPCIProxy *p, unsigned off)
     }
 }
 
-/* §2.7.2: descriptors, available ring, and on the next page the used ring. */
 static void set_pfn(VirtIOPCIProxy *p, uint32_t pfn)
 {
     VirtQueue *vq = virtio_get_queue(p->vdev, p->queue_select);
     VirtQueueSetup *s = vq ? virtqueue_setup(vq) : NULL;
-    uint64_t base = (uint64_t)pfn << VIRTIO_PCI_QUEUE_ADDR_SHIFT, end;
+    uint64_t base = (uint64_t)pfn << VIRTIO_PCI_QUEUE_ADDR_SHIFT;
 
     if (s && pfn == 0) {
         virtio_queue_disable(p->vdev, p->queue_select);
@@ -98,10 +97,7 @@ static void set_pfn(VirtIOPCIProxy *p, uint32_t pfn)
     if (!s || pfn == 0 || s->enabled) {
         return;
     }
-    s->desc = GPA(base);
-    s->driver = GPA(base + 16 * (uint64_t)s->size);
-    end = s->driver.v + 6 + 2 * (uint64_t)s->size;
-    s->device = GPA((end + VIRTIO_PCI_VRING_ALIGN - 1) & ~(uint64_t)(VIRTIO_PCI_VRING_ALIGN - 1));
+    virtqueue_setup_legacy(s, base, VIRTIO_PCI_VRING_ALIGN);
     virtio_queue_enable(p->vdev, p->queue_select);
 }
 
@@ -174,11 +170,16 @@ static void legacy_write(void *opaque, uint64_t off, uint64_t value, unsigned si
     VirtIOPCIProxy *p = opaque;
     const Field *f = field_at(off);
 
+    /* A legacy driver that finds a function in use, after another kernel or boot loader, begins
+     * with a reset. */
+    if (off == VIRTIO_PCI_STATUS && size == 1 && (uint8_t)value == 0) {
+        virtio_reset(p->vdev);
+    }
     virtio_pci_use_legacy(p, true);
     if (!p->vdev->legacy) {
         log_guest("virtio-pci: legacy write at 0x%x under a modern driver", (unsigned)off);
     } else if (off >= config_off(p)) {
-        virtio_config_write(p->vdev, off - config_off(p), (uint32_t)value, MIN(size, 4));
+        virtio_config_write(p->vdev, off - config_off(p), value, size);
     } else if (f && f->off == off && f->size == size) {
         field_set(p, f->off, (uint32_t)value);
     } else {

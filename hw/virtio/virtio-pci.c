@@ -40,7 +40,7 @@ static VirtIOPCIProxy *proxy_of(VirtioBus *vbus)
 
 static void update_intx(VirtIOPCIProxy *p)
 {
-    pci_set_intx(PCI_DEVICE(p), !msix_enabled(PCI_DEVICE(p)) && p->vdev->isr != 0);
+    pci_set_intx(PCI_DEVICE(p), !msix_enabled(PCI_DEVICE(p)) && virtio_isr_peek(p->vdev) != 0);
 }
 
 static void virtio_pci_notify(VirtioBus *vbus, uint16_t vector, bool config)
@@ -114,11 +114,6 @@ static uint64_t structures_read(void *opaque, uint64_t off, unsigned size)
     case VIRTIO_PCI_ISR_OFF:
         return in_section == 0 ? virtio_pci_isr_read(p) : 0;
     case VIRTIO_PCI_DEVICE_OFF:
-        if (size == 8) {
-            uint64_t low = virtio_config_read(p->vdev, in_section, 4);
-
-            return low | (uint64_t)virtio_config_read(p->vdev, in_section + 4, 4) << 32;
-        }
         return virtio_config_read(p->vdev, in_section, size);
     default:
         return 0;
@@ -136,10 +131,7 @@ static void structures_write(void *opaque, uint64_t off, uint64_t value, unsigne
         virtio_pci_common_write(p, in_section, value, size);
         break;
     case VIRTIO_PCI_DEVICE_OFF:
-        virtio_config_write(p->vdev, in_section, (uint32_t)value, MIN(size, 4));
-        if (size == 8) {
-            virtio_config_write(p->vdev, in_section + 4, (uint32_t)(value >> 32), 4);
-        }
+        virtio_config_write(p->vdev, in_section, value, size);
         break;
     case VIRTIO_PCI_NOTIFY_OFF: /* §4.1.5.2: the place tells the queue */
         virtio_queue_notify(p->vdev, (unsigned)in_section / VIRTIO_PCI_NOTIFY_MULTIPLIER);
@@ -299,6 +291,9 @@ static bool plug_legacy(VirtIOPCIProxy *p, GError **err)
     }
     if (legacy && id == 0) {
         return error_set(err, "%s: this device has no legacy interface", object_type_name(p));
+    }
+    if (legacy && !virtio_legacy_check(p->vdev, err)) {
+        return false;
     }
     if (legacy) {
         virtio_pci_legacy_plug(p, id);

@@ -219,7 +219,7 @@ void virtio_serial_discard(VirtIODevice *vdev, VirtQueue *vq)
     VqElem *e;
 
     while (left > 0 && (e = virtqueue_pop(vq))) {
-        virtqueue_push(e);
+        virtqueue_fill(e);
         left--;
     }
     virtio_notify(vdev, vq);

@@ -299,10 +299,41 @@ void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features)
     }
 }
 
+uint32_t virtio_offer_word(const VirtIODevice *vdev, uint32_t which)
+{
+    return which < 2 ? (uint32_t)(virtio_offer(vdev) >> 32 * which) : 0;
+}
+
+uint32_t virtio_guest_features_word(const VirtIODevice *vdev, uint32_t which)
+{
+    return which < 2 ? (uint32_t)(vdev->guest_features >> 32 * which) : 0;
+}
+
+void virtio_set_guest_features_word(VirtIODevice *vdev, uint32_t which, uint32_t value)
+{
+    if (which < 2) {
+        uint64_t others = vdev->guest_features & ~((uint64_t)UINT32_MAX << 32 * which);
+
+        virtio_set_guest_features(vdev, others | (uint64_t)value << 32 * which);
+    }
+}
+
 void virtio_set_legacy(VirtIODevice *vdev, bool legacy)
 {
     g_assert(!vdev->started);
     vdev->legacy = legacy;
+}
+
+/* A legacy driver knows nothing of address translation, and could not be refused. */
+bool virtio_legacy_check(const VirtIODevice *vdev, GError **err)
+{
+    if (vdev->host_features & FEATURE(VIRTIO_F_ACCESS_PLATFORM)) {
+        return error_set(err,
+                         "%s: iommu_platform=on is not for a legacy interface: leave it out, or "
+                         "have a modern interface only",
+                         object_type_name(vdev));
+    }
+    return true;
 }
 
 static bool features_acceptable(VirtIODevice *vdev)
@@ -408,9 +439,9 @@ static void config_refresh(VirtIODevice *vdev)
     }
 }
 
-uint32_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size)
+uint64_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size)
 {
-    uint8_t bytes[4] = {0};
+    uint8_t bytes[8] = {0};
 
     g_assert(size <= sizeof bytes);
     if (off >= vdev->config_size) {
@@ -419,10 +450,10 @@ uint32_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size)
     config_refresh(vdev);
     memcpy(bytes, vdev->config + off, MIN(size, vdev->config_size - off));
     vdev->config_read_since_change = true;
-    return (uint32_t)le_load(bytes, sizeof bytes);
+    return le_load(bytes, sizeof bytes);
 }
 
-void virtio_config_write(VirtIODevice *vdev, size_t off, uint32_t value, unsigned size)
+void virtio_config_write(VirtIODevice *vdev, size_t off, uint64_t value, unsigned size)
 {
     VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     bool any = false;

@@ -28,6 +28,9 @@ typedef void (*VirtIOHandleOutput)(VirtIODevice *vdev, VirtQueue *vq);
 #ifndef VIRTIO_F_NOTIF_CONFIG_DATA
 #define VIRTIO_F_NOTIF_CONFIG_DATA 39
 #endif
+#ifndef VIRTIO_F_ADMIN_VQ
+#define VIRTIO_F_ADMIN_VQ 41
+#endif
 
 enum { VIRTIO_QUEUES_MAX = 1024, VIRTIO_NO_VECTOR = 0xffff };
 enum { VIRTIO_ISR_QUEUE = 1, VIRTIO_ISR_CONFIG = 2 };
@@ -149,6 +152,10 @@ void virtio_reset(VirtIODevice *vdev);
 uint64_t virtio_offer(const VirtIODevice *vdev);
 /* Kept as written, offered or not, and judged at FEATURES_OK; ignored once that is set. */
 void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features);
+/* The same by windows of 32 bits; there are two, all others read zero and take nothing. */
+uint32_t virtio_offer_word(const VirtIODevice *vdev, uint32_t which);
+uint32_t virtio_guest_features_word(const VirtIODevice *vdev, uint32_t which);
+void virtio_set_guest_features_word(VirtIODevice *vdev, uint32_t which, uint32_t value);
 
 /*
  * The driver uses the legacy interface: VERSION_1 is not its to take, what it may not have of the features it writes is
@@ -157,12 +164,15 @@ void virtio_set_guest_features(VirtIODevice *vdev, uint64_t features);
  */
 void virtio_set_legacy(VirtIODevice *vdev, bool legacy);
 
+/* May the device, as its properties have it, be given a legacy interface? False with one line. */
+bool virtio_legacy_check(const VirtIODevice *vdev, GError **err);
+
 /* PCI's bus mastering. Without it no ring is touched; when it comes back, waiting buffers are served. True at first. */
 void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed);
 
-/* 1, 2 or 4 bytes (8 are split by the transport); beyond the end reads give zero and writes are dropped. */
-uint32_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size);
-void virtio_config_write(VirtIODevice *vdev, size_t off, uint32_t value, unsigned size);
+/* Up to 8 bytes; beyond the end reads give zero and writes are dropped. */
+uint64_t virtio_config_read(VirtIODevice *vdev, size_t off, unsigned size);
+void virtio_config_write(VirtIODevice *vdev, size_t off, uint64_t value, unsigned size);
 
 void virtio_queue_notify(VirtIODevice *vdev, unsigned n); /* a kick: runs handle_output when the device is running */
 /* Enables queue n as its setup says; false: no such queue, or size 0. Started at DRIVER_OK, or now when that is past. */

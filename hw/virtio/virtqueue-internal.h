@@ -14,6 +14,17 @@ typedef struct {
     bool enabled;
 } VirtQueueSetup;
 
+/* Half of an address, as transports take it: low or high 32 bits. */
+static inline void virtqueue_setup_half(Gpa *gpa, bool high, uint32_t value)
+{
+    unsigned shift = high ? 32 : 0;
+
+    gpa->v = (gpa->v & ~((uint64_t)UINT32_MAX << shift)) | (uint64_t)value << shift;
+}
+
+/* The one block of legacy interfaces (§2.7.2): descriptors, available ring with its event index, used ring, aligned. */
+void virtqueue_setup_legacy(VirtQueueSetup *s, uint64_t base, uint64_t align);
+
 VirtQueue *virtqueue_new(VirtIODevice *vdev, unsigned index, uint16_t max_size, VirtIOHandleOutput handle_output);
 void virtqueue_free(VirtQueue *vq);
 

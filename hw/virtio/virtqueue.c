@@ -293,6 +293,16 @@ VirtQueueSetup *virtqueue_setup(VirtQueue *vq)
     return &vq->setup;
 }
 
+void virtqueue_setup_legacy(VirtQueueSetup *s, uint64_t base, uint64_t align)
+{
+    uint64_t avail = base + sizeof(struct vring_desc) * s->size;
+    uint64_t avail_end = avail + 2 * (3 + (uint64_t)s->size);
+
+    s->desc = GPA(base);
+    s->driver = GPA(avail);
+    s->device = GPA((avail_end + align - 1) & ~(align - 1));
+}
+
 uint16_t virtqueue_max_size(const VirtQueue *vq)
 {
     return vq->max_size;
@@ -361,7 +371,7 @@ static inline bool vq_usable(VirtQueue *vq)
 
 /* --- the ring --- */
 
-/* VIRTIO_F_IN_ORDER (§2.6.1.1): e is the newest in flight. */
+/* VIRTIO_F_IN_ORDER (§2.7.9, §2.8.8): e is the newest in flight. */
 static void order_add(VqPool *pool, VqElem *e)
 {
     e->done = false;

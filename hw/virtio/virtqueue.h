@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Virtqueues as a device sees them (VIRTIO 1.4 §2.6 to §2.8): pop an element, read what the driver wrote through
- * its cursors, write the answer, push. Only virtqueue.c knows ring layouts, and only it uses memory barriers.
+ * its cursors, write the answer, push. Only virtqueue*.c knows ring layouts, and only it uses memory barriers.
  *
  *     VqElem *e;
  *     while ((e = virtqueue_pop(vq))) {
@@ -36,7 +36,8 @@ enum { VIRTQUEUE_MAX_SIZE = 32768 };
 VqElem *virtqueue_pop(VirtQueue *vq);
 
 /* Hands e back with the number of bytes that vq_elem_write and mates counted, and frees it to the pool. It becomes
- * visible to the driver at once; the notification is virtio_notify's. NULL is fine. After a reset of the queue, and
+ * visible to the driver at once (with VIRTIO_F_IN_ORDER: once all older ones are handed back); the notification is
+ * virtio_notify's. NULL is fine. After a reset of the queue, and
  * while the device is broken or may not do DMA, the guest sees nothing. */
 void virtqueue_push(VqElem *e);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(VqElem, virtqueue_push)
@@ -44,7 +45,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC(VqElem, virtqueue_push)
 /*
  * Many at once. pop_batch gives up to max elements and returns how many there were. fill is push but for becoming
  * visible: the driver sees all elements filled at one moment, at the next flush, push or virtio_notify of their queue
- * (a packet in several buffers: §2.8.8). A queue that is reset meanwhile forgets them.
+ * (a packet in several buffers: §2.8.9). A queue that is reset meanwhile forgets them.
  */
 unsigned virtqueue_pop_batch(VirtQueue *vq, VqElem **ret_elems, unsigned max);
 void virtqueue_fill(VqElem *e);

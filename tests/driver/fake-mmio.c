@@ -9,7 +9,7 @@
 #include "hw/virtio/virtio-mmio.h"
 #include "tests/driver/fake-driver.h"
 
-enum { PAGE = 4096, QUEUE_RESET = 0x0c0 };
+enum { PAGE = 4096 };
 
 uint32_t fake_mmio_reg(FakeDriver *d, unsigned off)
 {
@@ -133,7 +133,7 @@ static void mmio_queue_enable(FakeDriver *d, unsigned q, uint16_t num, Gpa desc,
 static void mmio_queue_reset(FakeDriver *d, unsigned q)
 {
     fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_SEL, q);
-    fake_mmio_reg_set(d, QUEUE_RESET, 1);
+    fake_mmio_reg_set(d, VIRTIO_MMIO_QUEUE_RESET, 1);
 }
 
 static void mmio_setup_interrupts(FakeDriver *d)
