@@ -52,6 +52,7 @@ seeds() {
     for name in "$1" "${1%-*}"; do
         [ ! -d "$sources/corpus/$name" ] || "$sources/seeds.py" "$sources/corpus/$name" "$dir/seeds/$1"
     done
+    [ -n "$(ls -A "$dir/seeds/$1")" ] || die "$1 has no seeds in ${sources#"$top"/}/corpus"
 }
 
 # run TARGET: becomes it, with its output in build/logs/TARGET.log. The outer timeout is for one that does not reach

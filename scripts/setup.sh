@@ -15,7 +15,7 @@ END
 
 packages=(
     gcc libc6-dev cmake ninja-build pkg-config git ca-certificates
-    libglib2.0-dev libevent-dev libfdt-dev libjansson-dev check
+    libglib2.0-dev libevent-dev libfdt-dev libjansson-dev check device-tree-compiler
     python3 qemu-system-x86 qemu-system-data seabios ipxe-qemu
     busybox-static xz-utils lz4 zstd
 )

@@ -164,9 +164,9 @@ START_TEST(nothing_of_a_pc_is_there_unless_asked_for)
         const char *option;
         bool serial, rtc, pit, pcie;
     } cases[] = {
-        {NULL, true, false, false, false},     {"isa-serial=off", false, false, false, false},
-        {"rtc=on", true, true, false, false},  {"pit=on", true, false, true, false},
-        {"pcie=on", true, false, false, true},
+        {NULL, false, false, false, false},     {"isa-serial=on", true, false, false, false},
+        {"rtc=on", false, true, false, false},  {"pit=on", false, false, true, false},
+        {"pcie=on", false, false, false, true},
     };
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {

@@ -184,7 +184,7 @@ static void check_not_set(Object *obj, const Property *prop, json_t *before, GEr
 
 static void set(Object *obj, const Property *prop, const char *text, bool as_json)
 {
-    json_t *json = as_json ? json_loads(text, JSON_DECODE_ANY, NULL) : NULL, *before;
+    json_t *json = as_json ? parse_json(text, strlen(text), NULL) : NULL, *before;
     GError *err = NULL;
     bool ok;
 

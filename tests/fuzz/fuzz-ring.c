@@ -204,7 +204,7 @@ static void use_elem(FuzzInput *in, VqElem *e)
 static void op_device(Run *run)
 {
     VirtQueue *vq = virtio_get_queue(run->d->vdev, run->q);
-    uint8_t what = fuzz_u8(&run->in) % 8;
+    uint8_t what = fuzz_u8(&run->in) % 11;
     VqElem *e;
 
     if (run->m->device != FUZZ_HOLD) {
@@ -222,6 +222,12 @@ static void op_device(Run *run)
         virtqueue_enable_kicks(vq);
     } else if (what == 5 && run->n_held > 0) {
         use_elem(&run->in, run->held[fuzz_below(&run->in, run->n_held)]);
+    } else if (what == 8) {
+        run->n_held += virtqueue_pop_batch(vq, run->held + run->n_held, HELD_MAX - run->n_held);
+    } else if (what == 9) {
+        virtqueue_flush(vq);
+    } else if (what == 10 && run->n_held > 0) {
+        virtqueue_fill(take_held(run)); /* seen at the next flush, push or notification */
     } else if (what > 5 && run->n_held > 0) {
         virtqueue_push(take_held(run));
         virtio_notify(run->d->vdev, vq);

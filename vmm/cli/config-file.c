@@ -214,7 +214,7 @@ ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GE
         copy = g_strndup(text, n);
         ok = is_text(text, n) ? parse_line(f, copy, line, err)
                               : error_set(err, "this is not text (UTF-8)");
-        text = eol + 1;
+        text = eol < end ? eol + 1 : end;
     }
     if (!ok) {
         g_prefix_error(err, "%s:%u: ", name, line - 1);
@@ -255,5 +255,6 @@ ConfigFile *config_file_read(const char *path, GError **err)
         g_prefix_error(err, "-readconfig %s: ", path);
         return NULL;
     }
-    return config_file_parse(is_stdin ? "stdin" : path, (const char *)data->data, data->len, err);
+    return config_file_parse(is_stdin ? "stdin" : path, data->len ? (const char *)data->data : "",
+                             data->len, err);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Machine "microvm" (x86_64): the common board (x86-board.h) with virtio devices on MMIO windows
- * and nothing from a PC's past unless asked for. A window with a device in it is announced through
+ * and nothing from a PC's past unless asked for (KVM's interrupt chip has its 8259s in any case,
+ * unseen by the guest). A window with a device in it is announced through
  * ACPI (LNRO0005) and, where asked for, on the kernel's command line. Names and places are QEMU's;
  * eight windows, as many as the I/O APIC has inputs above the ISA ones.
  *
@@ -88,6 +89,9 @@ static bool microvm_init(Machine *m, GError **err)
     X86Machine *x = X86_MACHINE(m);
 
     x->low_ram_max = MICROVM_MMIO32_BASE;
+    if (!property_was_set(OBJECT(m), "isa-serial")) { /* a stream for COM1 asks for it, too */
+        x->serial_on = m->serial[0] != NULL;
+    }
     return x86_init_board(x, err) && init_windows(mv, err) && (!mv->pcie_on || init_pcie(mv, err));
 }
 
@@ -140,7 +144,8 @@ static const Property microvm_props[] = {
     PROP_BOOL("pic", MicrovmMachine, pic_on, false,
               "announce the 8259 interrupt controllers, which KVM always has"),
     PROP_BOOL("rtc", MicrovmMachine, parent_obj.rtc_on, false, "a CMOS real-time clock"),
-    PROP_BOOL("isa-serial", MicrovmMachine, parent_obj.serial_on, true, "COM1"),
+    PROP_BOOL("isa-serial", MicrovmMachine, parent_obj.serial_on, true,
+              "COM1; not given: where a stream is connected to it"),
     PROP_BOOL("pcie", MicrovmMachine, pcie_on, false, "a PCI host bridge with ECAM"),
     PROP_BOOL("auto-kernel-cmdline", MicrovmMachine, cmdline_on, false,
               "announce virtio devices on the kernel's command line, too"),
