@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Character streams: what a serial port or a monitor is connected to. A Chardev is an abstract object type
- * ("chardev"); stdio, file, pipe, pty, null, ringbuf, unix sockets and the multiplexer are its kinds. One front end uses a stream.
+ * ("chardev"); stdio, file, pipe, pty, null, ringbuf, unix sockets and the multiplexer are its kinds. One front end
+ * uses a stream.
  *
  * Back-pressure: the front end says how much it can take (can_receive); a stream that cannot be written keeps at
  * most CHARDEV_BUFFER bytes, then drops for a console (a guest never blocks or grows the VMM) and counts it.
@@ -42,7 +43,8 @@ typedef struct {
  * A stream from an option's text, as after -serial and -qmp: "stdio", "mon:stdio", "null", "file:PATH",
  * "unix:PATH[,server=on|off][,wait=on|off]" (QEMU's old "server,nowait" too). The streams' files, sockets and
  * terminal settings are undone by chardev_close. label is the option's name ("-serial"): error lines begin with
- * label and option. "pty" and "pipe:PATH" are kinds, too. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to the guest; "mon:KIND" is a multiplexer.
+ * label and option. "pty" and "pipe:PATH" are kinds, too. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to
+ * the guest; "mon:KIND" is a multiplexer.
  */
 Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option, GError **err);
 

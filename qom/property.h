@@ -141,8 +141,8 @@ char *property_default_string(const Property *prop);
  * or frozen by realize. A link given as a string is an id or a path in the tree that holds obj: place obj in the tree
  * before its links are set. "" and JSON null unset a link.
  *
- * JSON forms: bool; integers (uint64 above 2^63 - 1 as a decimal string, both ways); sizes as integer or "1.5G"; strings;
- * links as path, "" when unset; PCI addresses as a devfn integer, or set as "03.0".
+ * JSON forms: bool; integers (uint64 above 2^63 - 1 as a decimal string, both ways); sizes as integer or "1.5G";
+ * strings; links as path, "" when unset; PCI addresses as a devfn integer, or set as "03.0".
  */
 bool property_set_json(Object *obj, const char *name, json_t *value, GError **err); /* borrows value */
 bool property_set_string(Object *obj, const char *name, const char *value, GError **err);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Machine "pc" (or another) on the fake accelerator, with a kernel of a few bytes in a directory of its own: all of the VMM but the
- * guest. Both clocks are manual. There is one thread, so the VM lock is taken by the loop's callbacks only.
+ * Machine "pc" (or another) on the fake accelerator, with a kernel of a few bytes in a directory of its own: all of
+ * the VMM but the guest. Both clocks are manual. There is one thread, so the VM lock is taken by the loop's callbacks
+ * only.
  */
 #ifndef AEROSTAT_TESTS_FAKE_VM_H
 #define AEROSTAT_TESTS_FAKE_VM_H

@@ -67,7 +67,8 @@ PAYLOAD(doorbell, 32,
         "mov $0x414, %dx; mov $9, %ax; out %ax, %dx\n" PUT("k") HANG);
 
 /* Interrupts: vector 0x40 prints 'i', 0x41 'j', 0x42 'l' when port 0x416 says that
- * it is for real (writing there acknowledges; the emulating KVM delivers level interrupts once too often), 0x23 'p' (PIC, IRQ 3). */
+ * it is for real (writing there acknowledges; the emulating KVM delivers level interrupts once too often), 0x23 'p'
+ * (PIC, IRQ 3). */
 #define PAYLOAD_NAME "irq"
 PAYLOAD(irq, 32,
         "movl $0x1ff, " LAPIC(0xf0) "\n"

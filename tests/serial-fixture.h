@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the suites of virtio-serial share: streams that a test reads and fills, ports, and the driver's side of the control
- * queues.
+ * What the suites of virtio-serial share: streams that a test reads and fills, ports, and the driver's side of the
+ * control queues.
  */
 #ifndef AEROSTAT_TESTS_SERIAL_FIXTURE_H
 #define AEROSTAT_TESTS_SERIAL_FIXTURE_H

@@ -63,7 +63,8 @@ struct PciDeviceClass {
     uint32_t class_id; /* 24 bits: class, subclass, programming interface */
     bool (*realize)(PciDevice *dev, GError **err);
     void (*unrealize)(PciDevice *dev);
-    /* Optional. After the masks took effect, and for the command register at reset; NULL: nothing beyond. config_read may refresh dev->config before a read. */
+    /* Optional. After the masks took effect, and for the command register at reset; NULL: nothing beyond. config_read
+     * may refresh dev->config before a read. */
     void (*config_write)(PciDevice *dev, uint32_t off, uint32_t value, unsigned size);
     /* off and size stay within one dword in both. */
     void (*config_read)(PciDevice *dev, uint32_t off, unsigned size);

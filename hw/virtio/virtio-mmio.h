@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * virtio over MMIO (VIRTIO 1.4 §4.2): one "virtio-mmio" is a window of registers with one interrupt wire and a bus for
- * one device. A machine makes as many as it likes at fixed addresses, each on its main bus, and connects its wire before
- * realize; "-device virtio-balloon-device" plugs onto the first free one. Properties: "base", "force-legacy" (version 1
- * of the registers), "ioeventfd". Buses are named virtio-mmio-bus.N, N counting the windows.
+ * one device. A machine makes as many as it likes at fixed addresses, each on its main bus, and connects its wire
+ * before realize; "-device virtio-balloon-device" plugs onto the first free one. Properties: "base", "force-legacy"
+ * (version 1 of the registers), "ioeventfd". Buses are named virtio-mmio-bus.N, N counting the windows.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_MMIO_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_MMIO_H

@@ -3,7 +3,8 @@
  * Ports of the console device (VIRTIO 1.4 §5.3): virtio-serial.c has the device, its control queues and the bus; a
  * kind of port (virtio-console.c) says what is done with the bytes.
  *
- * Flow control: the queue of a port that has no room is not popped until it calls virtio_serial_port_resume. In the other direction a port asks for room before it writes.
+ * Flow control: the queue of a port that has no room is not popped until it calls virtio_serial_port_resume. In the
+ * other direction a port asks for room before it writes.
  *
  * Threads: main loop, VM lock.
  */

@@ -57,8 +57,8 @@ bool fake_ring_wants_kick(FakeRing *r);
 uint16_t fake_ring_next(const FakeRing *r);
 
 /* --- raw; on a packed ring fake_ring_put_avail writes the chain of descriptors set into the next places, heads are
- * buffer ids, setting avail_idx makes a list without end, used_idx counts used buffers, and used_event counts them where
- * each has one descriptor --- */
+ * buffer ids, setting avail_idx makes a list without end, used_idx counts used buffers, and used_event counts them
+ * where each has one descriptor --- */
 void fake_ring_set_desc(FakeRing *r, uint16_t i, uint64_t addr, uint32_t len, uint16_t flags, uint16_t next);
 void fake_ring_put_avail(FakeRing *r, uint16_t head);      /* entry, then idx + 1 */
 void fake_ring_set_avail_flags(FakeRing *r, uint16_t flags);

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Accelerators: what runs the vCPUs of a machine and delivers its interrupts. "accel" is an abstract object type;
- * "kvm-accel" is the one that runs guests, "qtest-accel" has no vCPUs: an outside client plays the guest. The machine knows only this header; nothing outside vmm/accel includes
- * <linux/kvm.h>.
+ * "kvm-accel" is the one that runs guests, "qtest-accel" has no vCPUs: an outside client plays the guest. The machine
+ * knows only this header; nothing outside vmm/accel includes <linux/kvm.h>.
  *
- * Threads: all calls come from the main thread with the VM lock held, unless said otherwise. vCPU threads take the VM lock
- * for every exit that reaches a device.
+ * Threads: all calls come from the main thread with the VM lock held, unless said otherwise. vCPU threads take the VM
+ * lock for every exit that reaches a device.
  */
 #ifndef AEROSTAT_VMM_ACCEL_ACCEL_H
 #define AEROSTAT_VMM_ACCEL_ACCEL_H
@@ -31,7 +31,8 @@ struct AccelClass {
     IrqLine (*gsi)(Accel *accel, unsigned gsi);   /* an input of the interrupt controller: on x86 pin 0 to 23 of
                                                     * the IOAPIC, below 16 of the PICs, too (no override of IRQ 0);
                                                     * on aarch64 a shared peripheral interrupt of the GIC */
-    /* Interrupt controllers and vCPUs to their state after power-on; vCPU 0 gets state, the others wait for SIPI. Paused only. */
+    /* Interrupt controllers and vCPUs to their state after power-on; vCPU 0 gets state, the others wait for SIPI. Paused
+     * only. */
     bool (*reset)(Accel *accel, const CpuStartState *state, GError **err);
     void (*start)(Accel *accel);  /* lets the vCPU threads run; returns at once */
     /* Stops them and waits until none is in the guest or in a device. Releases the VM lock while waiting. */

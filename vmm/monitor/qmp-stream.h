@@ -8,8 +8,9 @@
  * Strings may stand between apostrophes, as QEMU has it.
  *
  * A control character (in a string: also tab and newline), a byte 0xfe or 0xff and, outside of strings, a % (with what
- * follows it up to a bracket, comma, colon or control character) is an error of its own that ends what was begun: so a client that sends 0xff knows that its next request is read from a clean start, as with QEMU. Where a
- * value is skipped, a control character ends it without another error.
+ * follows it up to a bracket, comma, colon or control character) is an error of its own that ends what was begun: so a
+ * client that sends 0xff knows that its next request is read from a clean start, as with QEMU. Where a value is
+ * skipped, a control character ends it without another error.
  */
 #ifndef AEROSTAT_VMM_MONITOR_QMP_STREAM_H
 #define AEROSTAT_VMM_MONITOR_QMP_STREAM_H

@@ -19,8 +19,8 @@ enum {
 };
 
 /*
- * A server on stream, which it becomes the front end of (borrowed). log_path names the file of -qtest-log; NULL: stderr;
- * "none": no log. Fails when m is not on the accelerator "qtest" or the log cannot be opened.
+ * A server on stream, which it becomes the front end of (borrowed). log_path names the file of -qtest-log; NULL:
+ * stderr; "none": no log. Fails when m is not on the accelerator "qtest" or the log cannot be opened.
  */
 Qtest *qtest_new(Machine *m, Chardev *stream, const char *log_path, GError **err);
 void qtest_free(Qtest *q); /* before machine_finish; NULL is fine */
