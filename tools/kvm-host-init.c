@@ -2,15 +2,16 @@
 /*
  * First process of the emulated KVM host (see tools/kvm-host).
  *
- * Loads the modules named in /etc/modules, says READY, waits for GO, unpacks the run's files (a
- * newc cpio archive on /dev/vda), runs the command and carries its streams over one virtio-serial
- * port as frames. It may have been saved and restored between READY and GO, so nothing about the
- * run (time, files, random seed) is looked at before GO.
+ * Loads the modules named in /etc/modules, keeps a VM, says READY, waits for GO, unpacks the run's
+ * files (a newc cpio archive on /dev/vda), runs the command and carries its streams over one
+ * virtio-serial port as frames. It may have been saved and restored between READY and GO, so
+ * nothing about the run (time, files, random seed) is looked at before GO.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
+#include <linux/kvm.h>
 #include <linux/random.h>
 #include <net/if.h>
 #include <poll.h>
@@ -152,6 +153,24 @@ static void load_modules(void)
     fclose(f);
 }
 
+/*
+ * Makes a VM that never runs and keeps it. KVM patches the scheduler's code when the first VM comes
+ * and when the last one goes, and its own when the last local APIC that is off is switched on, all
+ * while other CPUs run that code. QEMU before 8.1 sometimes keeps a translation of the breakpoint
+ * that is there meanwhile: the CPU takes it for ever, and soon the whole machine waits for that
+ * CPU. With this VM, and its vCPU whose APIC stays off, nothing is patched while a command runs.
+ */
+static void keep_vm(void)
+{
+    int kvm = open("/dev/kvm", O_RDWR | O_CLOEXEC);
+    int vm = kvm < 0 ? -1 : ioctl(kvm, KVM_CREATE_VM, 0);
+
+    if (vm < 0 || ioctl(vm, KVM_CREATE_IRQCHIP, 0) < 0 || ioctl(vm, KVM_CREATE_VCPU, 0) < 0)
+        dprintf(2, "kvm-host-init: /dev/kvm: %s\n", strerror(errno));
+    if (kvm >= 0)
+        close(kvm);
+}
+
 static void open_port(void)
 {
     for (int i = 0; i < 1000 && mux < 0; i++) {
@@ -194,6 +213,7 @@ static void set_up_machine(void)
     setrlimit(RLIMIT_NOFILE, &(struct rlimit){65536, 65536});
     setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
     load_modules();
+    keep_vm();
 }
 
 /* ---- the run's files: newc cpio on a disk ---- */

@@ -27,6 +27,10 @@ expect "one line says which machine" 1 "$(grep -c '^kvm-host: ' "$tmp/err")"
 
 expect "/dev/kvm is there" yes "$(host "$@" -- sh -c 'test -c /dev/kvm && echo yes')"
 
+if grep -q ' emulated host ' "$tmp/err"; then # its first process: see kvm-host-init.c
+    expect "the emulated host keeps a VM" yes "$(host "$@" -- sh -c 'test -d /sys/kernel/debug/kvm/1-* && echo yes')"
+fi
+
 head -c 3000000 /dev/urandom >"$tmp/data"
 host "$@" -- cat <"$tmp/data" >"$tmp/copy"
 expect "bytes pass through unchanged" 0 "$(cmp "$tmp/data" "$tmp/copy" >/dev/null; echo $?)"
