@@ -12,7 +12,8 @@
  * what the host needs beyond that (O_DIRECT) the driver does with bounce buffers.
  *
  * Threads: nodes are made, attached and freed on the main loop under the VM lock; a queue is used on its loop's thread
- * only. Limits change only while everything that is attached is drained (resize).
+ * only (one of the main loop: also by other threads that hold the VM lock). Limits change only while everything that is
+ * attached is drained (resize).
  */
 #ifndef AEROSTAT_BACKENDS_BLOCK_H
 #define AEROSTAT_BACKENDS_BLOCK_H
@@ -88,6 +89,8 @@ BlockUser *block_attach(BlockNode *node, const BlockUserOps *ops, GError **err);
 void block_detach(BlockUser *u); /* its queues are gone; NULL is fine */
 
 BlockNode *block_user_node(const BlockUser *u);
+const char *block_user_name(const BlockUser *u);
+void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque), void *opaque);
 const BlockLimits *block_limits(const BlockNode *node);
 
 /* One per submitting thread. NULL with one line: the host has no resources for it. */
@@ -102,7 +105,10 @@ void block_unplug(BlockQueue *q);
 /* Asks for an early end; done comes in any case, with -ECANCELED or with the result. */
 void block_cancel(BlockRequest *req);
 unsigned block_in_flight(const BlockQueue *q);
-/* Runs the queue's loop until nothing is in flight. Not from within done. */
+/*
+ * Ends requests, calling their done, until nothing is in flight. Waits for the host where needed, without running the
+ * queue's loop, so it is legal in the loop's callbacks; not from within done. Throttling and delays do not count.
+ */
 void block_drain(BlockQueue *q);
 
 /* --- nodes: what -blockdev, -drive and QMP do --- */
@@ -116,6 +122,10 @@ bool block_node_del(Object *root, const char *name, GError **err); /* refused wh
 BlockNode *block_node_find(Object *root, const char *name);        /* NULL: none */
 const char *block_node_name(const BlockNode *node);
 bool block_node_resize(BlockNode *node, uint64_t size, GError **err); /* QMP block_resize; tells users */
+/* "report", "ignore", "stop", "enospc" of -drive's rerror and werror; NULL: not given. */
+const char *block_node_on_error(const BlockNode *node, bool write);
+const char *block_node_drive_id(const BlockNode *node); /* the id of -drive that made it; NULL: -blockdev did */
+json_t *block_node_info(BlockNode *node); /* as in query-named-block-nodes; new reference */
 
 /* Counters of a user, for query-blockstats. Latencies go into histograms where those were asked for. */
 typedef struct {
@@ -125,5 +135,15 @@ typedef struct {
 void block_stats(const BlockUser *u, BlockStats *ret_stats); /* any thread */
 void block_account_invalid(BlockQueue *q, BlockOp op);       /* the device refused a request */
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n);
+
+
+/*
+ * Latency histograms: boundaries in ns, ascending, above 0; n 0: none. False: they are not so. block_histogram gives n
+ * and borrowed arrays of n boundaries and n + 1 bins. Main loop.
+ */
+bool block_histogram_set(BlockUser *u, BlockOp op, const uint64_t *boundaries, unsigned n);
+unsigned block_histogram(const BlockUser *u, BlockOp op, const uint64_t **ret_boundaries, const uint64_t **ret_bins);
+
+extern const TypeInfo *const block_types[]; /* concrete, NULL-terminated */
 
 #endif

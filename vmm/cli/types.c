@@ -4,6 +4,7 @@
  */
 #include "vmm/cli/types.h"
 
+#include "backends/block.h"
 #include "backends/chardev.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
@@ -63,6 +64,7 @@ static const TypeInfo *const all_types[] = {
 void types_register_all(void)
 {
     type_register_list(all_types);
+    type_register_list(block_types);
     type_register_list(virtio_pci_types);
     type_register_list(accel_types);
     type_register_list(machine_types);
