@@ -108,7 +108,6 @@ struct BlockQueue {
     bool unkicked;            /* something was submitted since the last kick */
     bool draining;            /* limits and delays do not count */
     bool batch_timed;         /* now holds within the present batch */
-    unsigned batch;
     int64_t now;
     BlockStats stats;         /* written by the queue's thread; atomic, relaxed */
 };
@@ -117,10 +116,8 @@ struct BlockQueue {
 void block_complete(BlockRequest *req, int ret);
 /* The same from the loop's bottom half. */
 void block_complete_later(BlockRequest *req, int ret);
-/* Brackets a number of block_complete, which share one look at the clock. */
-void block_batch_begin(BlockQueue *q);
-void block_batch_end(BlockQueue *q);
-int64_t block_now(BlockQueue *q); /* CLOCK_MONOTONIC, ns */
+/* CLOCK_MONOTONIC, ns; looked up once between plug and unplug. A driver plugs its queue while it ends a number of requests. */
+int64_t block_now(BlockQueue *q);
 
 /*
  * A request of q's own to one of its children, from the pool of q, with outer's op, flags, place and memory; the caller
@@ -142,6 +139,10 @@ unsigned block_iov_slice(struct iovec *dst, const struct iovec *iov, unsigned ni
 void block_node_quiesce(BlockNode *n, bool on);
 /* Asks for the perm of the node's users and parents; on failure all stays as it was. */
 bool block_node_update_perm(BlockNode *n, GError **err);
+/* Reads from a node that nobody uses yet, and waits for it. Main loop. */
+bool block_node_read(BlockNode *n, uint64_t offset, void *buf, size_t len, GError **err);
+/* What block_node_resize does to one node, for a filter's resize. */
+bool block_node_resize_child(BlockNode *n, uint64_t size, GError **err);
 bool block_node_set_perm(BlockNode *n, const BlockPerm *perm, GError **err);
 
 #endif

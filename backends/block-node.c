@@ -14,12 +14,12 @@
 
 static const char *const child_names[BLOCK_CHILDREN] = {"file", "backing"};
 
-extern const TypeInfo block_null_co_type, block_null_aio_type;
+extern const TypeInfo block_file_type, block_host_device_type, block_raw_type, block_null_co_type,
+    block_null_aio_type;
 
 const TypeInfo *const block_types[] = {
-    &block_null_co_type,
-    &block_null_aio_type,
-    NULL,
+    &block_file_type,    &block_host_device_type, &block_raw_type,
+    &block_null_co_type, &block_null_aio_type,    NULL,
 };
 
 static Object *nodes_of(Object *root)
@@ -137,7 +137,8 @@ static bool set_options(BlockNode *n, json_t *opts, GError **err)
 static json_t *inherit(json_t *parent, json_t *child)
 {
     static const char *const keys[] = {"read-only",      "auto-read-only", "cache.direct",
-                                       "cache.no-flush", "cache",          "force-share"};
+                                       "cache.no-flush", "cache",          "force-share",
+                                       "discard"};
     json_t *all = json_copy(child);
 
     for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
@@ -146,9 +147,6 @@ static json_t *inherit(json_t *parent, json_t *child)
         if (value && !json_object_get(all, keys[i])) {
             json_object_set(all, keys[i], value);
         }
-    }
-    if (!json_object_get(all, "discard")) {
-        json_object_set_new(all, "discard", json_string("unmap"));
     }
     return all;
 }
@@ -412,7 +410,7 @@ static void refresh(BlockNode *n)
     }
 }
 
-static bool resize(BlockNode *n, uint64_t size, GError **err)
+bool block_node_resize_child(BlockNode *n, uint64_t size, GError **err)
 {
     const BlockNodeClass *k = BLOCK_NODE_GET_CLASS(n);
 
@@ -420,7 +418,7 @@ static bool resize(BlockNode *n, uint64_t size, GError **err)
         return k->resize(n, size, err);
     }
     if (n->child[0] && !n->child[1]) {
-        return resize(n->child[0], size, err);
+        return block_node_resize_child(n->child[0], size, err);
     }
     return error_set(err, "driver '%s' cannot be resized", driver_name(n));
 }
@@ -438,7 +436,7 @@ bool block_node_resize(BlockNode *node, uint64_t size, GError **err)
                          MAX(node->limits.request_alignment, BLOCK_SECTOR));
     }
     block_node_quiesce(top, true);
-    ok = resize(node, size, err);
+    ok = block_node_resize_child(node, size, err);
     refresh(top);
     for (unsigned i = 0; ok && i < top->users->len; i++) {
         const BlockUser *u = top->users->pdata[i];

@@ -19,23 +19,11 @@ static int64_t monotonic_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-void block_batch_begin(BlockQueue *q)
-{
-    q->batch++;
-}
-
-void block_batch_end(BlockQueue *q)
-{
-    if (--q->batch == 0) {
-        q->batch_timed = false;
-    }
-}
-
 int64_t block_now(BlockQueue *q)
 {
     if (!q->batch_timed) {
         q->now = monotonic_ns();
-        q->batch_timed = q->batch > 0;
+        q->batch_timed = q->plugged > 0;
     }
     return q->now;
 }
@@ -387,7 +375,7 @@ static bool run_ended(BlockQueue *q)
     }
     q->ended = NULL;
     q->ended_tail = &q->ended;
-    block_batch_begin(q);
+    block_plug(q); /* what done submits goes to the host as one */
     while (req) {
         BlockRequest *next = req->next;
 
@@ -395,7 +383,7 @@ static bool run_ended(BlockQueue *q)
         finish(q, req, (int)(int64_t)req->scratch[0]);
         req = next;
     }
-    block_batch_end(q);
+    block_unplug(q);
     return true;
 }
 
@@ -408,11 +396,15 @@ static int check_request(const BlockQueue *q, const BlockRequest *req)
     if (req->offset > l->size || req->bytes > l->size - req->offset) {
         return -EIO;
     }
-    if ((req->offset | req->bytes) & (l->request_alignment - 1)) {
+    if ((req->offset | req->bytes) & (l->request_alignment - 1) || req->niov > BLOCK_MAX_IOV) {
         return -EINVAL;
     }
     if (l->read_only && req->op != BLOCK_READ && req->op != BLOCK_FLUSH) {
         return -EROFS;
+    }
+    if ((req->op == BLOCK_DISCARD && req->bytes > l->max_discard) ||
+        (req->op == BLOCK_WRITE_ZEROES && req->bytes > l->max_write_zeroes)) {
+        return -ENOTSUP;
     }
     return 0;
 }
@@ -459,7 +451,6 @@ void block_plug(BlockQueue *q)
     if (q->plugged++ > 0) {
         return;
     }
-    block_batch_begin(q);
     for (unsigned i = 0; i < BLOCK_CHILDREN; i++) {
         if (q->child[i]) {
             block_plug(q->child[i]);
@@ -484,7 +475,7 @@ void block_unplug(BlockQueue *q)
             block_unplug(q->child[i]);
         }
     }
-    block_batch_end(q);
+    q->batch_timed = false;
 }
 
 void block_cancel(BlockRequest *req)
@@ -590,4 +581,36 @@ void block_inner_put(BlockQueue *q, BlockRequest *inner)
 {
     inner->next = q->pool;
     q->pool = inner;
+}
+
+/* --- reads while nodes are made --- */
+
+typedef struct {
+    BlockRequest req;
+    int ret;
+} SyncRead;
+
+static void sync_read_done(BlockRequest *req, int ret)
+{
+    ((SyncRead *)req)->ret = ret;
+}
+
+bool block_node_read(BlockNode *n, uint64_t offset, void *buf, size_t len, GError **err)
+{
+    struct iovec iov = {buf, len};
+    SyncRead read = {.req = {.op = BLOCK_READ,
+                             .offset = offset,
+                             .bytes = len,
+                             .iov = &iov,
+                             .niov = 1,
+                             .done = sync_read_done}};
+    BlockQueue *q = queue_make(n, n->loop, err);
+
+    if (!q) {
+        return false;
+    }
+    block_submit(q, &read.req);
+    block_drain(q);
+    queue_free(q);
+    return read.ret == 0 || error_set_errno(err, -read.ret, "cannot read the image");
 }
