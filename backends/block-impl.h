@@ -49,6 +49,7 @@ struct BlockNode {
     BlockNode *parent;        /* whose child this is; NULL: none. Borrowed. */
     GPtrArray *users;         /* of BlockUser *, borrowed */
     BlockPerm perm;           /* granted */
+    Object *throttle;         /* ThrottleGroup that its queues are members of; owned; NULL: none */
     bool opened;
 };
 
@@ -101,6 +102,7 @@ struct BlockQueue {
     BlockUser *user;          /* NULL: a queue below a filter's */
     BlockQueue *child[BLOCK_CHILDREN];
     LoopBh *bh;               /* ends what is on the list */
+    struct BlockThrottle *throttle; /* holds requests back; NULL: no limits */
     BlockRequest *ended, **ended_tail;
     BlockRequest *pool;       /* free inner requests of a filter, by next */
     unsigned in_flight;
@@ -139,6 +141,10 @@ unsigned block_iov_slice(struct iovec *dst, const struct iovec *iov, unsigned ni
 void block_node_quiesce(BlockNode *n, bool on);
 /* Asks for the perm of the node's users and parents; on failure all stays as it was. */
 bool block_node_update_perm(BlockNode *n, GError **err);
+/* Makes a node that was added for this one its child. */
+void block_node_take_child(BlockNode *n, unsigned which, BlockNode *child);
+char *block_node_filename(BlockNode *n); /* g_free */
+Object *block_node_root(BlockNode *n); /* of the tree that it is in */
 /* Reads from a node that nobody uses yet, and waits for it. Main loop. */
 bool block_node_read(BlockNode *n, uint64_t offset, void *buf, size_t len, GError **err);
 /* What block_node_resize does to one node, for a filter's resize. */

@@ -7,6 +7,7 @@
 
 #include <string.h>
 
+#include "backends/block-throttle.h"
 #include "backends/user-creatable.h"
 #include "core/log.h"
 
@@ -14,17 +15,28 @@
 
 static const char *const child_names[BLOCK_CHILDREN] = {"file", "backing"};
 
-extern const TypeInfo block_file_type, block_host_device_type, block_raw_type, block_null_co_type,
-    block_null_aio_type;
+extern const TypeInfo block_file_type, block_host_device_type, block_raw_type, block_debug_type,
+    block_throttle_type, block_overlay_type, block_null_co_type, block_null_aio_type;
 
 const TypeInfo *const block_types[] = {
     &block_file_type,    &block_host_device_type, &block_raw_type,
+    &block_debug_type,   &block_throttle_type,    &block_overlay_type,
     &block_null_co_type, &block_null_aio_type,    NULL,
 };
 
 static Object *nodes_of(Object *root)
 {
     return object_container(root, "block-nodes");
+}
+
+Object *block_node_root(BlockNode *n)
+{
+    Object *obj = OBJECT(n);
+
+    while (obj->parent) {
+        obj = obj->parent;
+    }
+    return obj;
 }
 
 const char *block_node_name(const BlockNode *node)
@@ -56,8 +68,37 @@ const char *block_node_drive_id(const BlockNode *node)
 
 /* --- options --- */
 
-/* {"file.driver": ..., "file.filename": ...} -> {"file": {...}}, for each child. New reference. */
-static json_t *gather_children(json_t *opts)
+/* Options that are objects or lists in JSON. QEMU's blkdebug calls its file "image". */
+static const struct {
+    const char *name, *as;
+} nested[] = {
+    {"file", "file"},
+    {"image", "file"},
+    {"backing", "backing"},
+    {"inject-error", "inject-error"},
+};
+
+static void add_nested(json_t *all, const char *name, const char *rest, json_t *value)
+{
+    json_t *inner = json_object_get(all, name);
+    const char *dot;
+
+    if (!json_is_object(inner)) {
+        inner = json_object();
+        json_object_set_new(all, name, inner);
+    }
+    dot = !strcmp(name, "inject-error") ? strchr(rest, '.') : NULL;
+    if (dot) { /* of a list: inject-error.0.iotype */
+        g_autofree char *index = g_strndup(rest, (gsize)(dot - rest));
+
+        add_nested(inner, index, dot + 1, value);
+    } else {
+        json_object_set(inner, rest, value);
+    }
+}
+
+/* {"file.driver": ..., "file.filename": ...} -> {"file": {...}}. New reference. */
+static json_t *gather_nested(json_t *opts)
 {
     json_t *all = json_object(), *value;
     const char *key;
@@ -66,22 +107,19 @@ static json_t *gather_children(json_t *opts)
     {
         unsigned i;
 
-        for (i = 0; i < BLOCK_CHILDREN; i++) {
-            size_t len = strlen(child_names[i]);
+        for (i = 0; i < G_N_ELEMENTS(nested); i++) {
+            size_t len = strlen(nested[i].name);
 
-            if (!strncmp(key, child_names[i], len) && key[len] == '.') {
-                json_t *child = json_object_get(all, child_names[i]);
-
-                if (!json_is_object(child)) {
-                    json_object_set_new(all, child_names[i], json_object());
-                    child = json_object_get(all, child_names[i]);
-                }
-                json_object_set(child, key + len + 1, value);
+            if (!strncmp(key, nested[i].name, len) && (!key[len] || key[len] == '.')) {
                 break;
             }
         }
-        if (i == BLOCK_CHILDREN) {
+        if (i == G_N_ELEMENTS(nested)) {
             json_object_set(all, key, value);
+        } else if (!key[strlen(nested[i].name)]) {
+            json_object_set(all, nested[i].as, value);
+        } else {
+            add_nested(all, nested[i].as, key + strlen(nested[i].name) + 1, value);
         }
     }
     return all;
@@ -99,7 +137,7 @@ static bool set_option(BlockNode *n, const char *key, json_t *value, GError **er
     const char *sub;
     json_t *part;
 
-    if (json_is_object(value)) {
+    if (json_is_object(value) && !property_find(OBJECT(n), key, NULL)) {
         json_object_foreach(value, sub, part)
         {
             g_autofree char *full = g_strdup_printf("%s.%s", key, sub);
@@ -208,6 +246,12 @@ static bool take_child(BlockNode *n, unsigned which, BlockNode *child, GError **
     return true;
 }
 
+void block_node_take_child(BlockNode *n, unsigned which, BlockNode *child)
+{
+    n->child_inline[which] = true;
+    take_child(n, which, child, NULL); /* nobody can have taken it */
+}
+
 static bool open_child(Object *root, BlockNode *n, unsigned which, json_t *opts, GError **err)
 {
     json_t *value = json_object_get(opts, child_names[which]), *all;
@@ -236,8 +280,8 @@ static bool open_child(Object *root, BlockNode *n, unsigned which, json_t *opts,
         g_prefix_error(err, "%s: ", child_names[which]);
         return false;
     }
-    n->child_inline[which] = true;
-    return take_child(n, which, child, err);
+    block_node_take_child(n, which, child);
+    return true;
 }
 
 static void settle_limits(BlockNode *n)
@@ -285,7 +329,7 @@ static void node_remove(BlockNode *n)
 
 BlockNode *block_node_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
 {
-    json_t *all = gather_children(opts);
+    json_t *all = gather_nested(opts);
     const char *driver = json_string_value(json_object_get(all, "driver"));
     const TypeInfo *type = NULL;
     BlockNode *n = NULL;
@@ -451,14 +495,15 @@ bool block_node_resize(BlockNode *node, uint64_t size, GError **err)
 
 /* --- description --- */
 
-static char *node_filename(BlockNode *n)
+char *block_node_filename(BlockNode *n)
 {
     const BlockNodeClass *k = BLOCK_NODE_GET_CLASS(n);
 
     if (k->filename) {
         return k->filename(n);
     }
-    return n->child[0] ? node_filename(n->child[0]) : g_strdup_printf("%s://", driver_name(n));
+    return n->child[0] ? block_node_filename(n->child[0])
+                       : g_strdup_printf("%s://", driver_name(n));
 }
 
 static int64_t node_allocated(BlockNode *n)
@@ -487,8 +532,7 @@ static json_t *image_info(BlockNode *n, const char *filename)
 json_t *block_node_info(BlockNode *n)
 {
     static const char *const detect[] = {"off", "on", "unmap"};
-    static const char *const limits[] = {"bps", "bps_rd", "bps_wr", "iops", "iops_rd", "iops_wr"};
-    g_autofree char *filename = node_filename(n);
+    g_autofree char *filename = block_node_filename(n);
     json_t *info;
 
     info =
@@ -498,9 +542,7 @@ json_t *block_node_info(BlockNode *n)
                   n->child[BLOCK_CHILD_BACKING] ? 1 : 0, "detect_zeroes", detect[n->detect_zeroes],
                   "write_threshold", 0, "cache", "writeback", n->cache_writeback, "direct",
                   n->cache_direct, "no-flush", n->cache_no_flush, "image", image_info(n, filename));
-    for (unsigned i = 0; i < G_N_ELEMENTS(limits); i++) {
-        json_object_set_new(info, limits[i], json_integer(0));
-    }
+    throttle_describe(n->throttle ? THROTTLE_GROUP(n->throttle) : NULL, info);
     for (BlockNode *p = n; p; p = p->child[0]) {
         const BlockNodeClass *k = BLOCK_NODE_GET_CLASS(p);
 
@@ -541,6 +583,7 @@ static void node_finalize(Object *obj)
             object_unref(n->child[i]);
         }
     }
+    object_unref(n->throttle);
     g_ptr_array_unref(n->users);
 }
 

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "backends/block-throttle.h"
+
 /* --- time and counters --- */
 
 static int64_t monotonic_ns(void)
@@ -235,7 +237,7 @@ static BlockNode *serving_node(BlockNode *n)
 {
     const BlockNodeClass *k = BLOCK_NODE_GET_CLASS(n);
 
-    while (k->is_transparent && k->is_transparent(n)) {
+    while (k->is_transparent && !n->throttle && k->is_transparent(n)) {
         n = n->child[BLOCK_CHILD_FILE];
         k = BLOCK_NODE_GET_CLASS(n);
     }
@@ -259,6 +261,7 @@ static void queue_free(BlockQueue *q)
         q->pool = req->next;
         g_free(req);
     }
+    block_throttle_free(q->throttle);
     loop_bh_free(q->bh);
     object_unref(q->node);
     g_free(q);
@@ -281,6 +284,9 @@ static BlockQueue *queue_make(BlockNode *node, EventLoop *loop, GError **err)
         if (node->child[i] && !(q->child[i] = queue_make(node->child[i], loop, err))) {
             goto fail;
         }
+    }
+    if (node->throttle) {
+        q->throttle = block_throttle_new(q, THROTTLE_GROUP(node->throttle));
     }
     if (!k->queue_open || k->queue_open(q, err)) {
         return q;
@@ -316,6 +322,29 @@ void block_queue_free(BlockQueue *q)
     stats_add(&u->past, &q->stats);
     pthread_mutex_unlock(&u->lock);
     queue_free(q);
+}
+
+static void queue_set_throttle(BlockQueue *q, ThrottleGroup *g)
+{
+    block_throttle_free(q->throttle);
+    q->throttle = g ? block_throttle_new(q, g) : NULL;
+}
+
+void block_node_set_throttle(BlockNode *n, ThrottleGroup *g)
+{
+    block_node_quiesce(n, true);
+    for (unsigned i = 0; i < n->users->len; i++) {
+        BlockUser *u = n->users->pdata[i];
+
+        pthread_mutex_lock(&u->lock);
+        for (unsigned k = 0; k < u->queues->len; k++) {
+            queue_set_throttle(u->queues->pdata[k], g);
+        }
+        pthread_mutex_unlock(&u->lock);
+    }
+    object_unref(n->throttle);
+    n->throttle = g ? object_ref(g) : NULL;
+    block_node_quiesce(n, false);
 }
 
 /* --- the end of a request --- */
@@ -443,7 +472,14 @@ void block_submit(BlockQueue *q, BlockRequest *req)
     if (req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) {
         apply_policy(q->node, req);
     }
-    start(q, req);
+    if (!q->throttle || block_throttle_admit(q->throttle, req)) {
+        start(q, req);
+    }
+}
+
+void block_throttled_start(BlockRequest *req)
+{
+    start(req->queue, req);
 }
 
 void block_plug(BlockQueue *q)
@@ -482,7 +518,12 @@ void block_cancel(BlockRequest *req)
 {
     BlockQueue *q = req->queue;
 
-    if (!(req->flags & BLOCK_ENDED) && q->klass->cancel) {
+    if (req->flags & BLOCK_ENDED) {
+        return;
+    }
+    if (q->throttle && block_throttle_cancel(q->throttle, req)) {
+        block_complete_later(req, -ECANCELED);
+    } else if (q->klass->cancel) {
         q->klass->cancel(q, req);
     }
 }
@@ -509,6 +550,10 @@ static bool queue_poll(BlockQueue *q, bool wait)
 {
     bool progress = run_ended(q);
     bool below = false;
+
+    if (q->throttle && q->draining) {
+        progress |= block_throttle_release(q->throttle);
+    }
 
     for (unsigned i = 0; i < BLOCK_CHILDREN; i++) {
         if (q->child[i]) {

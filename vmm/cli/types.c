@@ -5,6 +5,7 @@
 #include "vmm/cli/types.h"
 
 #include "backends/block.h"
+#include "backends/block-throttle.h"
 #include "backends/chardev.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
@@ -43,6 +44,7 @@ static const TypeInfo *const all_types[] = {
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,
+    &throttle_group_type,
     /* board devices */
     &pci_host_type,
     &isa_serial_type,
