@@ -16,13 +16,16 @@
 static const char *const child_names[BLOCK_CHILDREN] = {"file", "backing"};
 
 extern const TypeInfo block_file_type, block_host_device_type, block_raw_type, block_debug_type,
-    block_throttle_type, block_overlay_type, block_null_co_type, block_null_aio_type;
+    block_throttle_type, block_overlay_type, block_nbd_type, block_null_co_type,
+    block_null_aio_type;
 
+/* clang-format off */
 const TypeInfo *const block_types[] = {
-    &block_file_type,    &block_host_device_type, &block_raw_type,
-    &block_debug_type,   &block_throttle_type,    &block_overlay_type,
-    &block_null_co_type, &block_null_aio_type,    NULL,
+    &block_file_type, &block_host_device_type, &block_nbd_type, &block_raw_type, &block_debug_type, &block_throttle_type,
+    &block_overlay_type, &block_null_co_type, &block_null_aio_type,
+    NULL,
 };
+/* clang-format on */
 
 static Object *nodes_of(Object *root)
 {
