@@ -29,6 +29,7 @@ struct VqElem {
     uint32_t in_pos;           /* pieces [in_pos, n) are not written yet */
     uint32_t written;          /* becomes used.len */
     uint64_t out_left, in_left;
+    uint8_t *tail;             /* set apart by vq_elem_cut_tail */
     uint16_t head;             /* index of the first descriptor (split), buffer id (packed) */
     uint16_t slots;            /* of the descriptor ring that the element takes up (packed) */
     bool in_use;
