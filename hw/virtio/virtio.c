@@ -216,12 +216,16 @@ bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
 
 void virtio_queue_disable(VirtIODevice *vdev, unsigned n)
 {
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     VirtQueue *vq = virtio_get_queue(vdev, n);
     VirtQueueSetup setup;
     uint16_t vector;
 
     if (!vq || !vq->setup.enabled) {
         return;
+    }
+    if (vc->queue_reset) {
+        vc->queue_reset(vdev, vq);
     }
     setup = vq->setup;
     vector = vq->vector;

@@ -72,8 +72,8 @@ struct VirtioDeviceClass {
     void (*set_config)(VirtIODevice *vdev, const void *config, size_t off, size_t len);
     bool (*config_writable)(VirtIODevice *vdev, size_t off); /* NULL: nothing is writable */
     void (*set_status)(VirtIODevice *vdev, uint8_t old_status);
-    /* Queue vq alone is being reset (VIRTIO_F_RING_RESET): lets go of its elements. A later push of one is dropped, so
-     * that NULL is right where a device gets back to each element by itself. */
+    /* Queue vq alone is being reset (VIRTIO_F_RING_RESET) or disabled: lets go of its elements. A later push of one is
+     * dropped, so that NULL is right where a device gets back to each element by itself. */
     void (*queue_reset)(VirtIODevice *vdev, VirtQueue *vq);
     void (*reset)(VirtIODevice *vdev); /* cancels or drains what is in flight, before queues are reset */
 };
