@@ -153,8 +153,13 @@ START_TEST(steps_end_at_blocks_wherever_pieces_end)
     FakeBlock *b;
     g_autoptr(FakeDriver) d = blk_start((unsigned)_i, "\"max-transfer\": 2048", NULL, &b);
     uint8_t out[4096];
-    FakeBuf bufs[] = {OUT(NULL, 16), OUT(out, 700), OUT(out + 700, 1500), OUT(out + 2200, 1),
-                      OUT(out + 2201, 1895), IN(1), END};
+    FakeBuf bufs[] = {OUT(NULL, 16),
+                      OUT(out, 700),
+                      OUT(out + 700, 1500),
+                      OUT(out + 2200, 1),
+                      OUT(out + 2201, 1895),
+                      IN(1),
+                      END};
     Gpa places[6];
 
     fill(out, sizeof out, 9);
@@ -210,8 +215,7 @@ END_TEST
 
 START_TEST(blk_30_31_write_zeroes_makes_zeroes_with_and_without_unmap)
 {
-    static const BlkTestRange ranges[] = {{1, 2, 0},
-                                          {10, 3, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP}};
+    static const BlkTestRange ranges[] = {{1, 2, 0}, {10, 3, VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP}};
     FakeBlock *b;
     g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
     uint8_t in[4 * SECTOR], zeroes[3 * SECTOR] = {0};

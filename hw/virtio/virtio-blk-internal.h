@@ -119,7 +119,7 @@ struct VirtioBlk {
     uint32_t block_size;      /* bytes; requests are multiples of it */
     PlatformRunListener run;
     bool writeback;           /* cache mode: false: a write is on stable storage when it is done (§5.2.5) */
-    bool quiesced;            /* by the node: nothing is submitted */
+    unsigned quiesced;        /* by the node, that many times: nothing is submitted */
     bool retry_later;         /* the VM went on while quiesced */
 };
 

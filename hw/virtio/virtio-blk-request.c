@@ -255,9 +255,6 @@ static BlkOnError error_action(const VirtioBlk *s, bool is_read, int ret)
 {
     BlkOnError policy = is_read ? s->rerror : s->werror;
 
-    if (policy == BLK_ON_ERROR_AUTO) {
-        policy = is_read ? BLK_ON_ERROR_REPORT : BLK_ON_ERROR_ENOSPC;
-    }
     if (policy == BLK_ON_ERROR_ENOSPC) {
         policy = ret == -ENOSPC ? BLK_ON_ERROR_STOP : BLK_ON_ERROR_REPORT;
     }
@@ -272,11 +269,13 @@ static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
         [BLK_ON_ERROR_STOP] = "stop",
     };
 
+    const char *drive = block_node_drive_id(s->node);
+
     platform_event(device_platform(DEVICE(s)), "BLOCK_IO_ERROR",
-                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", "", "node-name",
-                             block_node_name(s->node), "operation", is_read ? "read" : "write",
-                             "action", names[action], "nospace", ret == -ENOSPC, "reason",
-                             g_strerror(-ret)));
+                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", drive ? drive : "",
+                             "node-name", block_node_name(s->node), "operation",
+                             is_read ? "read" : "write", "action", names[action], "nospace",
+                             ret == -ENOSPC, "reason", g_strerror(-ret)));
 }
 
 static void req_failed(BlkReq *r, int ret)

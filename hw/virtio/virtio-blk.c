@@ -217,7 +217,7 @@ static void node_quiesce(void *opaque, bool on)
 {
     VirtioBlk *s = opaque;
 
-    s->quiesced = on;
+    s->quiesced += on ? 1 : -1u;
     for (unsigned i = 0; i < s->n_queues; i++) {
         if (on) {
             block_drain(s->queues[i].bq);
@@ -225,7 +225,7 @@ static void node_quiesce(void *opaque, bool on)
             virtio_blk_queue_run(&s->queues[i]);
         }
     }
-    if (!on && s->retry_later) {
+    if (!s->quiesced && s->retry_later) {
         s->retry_later = false;
         retry_stopped(s);
     }
@@ -238,6 +238,9 @@ static void node_resized(void *opaque)
 }
 
 /* --- properties, as realize checks them --- */
+
+static const char *const on_error[] = {"auto", "report", "ignore", "stop", "enospc", NULL};
+static const char *const on_read_error[] = {"auto", "report", "ignore", "stop", NULL};
 
 static bool check_block(const char *name, uint64_t value, GError **err)
 {
@@ -334,6 +337,27 @@ static bool take_queues(VirtioBlk *s, GError **err)
     return true;
 }
 
+static int parse_on_error(const char *word, int otherwise)
+{
+    for (int i = 0; word && on_error[i]; i++) {
+        if (g_str_equal(word, on_error[i])) {
+            otherwise = i;
+        }
+    }
+    return otherwise;
+}
+
+/* The device's own, else that of -drive, else QEMU's defaults. */
+static void take_on_error(VirtioBlk *s)
+{
+    if (s->rerror == BLK_ON_ERROR_AUTO) {
+        s->rerror = parse_on_error(block_node_on_error(s->node, false), BLK_ON_ERROR_REPORT);
+    }
+    if (s->werror == BLK_ON_ERROR_AUTO) {
+        s->werror = parse_on_error(block_node_on_error(s->node, true), BLK_ON_ERROR_ENOSPC);
+    }
+}
+
 static bool check_rest(const VirtioBlk *s, GError **err)
 {
     if (s->serial && strlen(s->serial) > BLK_ID_BYTES) {
@@ -411,6 +435,7 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
         g_clear_pointer(&s->user, block_detach);
         return false;
     }
+    take_on_error(s);
     s->run = (PlatformRunListener){.changed = run_changed, .opaque = s};
     platform_run_listen(device_platform(DEVICE(s)), &s->run);
     virtio_init(vdev, VIRTIO_ID_BLOCK, sizeof(WireConfig));
@@ -421,9 +446,6 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
     s->writeback = s->limits->write_cache;
     return true;
 }
-
-static const char *const on_error[] = {"auto", "report", "ignore", "stop", "enospc", NULL};
-static const char *const on_read_error[] = {"auto", "report", "ignore", "stop", NULL};
 
 static const Property virtio_blk_props[] = {
     PROP_LINK("drive", VirtioBlk, node, BlockNode, &block_node_type,

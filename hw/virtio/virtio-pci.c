@@ -474,6 +474,7 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
 /* --- the table: lower-case name, VIRTIO_ID_*, PCI class, category, description --- */
 
 #define VIRTIO_PCI_DEVICES(ROW)                                                   \
+    ROW(blk, BLOCK, 0x010000, "storage", "disk")                                  \
     ROW(balloon, BALLOON, 0x00ff00, "misc",                                       \
         "memory balloon: takes memory from the guest and gives it back")          \
     ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \

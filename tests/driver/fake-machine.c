@@ -91,8 +91,9 @@ static void add_host_bridge(FakeMachine *m)
 
 FakeMachine *fake_machine_new(uint64_t extra_ram)
 {
-    static const TypeInfo *const types[] = {&pci_host_type, &main_bus_type, &virtio_balloon_type,
-                                            &virtio_mmio_type, NULL};
+    static const TypeInfo *const types[] = {&pci_host_type,       &main_bus_type,
+                                            &virtio_balloon_type, &virtio_blk_type,
+                                            &virtio_mmio_type,    NULL};
     FakeMachine *m = g_new0(FakeMachine, 1);
 
     type_register_list(types);
