@@ -7,7 +7,7 @@ set -euo pipefail
 usage() {
     cat <<END
 usage: scripts/setup.sh [--dev] [--check]
-  --dev    also what developers use: clang, clang-format, clang-tidy, acpica-tools, valgrind
+  --dev    also what developers use: clang, clang-format, clang-tidy, acpica-tools, valgrind, strace
   --check  install nothing; exit 1 and name what is missing
 END
 }
@@ -18,7 +18,7 @@ packages=(
     python3 qemu-system-x86 qemu-system-data seabios ipxe-qemu
     busybox-static xz-utils lz4 zstd
 )
-dev=(clang clang-format clang-tidy libclang-rt-dev llvm acpica-tools valgrind)
+dev=(clang clang-format clang-tidy libclang-rt-dev llvm acpica-tools valgrind strace)
 check_only=
 
 while [ $# -gt 0 ]; do
