@@ -558,6 +558,31 @@ START_TEST(a_call_runs_on_the_iothread_and_is_waited_for)
 }
 END_TEST
 
+static void count_slowly(void *opaque)
+{
+    unsigned n = *(unsigned *)opaque;
+
+    g_usleep(10);
+    *(unsigned *)opaque = n + 1;
+}
+
+START_TEST(with_the_lock_of_an_iothread_no_callback_is_under_way)
+{
+    IoThread *io = iothread_new("io", NULL);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        loop_post(iothread_loop(io), count_slowly, &n);
+        iothread_lock(io);
+        count_slowly(&n);
+        iothread_unlock(io);
+    }
+    iothread_call(io, count_slowly, &n);
+    ck_assert_uint_eq(n, 201);
+    iothread_free(io);
+}
+END_TEST
+
 START_TEST(an_iothread_can_be_freed_before_it_got_to_run)
 {
     for (unsigned i = 0; i < 50; i++) {
@@ -702,6 +727,7 @@ int main(void)
     tcase_add_test(tc, a_manual_clock_runs_timers_in_order_each_at_its_time);
     tcase_add_test(tc, a_timer_may_free_itself_and_others_that_are_due);
     tcase_add_test(tc, a_call_runs_on_the_iothread_and_is_waited_for);
+    tcase_add_test(tc, with_the_lock_of_an_iothread_no_callback_is_under_way);
     tcase_add_test(tc, an_iothread_can_be_freed_before_it_got_to_run);
     tcase_add_test(tc, a_bottom_half_runs_once_however_often_it_was_scheduled);
     tcase_add_test(tc, a_bottom_half_that_schedules_itself_lets_the_round_end);
