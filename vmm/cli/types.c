@@ -7,6 +7,7 @@
 #include "backends/block.h"
 #include "backends/block-throttle.h"
 #include "backends/chardev.h"
+#include "backends/iothread.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
 #include "hw/core/device.h"
@@ -41,6 +42,7 @@ static const TypeInfo *const all_types[] = {
     &chardev_pipe_type,
     &chardev_pty_type,
     &chardev_ringbuf_type,
+    &iothread_type,
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,
