@@ -266,6 +266,7 @@ void virtqueue_free(VirtQueue *vq)
 {
     if (vq) {
         virtqueue_reset(vq);
+        loop_bh_free(vq->again);
         g_free(vq);
     }
 }
@@ -354,7 +355,7 @@ bool virtqueue_ready(const VirtQueue *vq)
 /* May the rings be touched now? */
 static inline bool vq_usable(VirtQueue *vq)
 {
-    if (G_UNLIKELY(!vq->ready || vq->vdev->broken || !vq->vdev->dma_allowed)) {
+    if (G_UNLIKELY(!vq->ready || virtio_is_broken(vq->vdev) || !vq->vdev->dma_allowed)) {
         return false;
     }
     return G_LIKELY(vq->generation == gmem_generation(vq->mem)) || vq_remap(vq);
