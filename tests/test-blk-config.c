@@ -255,8 +255,6 @@ static const struct {
     {NULL, "min_io_size=64M", "at most 65535 of them"},
     {NULL, "opt_io_size=1000", "must be a multiple of"},
     {NULL, "discard_granularity=100", "must be a multiple of"},
-    {NULL, "iothread=io0", "iothread is not served"},
-    {NULL, "iothread-vq-mapping=x", "iothread-vq-mapping is not served"},
 };
 
 START_TEST(a_bad_property_gets_one_line)

@@ -7,7 +7,8 @@
  * A large read or write, and a discard of many ranges, are done step by step. Neighbours of one kick are merged: the
  * first one leads, its BlockRequest covers all, and the others hang on it.
  *
- * Threads: main loop, VM lock.
+ * Threads: a BlkQueue is used on its queue's loop, the main loop or an iothread's, and by who has the VM lock and
+ * virtio_lock (reset, quiescing, a VM that goes on). What both sides see of VirtioBlk changes under virtio_lock only.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_BLK_INTERNAL_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_BLK_INTERNAL_H
@@ -15,6 +16,7 @@
 #include <linux/virtio_blk.h>
 
 #include "backends/block.h"
+#include "backends/iothread.h"
 #include "core/le.h"
 #include "hw/virtio/virtio.h"
 
@@ -104,7 +106,9 @@ struct VirtioBlk {
     VirtIODevice parent_obj;
     /* properties */
     BlockNode *node;
-    char *serial, *iothread, *iothread_map;
+    char *serial;
+    IoThreadObject *iothread;
+    json_t *iothread_map;     /* array; NULL: none */
     uint32_t num_queues, queue_size;
     bool seg_max_adjust, config_wce, discard, write_zeroes, merging, share_rw;
     uint32_t max_discard_sectors, max_write_zeroes_sectors;
@@ -116,6 +120,8 @@ struct VirtioBlk {
     const BlockLimits *limits;
     BlkQueue *queues;
     unsigned n_queues;
+    IoThreadObject **threads; /* of each of n_threads queues, owned references, NULL: main loop; they outlive unrealize */
+    unsigned n_threads;
     uint32_t block_size;      /* bytes; requests are multiples of it */
     PlatformRunListener run;
     bool writeback;           /* cache mode: false: a write is on stable storage when it is done (§5.2.5) */

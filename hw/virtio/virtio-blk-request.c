@@ -261,6 +261,24 @@ static BlkOnError error_action(const VirtioBlk *s, bool is_read, int ret)
     return policy;
 }
 
+/* What is said on the main loop, with the VM lock. */
+typedef struct {
+    Platform *p;
+    json_t *event;
+    bool stop;
+} Failure;
+
+static void failure_told(void *opaque)
+{
+    Failure *f = opaque;
+
+    platform_event(f->p, "BLOCK_IO_ERROR", f->event);
+    if (f->stop) {
+        platform_stop_request(f->p, STOP_CAUSE_IO_ERROR);
+    }
+    g_free(f);
+}
+
 static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
 {
     static const char *const names[] = {
@@ -270,12 +288,19 @@ static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
     };
 
     const char *drive = block_node_drive_id(s->node);
+    Failure *f = g_new(Failure, 1);
 
-    platform_event(device_platform(DEVICE(s)), "BLOCK_IO_ERROR",
-                   json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", drive ? drive : "",
-                             "node-name", block_node_name(s->node), "operation",
-                             is_read ? "read" : "write", "action", names[action], "nospace",
-                             ret == -ENOSPC, "reason", g_strerror(-ret)));
+    f->p = device_platform(DEVICE(s));
+    f->stop = action == BLK_ON_ERROR_STOP;
+    f->event =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", drive ? drive : "", "node-name",
+                  block_node_name(s->node), "operation", is_read ? "read" : "write", "action",
+                  names[action], "nospace", ret == -ENOSPC, "reason", g_strerror(-ret));
+    if (virtio_on_iothread(VIRTIO_DEVICE(s))) {
+        loop_post(f->p->loop, failure_told, f);
+    } else {
+        failure_told(f);
+    }
 }
 
 static void req_failed(BlkReq *r, int ret)
@@ -296,7 +321,6 @@ static void req_failed(BlkReq *r, int ret)
     case BLK_ON_ERROR_STOP:
         r->state = BLK_REQ_STOPPED;
         list_add(&r->q->stopped, r);
-        platform_stop_request(device_platform(DEVICE(s)), STOP_CAUSE_IO_ERROR);
         break;
     default:
         req_finish(r, VIRTIO_BLK_S_IOERR);
@@ -588,7 +612,7 @@ static void start(BlkQueue *q, VqElem *e)
     VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
     WireHeader wire;
 
-    if (G_UNLIKELY(vdev->broken)) { /* by one of the same batch */
+    if (G_UNLIKELY(virtio_is_broken(vdev))) { /* by one of the same batch */
         virtqueue_detach(e);
         return;
     }
@@ -667,7 +691,7 @@ void virtio_blk_queue_drop(BlkQueue *q)
 
 bool virtio_blk_queue_init(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err)
 {
-    EventLoop *loop = device_platform(DEVICE(s))->loop;
+    EventLoop *loop = virtio_queue_loop(vq);
 
     *q = (BlkQueue){.s = s, .vq = vq, .n = s->queue_size};
     q->bq = block_queue_new(s->user, loop, err);

@@ -4,7 +4,7 @@
  * has features, configuration space, cache mode, properties and life; requests are in
  * virtio-blk-request.c. What the node cannot do is not offered. Left out: lifetime metrics and
  * secure erase (no node has them), zoned disks, SCSI commands, barriers, SIZE_MAX (segments may
- * have any size), iothreads.
+ * have any size).
  */
 #include <inttypes.h>
 
@@ -205,10 +205,12 @@ static void run_changed(void *opaque, bool running)
 {
     VirtioBlk *s = opaque;
 
+    virtio_lock(VIRTIO_DEVICE(s));
     s->retry_later = running && s->quiesced;
     if (running && !s->quiesced) {
         retry_stopped(s);
     }
+    virtio_unlock(VIRTIO_DEVICE(s));
 }
 
 /* --- what the node asks for --- */
@@ -217,6 +219,7 @@ static void node_quiesce(void *opaque, bool on)
 {
     VirtioBlk *s = opaque;
 
+    virtio_lock(VIRTIO_DEVICE(s));
     s->quiesced += on ? 1 : -1u;
     for (unsigned i = 0; i < s->n_queues; i++) {
         if (on) {
@@ -229,6 +232,7 @@ static void node_quiesce(void *opaque, bool on)
         s->retry_later = false;
         retry_stopped(s);
     }
+    virtio_unlock(VIRTIO_DEVICE(s));
 }
 
 /* Size and what else is in the configuration space may be new (§5.2.6.2). */
@@ -364,10 +368,128 @@ static bool check_rest(const VirtioBlk *s, GError **err)
         return error_set(err, "serial=%s is too long, %d bytes is the most", s->serial,
                          BLK_ID_BYTES);
     }
-    if (s->iothread || s->iothread_map) {
-        return error_set(err, "%s is not served: the device works on the main loop",
-                         s->iothread ? "iothread" : "iothread-vq-mapping");
+    return true;
+}
+
+/* --- iothreads --- */
+
+static IoThreadObject *find_iothread(VirtioBlk *s, json_t *item, GError **err)
+{
+    const char *id = json_string_value(json_object_get(item, "iothread"));
+    Object *objects = object_container(device_platform(DEVICE(s))->root, "objects");
+    Object *obj = id ? object_child(objects, id) : NULL;
+
+    if (!obj || !object_is_a(obj, &iothread_type)) {
+        error_set(err, "iothread-vq-mapping: there is no iothread '%s'", id ? id : "");
+        return NULL;
     }
+    return IOTHREAD(obj);
+}
+
+/* Queue n is that iothread's. */
+static bool give_queue(VirtioBlk *s, json_int_t n, IoThreadObject *o, GError **err)
+{
+    if (n < 0 || n >= s->n_queues || s->threads[n]) {
+        return error_set(err, "iothread-vq-mapping: queue %" JSON_INTEGER_FORMAT " is %s", n,
+                         n < 0 || n >= s->n_queues ? "not there" : "given twice");
+    }
+    s->threads[n] = IOTHREAD(object_ref(o));
+    return true;
+}
+
+/* With "vqs" everywhere each queue is named once; without, they are dealt out in turn. */
+static bool map_item(VirtioBlk *s, size_t i, size_t n_items, GError **err)
+{
+    json_t *item = json_array_get(s->iothread_map, i), *vqs = json_object_get(item, "vqs");
+    bool named = json_object_get(json_array_get(s->iothread_map, 0), "vqs") != NULL;
+    IoThreadObject *o = find_iothread(s, item, err);
+    json_t *vq;
+    size_t k;
+
+    if (!o) {
+        return false;
+    }
+    if ((vqs != NULL) != named) {
+        return error_set(err, "iothread-vq-mapping: give vqs for all iothreads or for none");
+    }
+    json_array_foreach(vqs, k, vq)
+    {
+        if (!give_queue(s, json_is_integer(vq) ? json_integer_value(vq) : -1, o, err)) {
+            return false;
+        }
+    }
+    for (size_t n = i; !named && n < s->n_queues; n += n_items) {
+        if (!give_queue(s, (json_int_t)n, o, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool map_queues(VirtioBlk *s, GError **err)
+{
+    size_t n_items = json_array_size(s->iothread_map);
+
+    if (n_items == 0) {
+        return error_set(err, "iothread-vq-mapping must not be empty");
+    }
+    for (size_t i = 0; i < n_items; i++) {
+        if (!map_item(s, i, n_items, err)) {
+            return false;
+        }
+    }
+    for (unsigned n = 0; n < s->n_queues; n++) {
+        if (!s->threads[n]) {
+            return error_set(err, "iothread-vq-mapping: queue %u has no iothread", n);
+        }
+    }
+    return true;
+}
+
+static void drop_iothreads(VirtioBlk *s)
+{
+    for (unsigned n = 0; n < s->n_threads; n++) {
+        object_unref(s->threads[n]);
+    }
+    g_clear_pointer(&s->threads, g_free);
+    s->n_threads = 0;
+}
+
+static bool take_iothreads(VirtioBlk *s, GError **err)
+{
+    drop_iothreads(s);
+    s->threads = g_new0(IoThreadObject *, s->n_queues);
+    s->n_threads = s->n_queues;
+    if (s->iothread && s->iothread_map) {
+        return error_set(err, "iothread and iothread-vq-mapping exclude each other");
+    }
+    for (unsigned n = 0; s->iothread && n < s->n_queues; n++) {
+        s->threads[n] = IOTHREAD(object_ref(s->iothread));
+    }
+    return !s->iothread_map || map_queues(s, err);
+}
+
+static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    return s->iothread_map ? json_deep_copy(s->iothread_map) : json_array();
+}
+
+/* A list, as JSON gives it, or its text. */
+static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+    json_t *list =
+        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
+
+    if (!json_is_array(list)) {
+        json_decref(list);
+        return error_set(err, "iothread-vq-mapping must be a list of {\"iothread\": ID, \"vqs\": "
+                              "[NUMBER...]}, vqs may be left out");
+    }
+    json_decref(s->iothread_map);
+    s->iothread_map = list;
     return true;
 }
 
@@ -400,13 +522,35 @@ static void virtio_blk_unrealize(VirtIODevice *vdev)
 {
     VirtioBlk *s = VIRTIO_BLK(vdev);
 
+    platform_run_unlisten(device_platform(DEVICE(s)), &s->run);
+    virtio_lock(vdev);
     for (unsigned i = 0; s->queues && i < s->n_queues; i++) {
         virtio_blk_queue_finish(&s->queues[i]);
     }
-    platform_run_unlisten(device_platform(DEVICE(s)), &s->run);
+    virtio_unlock(vdev);
     g_clear_pointer(&s->queues, g_free);
     g_clear_pointer(&s->user, block_detach);
     s->n_queues = 0;
+}
+
+/* The core, too, is done with the iothreads. */
+static void virtio_blk_instance_finalize(Object *obj)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    drop_iothreads(s);
+    json_decref(s->iothread_map);
+}
+
+/* Sources on an iothread's loop are made with its lock. */
+static bool make_queue(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err)
+{
+    bool ok;
+
+    virtio_lock(VIRTIO_DEVICE(s));
+    ok = virtio_blk_queue_init(s, q, vq, err);
+    virtio_unlock(VIRTIO_DEVICE(s));
+    return ok;
 }
 
 static bool make_queues(VirtioBlk *s, GError **err)
@@ -417,7 +561,10 @@ static bool make_queues(VirtioBlk *s, GError **err)
     for (unsigned i = 0; i < s->n_queues; i++) {
         VirtQueue *vq = virtio_add_queue(vdev, (uint16_t)s->queue_size, virtio_blk_handle_output);
 
-        if (!virtio_blk_queue_init(s, &s->queues[i], vq, err)) {
+        if (s->threads[i]) {
+            virtio_queue_set_iothread(vq, iothread_object_thread(s->threads[i]));
+        }
+        if (!make_queue(s, &s->queues[i], vq, err)) {
             return false;
         }
     }
@@ -428,7 +575,7 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
 {
     VirtioBlk *s = VIRTIO_BLK(vdev);
 
-    if (!take_queues(s, err) || !check_rest(s, err) || !attach(s, err)) {
+    if (!take_queues(s, err) || !check_rest(s, err) || !take_iothreads(s, err) || !attach(s, err)) {
         return false;
     }
     if (!take_block_sizes(s, err) || !take_topology(s, err)) {
@@ -483,8 +630,10 @@ static const Property virtio_blk_props[] = {
     PROP_BOOL("share-rw", VirtioBlk, share_rw, false, "others may write to the drive meanwhile"),
     PROP_INT32("bootindex", VirtioBlk, bootindex, -1, -1, INT32_MAX,
                "place in firmware's boot order; without firmware it changes nothing"),
-    PROP_STRING("iothread", VirtioBlk, iothread, NULL, "not served yet"),
-    PROP_STRING("iothread-vq-mapping", VirtioBlk, iothread_map, NULL, "not served yet"),
+    PROP_LINK("iothread", VirtioBlk, iothread, IoThreadObject, &iothread_type,
+              "serves all queues, an id of -object iothread; not given: the main loop"),
+    PROP_CUSTOM("iothread-vq-mapping", "list", get_iothread_map, set_iothread_map, 0,
+                "which iothread serves which queues: a list of {iothread, vqs}"),
     PROP_END,
 };
 
@@ -510,6 +659,7 @@ const TypeInfo virtio_blk_type = {
     .name = "virtio-blk-device",
     .parent = &virtio_device_type,
     .instance_size = sizeof(VirtioBlk),
+    .instance_finalize = virtio_blk_instance_finalize,
     .class_init = virtio_blk_class_init,
     .props = virtio_blk_props,
     .desc = "disk",
