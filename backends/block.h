@@ -11,9 +11,9 @@
  * Offsets and lengths are bytes. A request may have any alignment that is a multiple of limits.request_alignment;
  * what the host needs beyond that (O_DIRECT) the driver does with bounce buffers.
  *
- * Threads: nodes are made, attached and freed on the main loop under the VM lock; a queue is used on its loop's thread
- * only (one of the main loop: also by other threads that hold the VM lock). Limits change only while everything that is
- * attached is drained (resize).
+ * Threads: nodes are made, attached and freed on the main loop under the VM lock; a queue is used on its loop's thread, or
+ * by who holds the loop's lock (main loop: the VM lock; iothread: iothread_lock). Limits change only while everything that
+ * is attached is drained (resize).
  */
 #ifndef AEROSTAT_BACKENDS_BLOCK_H
 #define AEROSTAT_BACKENDS_BLOCK_H

@@ -10,6 +10,7 @@
 #include <linux/virtio_ring.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/iothread.h"
 #include "backends/user-creatable.h"
@@ -359,36 +360,63 @@ static void disturb(FakeDriver *d, BlockNode *n, GRand *r)
     fake_machine_run(d->m);
 }
 
-static BlockNode *add_null(FakeMachine *m)
+static const char *const nodes[] = {
+    "{\"driver\": \"null-co\", \"node-name\": \"disk0\", \"size\": 1048576}",
+    "{\"driver\": \"file\", \"node-name\": \"disk0\", \"filename\": \"%s\", \"aio\": \"io_uring\"}",
+    "{\"driver\": \"file\", \"node-name\": \"disk0\", \"filename\": \"%s\", \"aio\": \"threads\"}",
+};
+
+/* NULL: the host has no io_uring. path: of a new file. */
+static BlockNode *add_node(FakeMachine *m, const char *node, char **ret_path)
 {
-    json_t *opts =
-        json_pack("{s:s, s:s, s:i}", "driver", "null-co", "node-name", "disk0", "size", (int)DISK);
+    int fd = g_file_open_tmp("test-blk-XXXXXX", ret_path, NULL);
+    g_autofree char *text = NULL;
+    g_auto(GStrv) parts = g_strsplit(node, "%s", 2);
+    json_t *opts;
     BlockNode *n;
 
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(ftruncate(fd, DISK), 0);
+    close(fd);
+    text = g_strjoinv(*ret_path, parts);
+    opts = json_loads(text, 0, NULL);
     type_register_list(block_types);
     n = block_node_add(m->p.root, m->p.loop, opts, NULL);
     json_decref(opts);
-    ck_assert_ptr_nonnull(n);
     return n;
+}
+
+static void add_three(FakeDriver *d, unsigned q)
+{
+    static const uint8_t buf[SECTOR] = "three";
+
+    add_locked(d, q, VIRTIO_BLK_T_IN, q, NULL, 0, SECTOR);
+    add_locked(d, q, VIRTIO_BLK_T_OUT, 100 + q, buf, SECTOR, 0);
+    add_locked(d, q, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0);
 }
 
 START_TEST(four_queues_on_two_iothreads_under_load)
 {
     FakeMachine *m = machine_with_iothreads();
-    BlockNode *n = add_null(m);
-    g_autoptr(FakeDriver) d = fake_driver_probe_on(
-        m, "virtio-blk", (unsigned)_i,
-        "drive=disk0,num-queues=4,queue-size=256,"
-        "iothread-vq-mapping=[{\"iothread\": \"io0\"}, {\"iothread\": \"io1\"}]");
+    g_autofree char *path = NULL;
+    BlockNode *n = add_node(m, nodes[_i / FAKE_PCI_CELLS], &path);
+    g_autoptr(FakeDriver) d = NULL;
     GRand *r = g_rand_new_with_seed(5 + (guint32)_i);
 
+    unlink(path);
+    if (!n) {
+        fake_machine_free(m);
+        g_rand_free(r);
+        return;
+    }
+    d = fake_driver_probe_on(
+        m, "virtio-blk", (unsigned)_i % FAKE_PCI_CELLS,
+        "drive=disk0,num-queues=4,queue-size=256,"
+        "iothread-vq-mapping=[{\"iothread\": \"io0\"}, {\"iothread\": \"io1\"}]");
     fake_driver_up(d);
     for (unsigned round = 0; round < ROUNDS; round++) {
         for (unsigned q = 0; q < 4; q++) {
-            for (unsigned i = 0; i < 4; i++) {
-                add_locked(d, q, i % 2 ? VIRTIO_BLK_T_FLUSH : VIRTIO_BLK_T_IN, i, NULL, 0,
-                           i % 2 ? 0 : SECTOR);
-            }
+            add_three(d, q);
             d->t->notify(d, q);
         }
         disturb(d, n, r);
@@ -512,7 +540,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, a_broken_ring_is_announced_by_the_main_loop, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, errors_are_told_by_the_main_loop_and_tried_again, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, quiescing_waits_for_the_iothread, 0, FAKE_CELLS);
-    tcase_add_loop_test(tc, four_queues_on_two_iothreads_under_load, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, four_queues_on_two_iothreads_under_load, 0,
+                        (int)G_N_ELEMENTS(nodes) * FAKE_PCI_CELLS);
     tcase_add_test(tc, queues_go_to_the_iothreads_that_the_mapping_says);
     tcase_add_loop_test(tc, a_bad_mapping_gets_one_line, 0, G_N_ELEMENTS(bad_maps));
     tcase_add_test(tc, what_is_no_mapping_or_iothread_is_refused);
