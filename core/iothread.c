@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Iothreads: a thread that runs an event loop of its own, without the VM lock.
+ * Iothreads: a thread that runs an event loop of its own, with a lock of its own instead of the VM
+ * lock.
  */
 #include "core/loop.h"
 
@@ -9,6 +10,7 @@
 struct IoThread {
     EventLoop *loop;
     pthread_t thread;
+    pthread_mutex_t lock; /* held in callbacks */
 };
 
 static void *iothread_main(void *opaque)
@@ -24,7 +26,8 @@ IoThread *iothread_new(const char *name, GError **err)
     sigset_t all, old;
     int rc;
 
-    t->loop = loop_new(NULL);
+    pthread_mutex_init(&t->lock, NULL);
+    t->loop = loop_new(&t->lock);
     /* Signals are the main thread's: the new thread starts with all of them blocked. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
@@ -33,6 +36,7 @@ IoThread *iothread_new(const char *name, GError **err)
     if (rc) {
         error_set_errno(err, rc, "cannot start iothread '%s'", name);
         loop_free(t->loop);
+        pthread_mutex_destroy(&t->lock);
         g_free(t);
         return NULL;
     }
@@ -53,7 +57,18 @@ void iothread_free(IoThread *t)
     loop_quit(t->loop);
     pthread_join(t->thread, NULL);
     loop_free(t->loop);
+    pthread_mutex_destroy(&t->lock);
     g_free(t);
+}
+
+void iothread_lock(IoThread *t)
+{
+    pthread_mutex_lock(&t->lock);
+}
+
+void iothread_unlock(IoThread *t)
+{
+    pthread_mutex_unlock(&t->lock);
 }
 
 typedef struct {

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/queue.h>
 #include <unistd.h>
 #include <event2/event.h>
 #include <event2/thread.h>
@@ -39,6 +40,15 @@ typedef struct {
     void *opaque;
 } Post;
 
+struct LoopBh {
+    EventLoop *loop;
+    void (*cb)(void *opaque);
+    void *opaque;
+    bool scheduled;
+    unsigned round; /* EventLoop.round when it was scheduled */
+    TAILQ_ENTRY(LoopBh) link;
+};
+
 struct EventLoop {
     struct event_base *base;
     pthread_mutex_t *lock; /* borrowed: held in callbacks */
@@ -54,6 +64,8 @@ struct EventLoop {
     GArray *posted;        /* of Post */
     Source *dead;
     unsigned sources;
+    TAILQ_HEAD(, LoopBh) bhs; /* scheduled, in order */
+    unsigned round;
 };
 
 struct LoopFd {
@@ -178,6 +190,112 @@ void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque)
     }
 }
 
+/* --- bottom halves --- */
+
+LoopBh *loop_bh_new(EventLoop *loop, void (*cb)(void *opaque), void *opaque)
+{
+    LoopBh *bh = g_new0(LoopBh, 1);
+
+    bh->loop = loop;
+    bh->cb = cb;
+    bh->opaque = opaque;
+    pthread_mutex_lock(&loop->mutex);
+    loop->sources++;
+    pthread_mutex_unlock(&loop->mutex);
+    return bh;
+}
+
+void loop_bh_schedule(LoopBh *bh)
+{
+    EventLoop *loop = bh->loop;
+    bool first = false;
+
+    pthread_mutex_lock(&loop->mutex);
+    if (!bh->scheduled) {
+        first = TAILQ_EMPTY(&loop->bhs);
+        bh->scheduled = true;
+        bh->round = loop->round;
+        TAILQ_INSERT_TAIL(&loop->bhs, bh, link);
+    }
+    pthread_mutex_unlock(&loop->mutex);
+    if (first && !loop_in_thread(loop)) {
+        loop_wake(loop);
+    }
+}
+
+static void bh_unlink_locked(LoopBh *bh)
+{
+    if (bh->scheduled) {
+        TAILQ_REMOVE(&bh->loop->bhs, bh, link);
+        bh->scheduled = false;
+    }
+}
+
+void loop_bh_cancel(LoopBh *bh)
+{
+    pthread_mutex_lock(&bh->loop->mutex);
+    bh_unlink_locked(bh);
+    pthread_mutex_unlock(&bh->loop->mutex);
+}
+
+void loop_bh_free(LoopBh *bh)
+{
+    if (bh) {
+        pthread_mutex_lock(&bh->loop->mutex);
+        bh_unlink_locked(bh);
+        bh->loop->sources--;
+        pthread_mutex_unlock(&bh->loop->mutex);
+        g_free(bh);
+    }
+}
+
+static bool bhs_pending(EventLoop *loop)
+{
+    bool pending;
+
+    pthread_mutex_lock(&loop->mutex);
+    pending = !TAILQ_EMPTY(&loop->bhs);
+    pthread_mutex_unlock(&loop->mutex);
+    return pending;
+}
+
+/* Runs the first bottom half of an earlier round than the present one. It is taken off the list
+ * with the lock of callbacks held, under which it may be freed. */
+static bool bh_run_one(EventLoop *loop)
+{
+    void (*cb)(void *opaque) = NULL;
+    void *opaque = NULL;
+    LoopBh *bh;
+
+    callback_begin(loop);
+    pthread_mutex_lock(&loop->mutex);
+    bh = TAILQ_FIRST(&loop->bhs);
+    if (bh && bh->round != loop->round) {
+        cb = bh->cb;
+        opaque = bh->opaque;
+        bh_unlink_locked(bh);
+    }
+    pthread_mutex_unlock(&loop->mutex);
+    if (cb) {
+        loop->ran = true;
+        cb(opaque);
+    }
+    callback_end(loop);
+    return cb != NULL;
+}
+
+static void bhs_run(EventLoop *loop)
+{
+    if (!bhs_pending(loop)) {
+        return;
+    }
+    pthread_mutex_lock(&loop->mutex);
+    loop->round++;
+    pthread_mutex_unlock(&loop->mutex);
+    while (bh_run_one(loop)) {
+    }
+}
+
 /* --- the loop --- */
 
 static struct event_base *base_new(void)
@@ -214,6 +332,7 @@ EventLoop *loop_new(pthread_mutex_t *lock)
     pthread_mutex_init(&loop->mutex, NULL);
     loop->posted = g_array_new(FALSE, FALSE, sizeof(Post));
     loop->batch = g_array_new(FALSE, FALSE, sizeof(Post));
+    TAILQ_INIT(&loop->bhs);
     loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
     event_add(loop->wake, NULL);
     return loop;
@@ -238,9 +357,13 @@ void loop_free(EventLoop *loop)
 
 static void round_run(EventLoop *loop, int flags)
 {
+    if (bhs_pending(loop)) {
+        flags |= EVLOOP_NONBLOCK;
+    }
     if (event_base_loop(loop->base, EVLOOP_ONCE | flags) < 0) {
         g_error("the event loop failed: %s", strerror(errno));
     }
+    bhs_run(loop);
     sources_bury(loop);
 }
 

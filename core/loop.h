@@ -3,8 +3,8 @@
  * Event loops on libevent: file descriptors, timers and work posted from other threads. The main loop runs on the
  * main thread with the VM lock held inside every callback; an iothread has a loop and a thread of its own.
  *
- * A source (LoopFd, LoopTimer) is made, changed and freed on its loop's thread, or before the loop runs, or (main
- * loop only) under the VM lock. loop_post and loop_quit may be called from any thread.
+ * A source (LoopFd, LoopTimer, LoopBh) is made, changed and freed on its loop's thread, or before the loop runs, or by who
+ * holds the loop's lock (of the main loop: the VM lock). loop_post and loop_quit may be called from any thread.
  */
 #ifndef AEROSTAT_CORE_LOOP_H
 #define AEROSTAT_CORE_LOOP_H
@@ -20,6 +20,7 @@
 typedef struct EventLoop EventLoop;
 typedef struct LoopFd LoopFd;
 typedef struct LoopTimer LoopTimer;
+typedef struct LoopBh LoopBh;
 typedef struct IoThread IoThread;
 
 enum { LOOP_READ = 1, LOOP_WRITE = 2 };
@@ -51,10 +52,25 @@ void loop_timer_cancel(LoopTimer *t);
 bool loop_timer_armed(const LoopTimer *t);
 void loop_timer_free(LoopTimer *t); /* NULL is fine; legal inside its own callback */
 
+/*
+ * Bottom halves: cb runs once, soon after loop_bh_schedule and never from within it. One that was scheduled by a callback
+ * of the loop runs at the end of the same round and costs no system call; scheduled by a bottom half, in the next round.
+ */
+LoopBh *loop_bh_new(EventLoop *loop, void (*cb)(void *opaque), void *opaque);
+void loop_bh_schedule(LoopBh *bh); /* again before it ran: nothing */
+void loop_bh_cancel(LoopBh *bh);
+void loop_bh_free(LoopBh *bh); /* NULL is fine; legal inside its own callback */
+
 IoThread *iothread_new(const char *name, GError **err); /* runs at once */
 EventLoop *iothread_loop(IoThread *t); /* make and free its sources in iothread_call */
 void iothread_free(IoThread *t); /* quits the loop and joins; NULL is fine */
-/* Runs fn on the iothread and waits for it. Not from the iothread itself. */
+/*
+ * The lock that is held in the iothread's callbacks: who has it may use what belongs to the iothread, with no callback
+ * under way. It comes behind the VM lock; nobody who has it waits for the VM lock.
+ */
+void iothread_lock(IoThread *t);
+void iothread_unlock(IoThread *t);
+/* Runs fn on the iothread and waits for it. Not from the iothread itself, nor with its lock. */
 void iothread_call(IoThread *t, void (*fn)(void *opaque), void *opaque);
 
 #endif

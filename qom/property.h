@@ -95,6 +95,9 @@ struct Property {
 #define PROP_SIZE(n, S, f, d, lo, hi, h)                                                           \
     { .name = n, .kind = PROP_KIND_SIZE, .offset = PROP_FIELD_(S, f, uint64_t), .def = d,          \
       .min = lo, .max = hi, .help = h }
+#define PROP_SIZE_OPTIONAL(n, S, f, unset, h)                                                      \
+    { .name = n, .kind = PROP_KIND_SIZE, .flags = PROP_NO_DEFAULT,                                 \
+      .offset = PROP_FIELD_(S, f, uint64_t), .def = unset, .help = h }
 #define PROP_STRING(n, S, f, d, h)                                                                 \
     { .name = n, .kind = PROP_KIND_STRING, .offset = PROP_FIELD_(S, f, char *), .def_str = d, .help = h }
 #define PROP_ENUM(n, S, f, list, d, h)                                                             \

@@ -474,6 +474,11 @@ static void count_request(Platform *p, ShutdownCause cause)
     requests += 1 + (unsigned)cause;
 }
 
+static void count_stop(Platform *p, StopCause cause)
+{
+    requests += 100 + (unsigned)cause;
+}
+
 static void count_exit(Platform *p, int status)
 {
     requests += (unsigned)status;
@@ -487,14 +492,21 @@ static void count_event(Platform *p, const char *name, json_t *data)
 
 START_TEST(requests_go_to_the_machine_or_nowhere)
 {
-    static const PlatformOps ops = {count_request, count_request, count_exit, count_event};
+    static const PlatformOps ops = {
+        .shutdown_request = count_request,
+        .reset_request = count_request,
+        .stop_request = count_stop,
+        .exit_request = count_exit,
+        .event = count_event,
+    };
 
     for (int i = 0; i < 2; i++) {
         platform_shutdown_request(&platform, SHUTDOWN_CAUSE_GUEST_SHUTDOWN); /* 1 */
         platform_reset_request(&platform, SHUTDOWN_CAUSE_GUEST_RESET);       /* 2 */
+        platform_stop_request(&platform, STOP_CAUSE_IO_ERROR);               /* 100 */
         platform_exit_request(&platform, 33);
         platform_event(&platform, "BALLOON_CHANGE", json_object());
-        ck_assert_uint_eq(requests, i ? 37 : 0);
+        ck_assert_uint_eq(requests, i ? 137 : 0);
         platform.ops = &ops;
     }
     requests = 0;

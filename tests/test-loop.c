@@ -558,11 +558,151 @@ START_TEST(a_call_runs_on_the_iothread_and_is_waited_for)
 }
 END_TEST
 
+static void count_slowly(void *opaque)
+{
+    unsigned n = *(unsigned *)opaque;
+
+    g_usleep(10);
+    *(unsigned *)opaque = n + 1;
+}
+
+START_TEST(with_the_lock_of_an_iothread_no_callback_is_under_way)
+{
+    IoThread *io = iothread_new("io", NULL);
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < 100; i++) {
+        loop_post(iothread_loop(io), count_slowly, &n);
+        iothread_lock(io);
+        count_slowly(&n);
+        iothread_unlock(io);
+    }
+    iothread_call(io, count_slowly, &n);
+    ck_assert_uint_eq(n, 201);
+    iothread_free(io);
+}
+END_TEST
+
 START_TEST(an_iothread_can_be_freed_before_it_got_to_run)
 {
     for (unsigned i = 0; i < 50; i++) {
         iothread_free(iothread_new("brief", NULL));
     }
+}
+END_TEST
+
+/* --- bottom halves --- */
+
+typedef struct {
+    EventLoop *loop;
+    LoopBh *bh, *other;
+    unsigned runs, other_runs;
+    bool again, drop;
+} BhTest;
+
+static void on_bh(void *opaque)
+{
+    BhTest *t = opaque;
+
+    t->runs++;
+    if (t->again) {
+        loop_bh_schedule(t->bh);
+    }
+    if (t->drop) {
+        loop_bh_free(g_steal_pointer(&t->bh));
+        loop_bh_free(g_steal_pointer(&t->other));
+    }
+}
+
+static void on_other_bh(void *opaque)
+{
+    ((BhTest *)opaque)->other_runs++;
+}
+
+static void bh_test_init(BhTest *t)
+{
+    *t = (BhTest){.loop = loop_new(NULL)};
+    t->bh = loop_bh_new(t->loop, on_bh, t);
+    t->other = loop_bh_new(t->loop, on_other_bh, t);
+}
+
+static void bh_test_finish(BhTest *t)
+{
+    loop_bh_free(t->bh);
+    loop_bh_free(t->other);
+    loop_free(t->loop);
+}
+
+START_TEST(a_bottom_half_runs_once_however_often_it_was_scheduled)
+{
+    BhTest t;
+
+    bh_test_init(&t);
+    ck_assert(!loop_iterate(t.loop, false));
+    loop_bh_schedule(t.bh);
+    loop_bh_schedule(t.bh);
+    loop_bh_schedule(t.other);
+    ck_assert_uint_eq(t.runs, 0);
+    ck_assert(loop_iterate(t.loop, true));
+    ck_assert_uint_eq(t.runs, 1);
+    ck_assert_uint_eq(t.other_runs, 1);
+    loop_bh_schedule(t.bh);
+    loop_bh_cancel(t.bh);
+    drain(t.loop);
+    ck_assert_uint_eq(t.runs, 1);
+    bh_test_finish(&t);
+}
+END_TEST
+
+START_TEST(a_bottom_half_that_schedules_itself_lets_the_round_end)
+{
+    BhTest t;
+
+    bh_test_init(&t);
+    t.again = true;
+    loop_bh_schedule(t.bh);
+    for (unsigned i = 1; i <= 5; i++) {
+        ck_assert(loop_iterate(t.loop, true));
+        ck_assert_uint_eq(t.runs, i);
+    }
+    bh_test_finish(&t);
+}
+END_TEST
+
+START_TEST(a_bottom_half_may_free_itself_and_another)
+{
+    BhTest t;
+
+    bh_test_init(&t);
+    t.drop = true;
+    loop_bh_schedule(t.bh);
+    loop_bh_schedule(t.other);
+    drain(t.loop);
+    ck_assert_uint_eq(t.runs, 1);
+    ck_assert_uint_eq(t.other_runs, 0);
+    bh_test_finish(&t);
+}
+END_TEST
+
+static void *schedule_later(void *opaque)
+{
+    g_usleep(20000);
+    loop_bh_schedule(opaque);
+    return NULL;
+}
+
+START_TEST(a_sleeping_loop_notices_a_bottom_half_of_another_thread)
+{
+    BhTest t;
+    pthread_t thread;
+
+    bh_test_init(&t);
+    ck_assert_int_eq(pthread_create(&thread, NULL, schedule_later, t.bh), 0);
+    while (t.runs == 0) {
+        loop_iterate(t.loop, true);
+    }
+    pthread_join(thread, NULL);
+    bh_test_finish(&t);
 }
 END_TEST
 
@@ -587,7 +727,12 @@ int main(void)
     tcase_add_test(tc, a_manual_clock_runs_timers_in_order_each_at_its_time);
     tcase_add_test(tc, a_timer_may_free_itself_and_others_that_are_due);
     tcase_add_test(tc, a_call_runs_on_the_iothread_and_is_waited_for);
+    tcase_add_test(tc, with_the_lock_of_an_iothread_no_callback_is_under_way);
     tcase_add_test(tc, an_iothread_can_be_freed_before_it_got_to_run);
+    tcase_add_test(tc, a_bottom_half_runs_once_however_often_it_was_scheduled);
+    tcase_add_test(tc, a_bottom_half_that_schedules_itself_lets_the_round_end);
+    tcase_add_test(tc, a_bottom_half_may_free_itself_and_another);
+    tcase_add_test(tc, a_sleeping_loop_notices_a_bottom_half_of_another_thread);
     sr = srunner_create(s);
     srunner_run_all(sr, CK_ENV);
     failed = srunner_ntests_failed(sr);

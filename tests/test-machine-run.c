@@ -387,6 +387,49 @@ START_TEST(stop_and_cont_stop_the_virtual_clock)
 }
 END_TEST
 
+/* --- a device stops the VM --- */
+
+static void note_run(void *opaque, bool running)
+{
+    g_string_append(events, running ? "running " : "stopped ");
+}
+
+START_TEST(a_failing_disk_stops_the_vm_until_cont)
+{
+    PlatformRunListener l = {.changed = note_run}, gone = {.changed = note_run};
+    Platform *p = &vm.m->platform;
+
+    platform_run_listen(p, &gone);
+    platform_run_listen(p, &l);
+    platform_run_unlisten(p, &gone);
+    platform_stop_request(p, STOP_CAUSE_IO_ERROR);
+    platform_stop_request(p, STOP_CAUSE_IO_ERROR);
+    ck_assert_int_eq(vm.m->state, RUN_STATE_RUNNING); /* only asked for */
+    expect_events("STOP stopped ");
+    ck_assert_int_eq(vm.m->state, RUN_STATE_IO_ERROR);
+    ck_assert_str_eq(run_state_name(vm.m->state), "io-error");
+    ck_assert(!vm.accel->running);
+    ck_assert(machine_cont(vm.m, NULL));
+    expect_events("RESUME running ");
+    ck_assert(vm.accel->running);
+    platform_run_unlisten(p, &l);
+}
+END_TEST
+
+START_TEST(a_stopped_vm_and_one_that_ends_are_not_stopped_by_a_disk)
+{
+    machine_stop(vm.m, RUN_STATE_PAUSED);
+    platform_stop_request(&vm.m->platform, STOP_CAUSE_IO_ERROR);
+    expect_events("STOP ");
+    ck_assert_int_eq(vm.m->state, RUN_STATE_PAUSED);
+    ck_assert(machine_cont(vm.m, NULL));
+    expect_events("RESUME ");
+    machine_request_shutdown(vm.m, SHUTDOWN_CAUSE_GUEST_SHUTDOWN);
+    platform_stop_request(&vm.m->platform, STOP_CAUSE_IO_ERROR);
+    expect_events("SHUTDOWN ");
+}
+END_TEST
+
 /* --- events --- */
 
 static void count_event(void *opaque, const char *name, json_t *data)
@@ -446,6 +489,8 @@ static void add_shutdown_tests(TCase *tc)
     tcase_add_test(tc, power_button_reaches_the_guest);
     tcase_add_test(tc, power_button_is_forgotten_at_reset);
     tcase_add_test(tc, stop_and_cont_stop_the_virtual_clock);
+    tcase_add_test(tc, a_failing_disk_stops_the_vm_until_cont);
+    tcase_add_test(tc, a_stopped_vm_and_one_that_ends_are_not_stopped_by_a_disk);
     tcase_add_test(tc, removed_event_sink_hears_nothing);
     tcase_add_test(tc, run_states_have_qmps_names);
 }

@@ -222,6 +222,75 @@ static void expect_works(FakeDriver *d)
     ck_assert(fake_driver_interrupted(d, 0));
 }
 
+/* --- the last writable byte --- */
+
+START_TEST(the_last_byte_is_written_wherever_it_lies)
+{
+    g_autoptr(FakeDriver) d = fake_driver_new_props("virtio-echo", (unsigned)_i, "hold=on");
+    static const uint32_t data[] = {0, 1, 8, 16}; /* in front of it, in pieces of up to 8 bytes */
+    const FakeBuf bufs[][3] = {
+        {IN(1), END}, {IN(2), END}, {IN(8), IN(1), END}, {IN(8), IN(9), END}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(data); i++) {
+        Gpa at[2], last;
+        uint32_t len;
+        unsigned n;
+        VqElem *e;
+
+        fake_driver_add_bufs(d, 0, bufs[i], at);
+        n = bufs[i][1].end ? 0 : 1;
+        last = gpa_add(at[n], bufs[i][n].len - 1);
+        fake_mem_put(d->m->p.mem, last, 0x55, 1);
+        e = virtqueue_pop(queue(d));
+        ck_assert(vq_elem_cut_tail(e));
+        ck_assert_uint_eq(vq_elem_in_left(e), data[i]);
+        vq_elem_wrote(e, data[i]);
+        vq_elem_write_tail(e, 0xaa);
+        virtqueue_push(e);
+        ck_assert(fake_driver_get(d, 0, NULL, &len));
+        ck_assert_uint_eq(len, data[i] + 1);
+        ck_assert_uint_eq(fake_mem_get(d->m->p.mem, last, 1), 0xaa);
+    }
+}
+END_TEST
+
+START_TEST(a_last_byte_behind_unwritten_ones_is_not_counted)
+{
+    g_autoptr(FakeDriver) d = fake_driver_new_props("virtio-echo", (unsigned)_i, "hold=on");
+    uint32_t len = 9;
+    VqElem *e;
+
+    fake_driver_add(d, 0, OUT("ab", 2));
+    fake_driver_add(d, 0, IN(8));
+    e = virtqueue_pop(queue(d));
+    ck_assert(!vq_elem_cut_tail(e));
+    virtqueue_push(e);
+    e = virtqueue_pop(queue(d));
+    ck_assert(vq_elem_cut_tail(e));
+    vq_elem_write_tail(e, 1);
+    virtqueue_push(e);
+    ck_assert(fake_driver_get(d, 0, NULL, &len));
+    ck_assert(fake_driver_get(d, 0, NULL, &len));
+    ck_assert_uint_eq(len, 0);
+}
+END_TEST
+
+START_TEST(a_last_byte_is_lost_with_its_queue)
+{
+    g_autoptr(FakeDriver) d = fake_driver_new_props("virtio-echo", (unsigned)_i, "hold=on");
+    Gpa at;
+    VqElem *e;
+
+    fake_driver_add_bufs(d, 0, (const FakeBuf[]){IN(8), END}, &at);
+    e = virtqueue_pop(queue(d));
+    ck_assert(vq_elem_cut_tail(e));
+    fake_driver_reset(d);
+    vq_elem_write_tail(e, 0xaa);
+    virtqueue_push(e);
+    ck_assert_uint_eq(fake_mem_get(d->m->p.mem, gpa_add(at, 7), 1), 0);
+}
+END_TEST
+
 START_TEST(basic_13_14_reset_at_every_step_of_a_request)
 {
     g_autoptr(FakeDriver) d = fake_driver_new_props("virtio-echo", (unsigned)_i, "hold=on");
@@ -262,6 +331,9 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, filled_elements_wait_while_dma_is_not_allowed, 0, FAKE_PCI_CELLS);
     tcase_add_loop_test(tc, filled_elements_wait_while_dma_is_not_allowed, FAKE_PCI_LEGACY,
                         FAKE_CELLS);
+    tcase_add_loop_test(tc, the_last_byte_is_written_wherever_it_lies, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, a_last_byte_behind_unwritten_ones_is_not_counted, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, a_last_byte_is_lost_with_its_queue, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, basic_13_14_reset_at_every_step_of_a_request, 0, FAKE_CELLS);
     suite_add_tcase(s, tc);
     return s;

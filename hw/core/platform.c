@@ -54,6 +54,13 @@ void platform_reset_request(Platform *p, ShutdownCause cause)
     }
 }
 
+void platform_stop_request(Platform *p, StopCause cause)
+{
+    if (p->ops && p->ops->stop_request) {
+        p->ops->stop_request(p, cause);
+    }
+}
+
 void platform_exit_request(Platform *p, int status)
 {
     if (p->ops && p->ops->exit_request) {
@@ -67,6 +74,32 @@ void platform_event(Platform *p, const char *name, json_t *data)
         p->ops->event(p, name, data);
     } else {
         json_decref(data);
+    }
+}
+
+void platform_run_listen(Platform *p, PlatformRunListener *l)
+{
+    l->next = p->run_listeners;
+    p->run_listeners = l;
+}
+
+void platform_run_unlisten(Platform *p, PlatformRunListener *l)
+{
+    PlatformRunListener **at = &p->run_listeners;
+
+    while (*at != l) {
+        at = &(*at)->next;
+    }
+    *at = l->next;
+}
+
+void platform_run_changed(Platform *p, bool running)
+{
+    PlatformRunListener *next;
+
+    for (PlatformRunListener *l = p->run_listeners; l; l = next) {
+        next = l->next;
+        l->changed(l->opaque, running);
     }
 }
 

@@ -30,14 +30,27 @@ typedef enum {
     SHUTDOWN_CAUSE_HOST_ERROR,
 } ShutdownCause;
 
+/* What a device may stop the VM for. */
+typedef enum {
+    STOP_CAUSE_IO_ERROR,           /* a disk failed, and the user wants to look before the guest sees it */
+} StopCause;
+
 /* The machine's side. All but event may be called from a vCPU thread under the VM lock; they only post the request. */
 typedef struct {
     void (*shutdown_request)(Platform *p, ShutdownCause cause);
     void (*reset_request)(Platform *p, ShutdownCause cause);
+    void (*stop_request)(Platform *p, StopCause cause); /* as QMP's stop; nothing when the VM is stopped already */
     void (*exit_request)(Platform *p, int status); /* isa-debug-exit: the VMM ends with that status */
     /* A QMP event; data is stolen, NULL: none. The monitor knows which events are rate-limited. */
     void (*event)(Platform *p, const char *name, json_t *data);
 } PlatformOps;
+
+/* Hears that the VM goes on after a stop (true) or was stopped. Main loop, VM lock. */
+typedef struct PlatformRunListener {
+    void (*changed)(void *opaque, bool running);
+    void *opaque;
+    struct PlatformRunListener *next; /* Platform.run_listeners */
+} PlatformRunListener;
 
 struct Platform {
     const PlatformOps *ops;     /* NULL: requests are dropped */
@@ -51,6 +64,8 @@ struct Platform {
     Clock *rtclock;             /* host time: runs while the VM is stopped */
     MsiController *msi;         /* NULL: none */
     Object *root;               /* of the composition tree ("/") */
+    unsigned n_cpus;            /* vCPUs of the machine; 0: not known */
+    PlatformRunListener *run_listeners;
 };
 
 /* Makes lock, memory, address spaces (with_pio: port space too), loop and clocks (manual_clock: vclock is manual). */
@@ -59,8 +74,12 @@ void platform_finish(Platform *p);
 
 void platform_shutdown_request(Platform *p, ShutdownCause cause);
 void platform_reset_request(Platform *p, ShutdownCause cause);
+void platform_stop_request(Platform *p, StopCause cause);
 void platform_exit_request(Platform *p, int status);
 void platform_event(Platform *p, const char *name, json_t *data); /* steals data */
+void platform_run_listen(Platform *p, PlatformRunListener *l);
+void platform_run_unlisten(Platform *p, PlatformRunListener *l);
+void platform_run_changed(Platform *p, bool running);             /* by the machine */
 const char *shutdown_cause_name(ShutdownCause cause);             /* QMP's ShutdownCause spelling */
 
 #endif

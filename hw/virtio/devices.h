@@ -7,6 +7,7 @@
 
 #include "qom/object.h"
 
+extern const TypeInfo virtio_blk_type;     /* "virtio-blk-device" */
 extern const TypeInfo virtio_balloon_type; /* "virtio-balloon-device" */
 extern const TypeInfo virtio_rng_type;     /* "virtio-rng-device" */
 extern const TypeInfo virtio_serial_type;  /* "virtio-serial-device" */

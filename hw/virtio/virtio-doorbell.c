@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Doorbells: a queue that is at work has an eventfd at the place where its driver kicks it, so that
- * a kick reaches the main loop without an exit. The transport says where that is; a queue without
- * one is kicked by exit: slower, nothing worse.
+ * a kick reaches the queue's loop without an exit. The transport says where that is; a queue
+ * without one is kicked by exit: slower, nothing worse.
  */
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -15,7 +15,7 @@ static void doorbell_cb(void *opaque, unsigned events)
     uint64_t count;
 
     if (read(vq->bell.event.fd, &count, sizeof count) == sizeof count) {
-        virtio_queue_notify(vq->vdev, vq->index);
+        virtio_queue_serve(vq->vdev, vq->index);
     }
 }
 
@@ -34,8 +34,7 @@ static void doorbell_add(VirtQueue *vq)
         b->region = NULL;
         return;
     }
-    b->src = loop_fd_new(device_platform(DEVICE(vq->vdev))->loop, b->event.fd, LOOP_READ,
-                         doorbell_cb, vq);
+    b->src = loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ, doorbell_cb, vq);
     io_region_add_eventfd(b->region, &b->event);
 }
 

@@ -7,7 +7,7 @@
  * (VIRTIO_F_NOTIFICATION_DATA) is not looked at: the place of a kick tells the queue, and the ring
  * tells the rest.
  *
- * Threads: the VM lock, but for virtio_pci_notify with MSI-X enabled, which any thread may call.
+ * Threads: the VM lock, but for virtio_pci_notify_unlocked, which iothreads call.
  */
 #include <inttypes.h>
 #include <linux/virtio_pci.h>
@@ -59,6 +59,19 @@ static void virtio_pci_notify(VirtioBus *vbus, uint16_t vector, bool config)
     if (vector != VIRTIO_MSI_NO_VECTOR) {
         msix_notify(dev, vector);
     }
+}
+
+static bool virtio_pci_notify_unlocked(VirtioBus *vbus, uint16_t vector)
+{
+    PciDevice *dev = PCI_DEVICE(proxy_of(vbus));
+
+    if (!msix_enabled(dev)) {
+        return false;
+    }
+    if (vector != VIRTIO_MSI_NO_VECTOR) {
+        msix_notify(dev, vector);
+    }
+    return true;
 }
 
 uint8_t virtio_pci_isr_read(VirtIOPCIProxy *p)
@@ -350,6 +363,7 @@ static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
                    UINT64_C(1) << VIRTIO_F_NOTIF_CONFIG_DATA | UINT64_C(1) << VIRTIO_F_ANY_LAYOUT |
                    UINT64_C(1) << VIRTIO_F_NOTIFY_ON_EMPTY;
     bc->notify = virtio_pci_notify;
+    bc->notify_unlocked = virtio_pci_notify_unlocked;
     bc->device_plugged = virtio_pci_device_plugged;
     bc->doorbell = virtio_pci_doorbell;
     bc->device_reset = virtio_pci_device_reset;
@@ -469,6 +483,7 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
 /* --- the table: lower-case name, VIRTIO_ID_*, PCI class, category, description --- */
 
 #define VIRTIO_PCI_DEVICES(ROW)                                                   \
+    ROW(blk, BLOCK, 0x010000, "storage", "disk")                                  \
     ROW(balloon, BALLOON, 0x00ff00, "misc",                                       \
         "memory balloon: takes memory from the guest and gives it back")          \
     ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \

@@ -42,7 +42,7 @@ GuestMemory *virtio_memory(VirtIODevice *vdev)
 
 bool virtio_running(const VirtIODevice *vdev)
 {
-    return vdev->started && !vdev->broken && vdev->dma_allowed;
+    return vdev->started && !virtio_is_broken(vdev) && vdev->dma_allowed;
 }
 
 bool virtio_plugged(const VirtIODevice *vdev)
@@ -63,12 +63,21 @@ static void bus_notify(VirtIODevice *vdev, uint16_t vector, bool config)
 
 void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
 {
+    VirtioBusClass *bc;
+
     if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
         return;
     }
     TRACE(virtio_notify, "dev=%s queue=%u vector=%u", virtio_id_name(vdev->device_id), vq->index,
           vq->vector);
-    bus_notify(vdev, vq->vector, false);
+    if (G_LIKELY(!vq->iothread || !virtio_on_iothread(vdev))) {
+        bus_notify(vdev, vq->vector, false);
+        return;
+    }
+    bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
+    if (!bc->notify_unlocked || !bc->notify_unlocked(vdev->vbus, vq->vector)) {
+        virtio_defer_notify(vq);
+    }
 }
 
 void virtio_notify_config(VirtIODevice *vdev)
@@ -84,12 +93,18 @@ void virtio_notify_config(VirtIODevice *vdev)
     }
 }
 
+void virtio_announce_error(VirtIODevice *vdev)
+{
+    vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+    virtio_notify_config(vdev); /* §2.1.2: only after DRIVER_OK */
+}
+
 void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
 {
     g_autofree char *text = NULL;
     va_list args;
 
-    if (vdev->broken) {
+    if (__atomic_exchange_n(&vdev->broken, true, __ATOMIC_RELAXED)) {
         return;
     }
     va_start(args, fmt);
@@ -98,9 +113,11 @@ void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
     /* Rated: a guest may reset and break its device as often as it likes. */
     log_warn_rated(&vdev->error_rate, "virtio-%s: %s: the device needs a reset",
                    virtio_id_name(vdev->device_id), text);
-    vdev->broken = true;
-    vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
-    virtio_notify_config(vdev); /* §2.1.2: only after DRIVER_OK */
+    if (virtio_on_iothread(vdev)) {
+        virtio_defer_error(vdev);
+    } else {
+        virtio_announce_error(vdev);
+    }
 }
 
 void virtio_isr_set(VirtIODevice *vdev, uint8_t bits)
@@ -135,7 +152,7 @@ static void queue_run(VirtIODevice *vdev, VirtQueue *vq)
     }
 }
 
-void virtio_queue_notify(VirtIODevice *vdev, unsigned n)
+void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 {
     VirtQueue *vq = virtio_get_queue(vdev, n);
 
@@ -146,6 +163,13 @@ void virtio_queue_notify(VirtIODevice *vdev, unsigned n)
         log_guest("virtio-%s: kick for queue %u, which is not there or not running",
                   virtio_id_name(vdev->device_id), n);
     }
+}
+
+void virtio_queue_notify(VirtIODevice *vdev, unsigned n)
+{
+    virtio_lock(vdev);
+    virtio_queue_serve(vdev, n);
+    virtio_unlock(vdev);
 }
 
 /* Serves what came while kicks were not listened to. */
@@ -169,9 +193,9 @@ static void run_later_cb(void *opaque)
     for (unsigned n = 0; n < vdev->queues->len; n++) {
         VirtQueue *vq = virtio_get_queue(vdev, n);
 
-        if (vq->run_later && virtio_running(vdev)) {
+        if (!vq->iothread && vq->run_later && virtio_running(vdev)) {
             vq->run_later = false;
-            virtio_queue_notify(vdev, n);
+            virtio_queue_serve(vdev, n);
         }
     }
 }
@@ -180,6 +204,11 @@ void virtio_queue_run_later(VirtIODevice *vdev, VirtQueue *vq)
 {
     Platform *p = device_platform(DEVICE(vdev));
 
+    if (vq->iothread) {
+        vq->run_later = true;
+        loop_bh_schedule(vq->again);
+        return;
+    }
     if (!vdev->later) {
         vdev->later = loop_timer_new(p->loop, p->rtclock, run_later_cb, vdev);
     }
@@ -189,12 +218,15 @@ void virtio_queue_run_later(VirtIODevice *vdev, VirtQueue *vq)
 
 void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
 {
-    bool before = vdev->dma_allowed;
+    bool before;
 
+    virtio_lock(vdev);
+    before = vdev->dma_allowed;
     vdev->dma_allowed = allowed;
     if (allowed && !before && vdev->queues) {
         serve_waiting(vdev);
     }
+    virtio_unlock(vdev);
 }
 
 /* --- queues as transports see them --- */
@@ -206,22 +238,29 @@ bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
     if (!vq || vq->setup.size == 0) {
         return false;
     }
+    virtio_lock(vdev);
     vq->setup.enabled = true;
     vdev->started |= vdev->legacy;
-    if (vdev->started && !vdev->broken && virtqueue_start(vq)) {
+    if (vdev->started && !virtio_is_broken(vdev) && virtqueue_start(vq)) {
         virtio_doorbells_update(vdev, true); /* gives the new queue its doorbell */
     }
+    virtio_unlock(vdev);
     return true;
 }
 
 void virtio_queue_disable(VirtIODevice *vdev, unsigned n)
 {
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     VirtQueue *vq = virtio_get_queue(vdev, n);
     VirtQueueSetup setup;
     uint16_t vector;
 
     if (!vq || !vq->setup.enabled) {
         return;
+    }
+    virtio_lock(vdev);
+    if (vc->queue_reset) {
+        vc->queue_reset(vdev, vq);
     }
     setup = vq->setup;
     vector = vq->vector;
@@ -232,6 +271,7 @@ void virtio_queue_disable(VirtIODevice *vdev, unsigned n)
     if (vdev->started) {
         virtio_doorbells_update(vdev, true); /* takes the queue's doorbell away */
     }
+    virtio_unlock(vdev);
 }
 
 void virtio_queue_reset(VirtIODevice *vdev, unsigned n)
@@ -242,6 +282,7 @@ void virtio_queue_reset(VirtIODevice *vdev, unsigned n)
     if (!vq) {
         return;
     }
+    virtio_lock(vdev);
     if (vc->queue_reset) {
         vc->queue_reset(vdev, vq);
     }
@@ -249,6 +290,7 @@ void virtio_queue_reset(VirtIODevice *vdev, unsigned n)
     if (vdev->started) {
         virtio_doorbells_update(vdev, true); /* takes the queue's doorbell away */
     }
+    virtio_unlock(vdev);
 }
 
 bool virtio_queue_reset_allowed(const VirtIODevice *vdev)
@@ -276,7 +318,9 @@ void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
     VirtQueue *vq = virtio_get_queue(vdev, n);
 
     if (vq) {
+        virtio_lock(vdev);
         vq->vector = vector;
+        virtio_unlock(vdev);
     }
 }
 
@@ -357,43 +401,15 @@ static bool features_acceptable(VirtIODevice *vdev)
 static void driver_ok(VirtIODevice *vdev)
 {
     vdev->started = true;
-    for (unsigned n = 0; n < vdev->queues->len && !vdev->broken; n++) {
+    for (unsigned n = 0; n < vdev->queues->len && !virtio_is_broken(vdev); n++) {
         VirtQueue *vq = virtio_get_queue(vdev, n);
 
         if (vq->setup.enabled) {
             virtqueue_start(vq);
         }
     }
-    if (!vdev->broken) {
+    if (!virtio_is_broken(vdev)) {
         virtio_doorbells_update(vdev, true);
-    }
-}
-
-void virtio_set_status(VirtIODevice *vdev, uint8_t status)
-{
-    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
-    uint8_t old = vdev->status, added = status & (uint8_t) ~(old | VIRTIO_CONFIG_S_NEEDS_RESET);
-
-    TRACE(virtio_set_status, "dev=%s status=0x%02x", virtio_id_name(vdev->device_id), status);
-    if (status == 0) {
-        virtio_reset(vdev);
-        return;
-    }
-    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && (vdev->legacy || !features_acceptable(vdev))) {
-        added &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
-    }
-    if (!vdev->legacy && !((old | added) & VIRTIO_CONFIG_S_FEATURES_OK)) {
-        added &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
-    }
-    vdev->status |= added;
-    if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
-        driver_ok(vdev);
-    }
-    if (added && vc->set_status) {
-        vc->set_status(vdev, old);
-    }
-    if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
-        serve_waiting(vdev); /* some drivers fill a queue before DRIVER_OK */
     }
 }
 
@@ -401,7 +417,7 @@ void virtio_set_status(VirtIODevice *vdev, uint8_t status)
  * Doorbells go first, so that nothing new comes in; then the model lets go of what it has in
  * flight, while its queues still stand; then the queues.
  */
-void virtio_reset(VirtIODevice *vdev)
+static void reset_locked(VirtIODevice *vdev)
 {
     VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
@@ -423,9 +439,52 @@ void virtio_reset(VirtIODevice *vdev)
     if (vdev->later) {
         loop_timer_cancel(vdev->later);
     }
-    vdev->broken = false;
+    virtio_forget_deferred(vdev);
+    __atomic_store_n(&vdev->broken, false, __ATOMIC_RELAXED);
     vdev->guest_features = 0;
     vdev->config_vector = VIRTIO_NO_VECTOR;
+}
+
+void virtio_reset(VirtIODevice *vdev)
+{
+    virtio_lock(vdev);
+    reset_locked(vdev);
+    virtio_unlock(vdev);
+}
+
+static void set_status_locked(VirtIODevice *vdev, uint8_t status)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+    uint8_t old = vdev->status, added = status & (uint8_t) ~(old | VIRTIO_CONFIG_S_NEEDS_RESET);
+
+    TRACE(virtio_set_status, "dev=%s status=0x%02x", virtio_id_name(vdev->device_id), status);
+    if (status == 0) {
+        reset_locked(vdev);
+        return;
+    }
+    if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && (vdev->legacy || !features_acceptable(vdev))) {
+        added &= (uint8_t)~VIRTIO_CONFIG_S_FEATURES_OK;
+    }
+    if (!vdev->legacy && !((old | added) & VIRTIO_CONFIG_S_FEATURES_OK)) {
+        added &= (uint8_t)~VIRTIO_CONFIG_S_DRIVER_OK;
+    }
+    vdev->status |= added;
+    if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
+        driver_ok(vdev);
+    }
+    if (added && vc->set_status) {
+        vc->set_status(vdev, old);
+    }
+    if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
+        serve_waiting(vdev); /* some drivers fill a queue before DRIVER_OK */
+    }
+}
+
+void virtio_set_status(VirtIODevice *vdev, uint8_t status)
+{
+    virtio_lock(vdev);
+    set_status_locked(vdev, status);
+    virtio_unlock(vdev);
 }
 
 /* --- configuration space --- */
@@ -471,7 +530,9 @@ void virtio_config_write(VirtIODevice *vdev, size_t off, uint64_t value, unsigne
         }
     }
     if (any && vc->set_config) {
+        virtio_lock(vdev);
         vc->set_config(vdev, vdev->config, off, size);
+        virtio_unlock(vdev);
     }
 }
 
@@ -519,7 +580,11 @@ bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err)
 void virtio_cleanup(VirtIODevice *vdev)
 {
     g_clear_pointer(&vdev->later, loop_timer_free);
+    g_clear_pointer(&vdev->deferred, loop_bh_free);
+    virtio_lock(vdev);
     g_clear_pointer(&vdev->queues, g_ptr_array_unref);
+    virtio_unlock(vdev);
+    g_clear_pointer(&vdev->iothreads, g_ptr_array_unref);
     g_clear_pointer(&vdev->config, g_free);
     vdev->config_size = 0;
     vdev->host_features = vdev->prop_features; /* it may be realized again */

@@ -4,7 +4,10 @@
  * virtio-mmio.c) calls the functions under "for transports"; a device model calls virtio_init, virtio_add_queue
  * and the rest of the first half, and fills in VirtioDeviceClass.
  *
- * Threads: everything runs on the thread that owns the device (with the VM lock on the main loop).
+ * Threads: everything runs under the VM lock, on the main loop or in a vCPU's exit. A queue may be served by an iothread
+ * instead (virtio_queue_set_iothread): its handle_output and what the device does for it there run with the iothread's lock
+ * and without the VM lock. The calls under "for transports" take the locks of all iothreads of the device, so what is
+ * changed there (status, features, queues, cache modes) stands still while an iothread looks at it.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_H
@@ -39,7 +42,7 @@ struct VirtIODevice {
     Device parent_obj;
     uint16_t device_id;        /* VIRTIO_ID_* */
     uint8_t status;            /* VIRTIO_CONFIG_S_* */
-    bool broken;               /* NEEDS_RESET was raised; nothing is processed until reset */
+    bool broken;               /* atomic: NEEDS_RESET was raised; nothing is processed until reset */
     bool dma_allowed;          /* may it touch guest memory? See virtio_set_dma_allowed */
     bool legacy;               /* see virtio_set_legacy */
     bool started;              /* DRIVER_OK came; by the legacy interface also: a queue was set up */
@@ -57,6 +60,9 @@ struct VirtIODevice {
     VirtioBus *vbus;           /* the transport's bus, once plugged */
     LoopTimer *later;          /* for virtio_queue_run_later; made on first use */
     LogRate error_rate;        /* of virtio_error */
+    GPtrArray *iothreads;      /* of IoThread *, each once, borrowed; NULL: none */
+    LoopBh *deferred;          /* on the main loop: what an iothread cannot do itself; NULL: no iothreads */
+    bool error_deferred;       /* atomic */
 };
 
 /* A device model fills in what it needs; all may be NULL. */
@@ -75,8 +81,8 @@ struct VirtioDeviceClass {
     void (*set_config)(VirtIODevice *vdev, const void *config, size_t off, size_t len);
     bool (*config_writable)(VirtIODevice *vdev, size_t off); /* NULL: nothing is writable */
     void (*set_status)(VirtIODevice *vdev, uint8_t old_status);
-    /* Queue vq alone is being reset (VIRTIO_F_RING_RESET): lets go of its elements. A later push of one is dropped, so
-     * that NULL is right where a device gets back to each element by itself. */
+    /* Queue vq alone is being reset (VIRTIO_F_RING_RESET) or disabled: lets go of its elements. A later push of one is
+     * dropped, so that NULL is right where a device gets back to each element by itself. */
     void (*queue_reset)(VirtIODevice *vdev, VirtQueue *vq);
     void (*reset)(VirtIODevice *vdev); /* cancels or drains what is in flight, before queues are reset */
 };
@@ -88,6 +94,8 @@ struct VirtioBusClass {
      * that only legacy drivers have, as a mask. */
     uint64_t features;
     void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; without MSI-X: VM lock */
+    /* A queue's interrupt, raised without the VM lock. False: that cannot be done now. NULL: it never can. */
+    bool (*notify_unlocked)(VirtioBus *bus, uint16_t vector);
     bool (*device_plugged)(VirtioBus *bus, VirtIODevice *vdev, GError **err);
     void (*device_unplugged)(VirtioBus *bus, VirtIODevice *vdev);
     /* Where the driver kicks queue n, with what it has negotiated: fills in *ret_event (without fd), relative to the
@@ -110,7 +118,16 @@ VirtQueue *virtio_add_queue(VirtIODevice *vdev, uint16_t queue_size, VirtIOHandl
 bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err); /* called by virtio_device's realize, after the model's */
 void virtio_cleanup(VirtIODevice *vdev);                          /* by its unrealize */
 
+/* Serves vq on that iothread. */
+void virtio_queue_set_iothread(VirtQueue *vq, IoThread *t);
+EventLoop *virtio_queue_loop(VirtQueue *vq); /* the one that it is served on */
+
 /* --- for device models, at work --- */
+
+/* The locks of all iothreads of the device: for what comes on the main loop from elsewhere and is about its queues. */
+void virtio_lock(VirtIODevice *vdev);
+void virtio_unlock(VirtIODevice *vdev);
+bool virtio_on_iothread(const VirtIODevice *vdev); /* is the caller one of them? Then it has no VM lock. */
 
 /* Interrupts the driver about queue vq when its rules ask for it. Nothing before DRIVER_OK; vq NULL: nothing. */
 void virtio_notify(VirtIODevice *vdev, VirtQueue *vq);
@@ -136,6 +153,10 @@ static inline bool virtio_has_feature(const VirtIODevice *vdev, unsigned bit)
 VirtQueue *virtio_get_queue(VirtIODevice *vdev, unsigned n); /* NULL: no such queue */
 GuestMemory *virtio_memory(VirtIODevice *vdev);
 bool virtio_running(const VirtIODevice *vdev); /* started, not broken, DMA allowed */
+static inline bool virtio_is_broken(const VirtIODevice *vdev)
+{
+    return __atomic_load_n(&vdev->broken, __ATOMIC_RELAXED); /* its writers order nothing by it */
+}
 
 bool virtio_plugged(const VirtIODevice *vdev); /* false while it is taken off its bus: nobody is left to tell */
 

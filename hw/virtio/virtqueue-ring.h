@@ -29,6 +29,7 @@ struct VqElem {
     uint32_t in_pos;           /* pieces [in_pos, n) are not written yet */
     uint32_t written;          /* becomes used.len */
     uint64_t out_left, in_left;
+    uint8_t *tail;             /* set apart by vq_elem_cut_tail */
     uint16_t head;             /* index of the first descriptor (split), buffer id (packed) */
     uint16_t slots;            /* of the descriptor ring that the element takes up (packed) */
     bool in_use;
@@ -124,7 +125,17 @@ struct VirtQueue {
     VqDoorbell bell;
     uint16_t index, max_size, vector;
     bool run_later;            /* virtio_queue_run_later was called */
+    IoThread *iothread;        /* serves it; NULL: the main loop */
+    LoopBh *again;             /* on the iothread: for run_later */
+    bool notify_deferred;      /* atomic: to be done on the main loop */
 };
+
+/* --- virtio-iothread.c --- */
+void virtio_defer_error(VirtIODevice *vdev);
+void virtio_defer_notify(VirtQueue *vq);
+void virtio_forget_deferred(VirtIODevice *vdev);
+void virtio_announce_error(VirtIODevice *vdev); /* virtio.c; VM lock */
+void virtio_queue_serve(VirtIODevice *vdev, unsigned n); /* virtio.c: a kick; the queue's thread, or its lock */
 
 #define vq_error(vq, fmt, ...) virtio_error((vq)->vdev, "queue %u: " fmt, (vq)->index, ##__VA_ARGS__)
 

@@ -104,7 +104,7 @@ static bool split_available(VirtQueue *vq)
     if (s->seen_avail != s->last_avail || split_refresh(vq)) {
         return true;
     }
-    if (vq->vdev->broken || !vq->event_idx || !vq->kicks_wanted ||
+    if (virtio_is_broken(vq->vdev) || !vq->event_idx || !vq->kicks_wanted ||
         (s->avail_event_valid && s->avail_event == s->last_avail)) {
         return false;
     }

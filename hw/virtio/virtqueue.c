@@ -101,6 +101,7 @@ static void pool_orphan(VqPool *pool)
 
         e->out_left = e->in_left = 0;
         e->out_pos = e->out_end = e->in_pos = e->n = 0;
+        e->tail = NULL;
     }
 }
 
@@ -265,6 +266,7 @@ void virtqueue_free(VirtQueue *vq)
 {
     if (vq) {
         virtqueue_reset(vq);
+        loop_bh_free(vq->again);
         g_free(vq);
     }
 }
@@ -363,7 +365,7 @@ bool virtqueue_ready(const VirtQueue *vq)
 /* May the rings be touched now? */
 static inline bool vq_usable(VirtQueue *vq)
 {
-    if (G_UNLIKELY(!vq->ready || vq->vdev->broken || !vq->vdev->dma_allowed)) {
+    if (G_UNLIKELY(!vq->ready || virtio_is_broken(vq->vdev) || !vq->vdev->dma_allowed)) {
         return false;
     }
     return G_LIKELY(vq->generation == gmem_generation(vq->mem)) || vq_remap(vq);
@@ -637,4 +639,28 @@ void vq_elem_wrote(VqElem *e, size_t len)
     cursor_move(e->iov, &e->in_pos, len, NULL, NULL);
     e->in_left -= len;
     e->written += (uint32_t)len;
+}
+
+/* Pieces are never empty. */
+bool vq_elem_cut_tail(VqElem *e)
+{
+    struct iovec *last;
+
+    if (e->in_left == 0) {
+        return false;
+    }
+    last = &e->iov[e->n - 1];
+    e->tail = (uint8_t *)last->iov_base + --last->iov_len;
+    e->n -= last->iov_len == 0;
+    e->in_left--;
+    return true;
+}
+
+void vq_elem_write_tail(VqElem *e, uint8_t byte)
+{
+    if (e->tail) {
+        *e->tail = byte;
+        e->tail = NULL;
+        e->written += e->in_left == 0;
+    }
 }

@@ -85,6 +85,14 @@ size_t vq_elem_write_some(VqElem *e, const void *src, size_t len);
 const struct iovec *vq_elem_out_iov(VqElem *e, unsigned *ret_n);
 const struct iovec *vq_elem_in_iov(VqElem *e, unsigned *ret_n);
 
+/*
+ * For devices whose answer ends with a status, wherever the driver put that byte: cut_tail sets the last device-writable
+ * byte apart, so that in_left and in_iov are about the data alone; false: there is none. write_tail writes it, once. It
+ * counts as used when all before it was written: §2.7.8 lets used.len be too small, never too large.
+ */
+bool vq_elem_cut_tail(VqElem *e) GMEM_CHECKED;
+void vq_elem_write_tail(VqElem *e, uint8_t byte);
+
 /* Tells that len bytes at the in cursor were written by somebody else (readv into vq_elem_in_iov): they count as
  * used and the cursor moves over them. */
 void vq_elem_wrote(VqElem *e, size_t len);

@@ -16,7 +16,9 @@ static void note_msi(MsiController *c, MsiMessage msg, uint16_t requester)
 {
     FakeMsi *msi = (FakeMsi *)c;
 
+    pthread_mutex_lock(&msi->lock);
     msi->sent[msi->n++ % FAKE_MSI_MAX] = msg;
+    pthread_mutex_unlock(&msi->lock);
 }
 
 static const MsiControllerOps msi_ops = {.send = note_msi};
@@ -91,8 +93,9 @@ static void add_host_bridge(FakeMachine *m)
 
 FakeMachine *fake_machine_new(uint64_t extra_ram)
 {
-    static const TypeInfo *const types[] = {&pci_host_type, &main_bus_type, &virtio_balloon_type,
-                                            &virtio_mmio_type, NULL};
+    static const TypeInfo *const types[] = {&pci_host_type,       &main_bus_type,
+                                            &virtio_balloon_type, &virtio_blk_type,
+                                            &virtio_mmio_type,    NULL};
     FakeMachine *m = g_new0(FakeMachine, 1);
 
     type_register_list(types);
@@ -101,6 +104,7 @@ FakeMachine *fake_machine_new(uint64_t extra_ram)
     m->p.ops = &platform_ops;
     m->p.opaque = m;
     m->p.root = object_new(&container_type);
+    pthread_mutex_init(&m->msi.lock, NULL);
     m->msi.parent.ops = &msi_ops;
     m->p.msi = &m->msi.parent;
     m->events = g_ptr_array_new_with_free_func(g_free);
@@ -125,20 +129,32 @@ void fake_machine_free(FakeMachine *m)
     object_unref(m->main_bus);
     g_ptr_array_unref(m->events);
     platform_finish(&m->p);
+    pthread_mutex_destroy(&m->msi.lock);
     g_free(m);
 }
 
+static void set_prop(Object *obj, const char *item)
+{
+    g_auto(GStrv) pair = g_strsplit(item, "=", 2);
+    g_autoptr(GError) err = NULL;
+
+    if (!property_set_string(obj, pair[0], pair[1], &err)) {
+        g_error("%s: %s", item, err->message);
+    }
+}
+
+/* A comma in brackets, as JSON has it, ends no item. */
 static void set_props(Object *obj, const char *props)
 {
-    g_auto(GStrv) list = g_strsplit(props ? props : "", ",", -1);
+    for (const char *end; props && *props; props = *end ? end + 1 : end) {
+        g_autofree char *item = NULL;
+        int depth = 0;
 
-    for (char **item = list; *item; item++) {
-        g_auto(GStrv) pair = g_strsplit(*item, "=", 2);
-        g_autoptr(GError) err = NULL;
-
-        if (!property_set_string(obj, pair[0], pair[1], &err)) {
-            g_error("%s: %s", *item, err->message);
+        for (end = props; *end && (*end != ',' || depth > 0); end++) {
+            depth += (*end == '[') - (*end == ']');
         }
+        item = g_strndup(props, (gsize)(end - props));
+        set_prop(obj, item);
     }
 }
 

@@ -22,6 +22,7 @@ enum { FAKE_MSI_MAX = 4096 };
 
 typedef struct {
     MsiController parent;
+    pthread_mutex_t lock;     /* guards what follows: iothreads send, too */
     MsiMessage sent[FAKE_MSI_MAX];
     unsigned n;               /* messages so far; sent holds the newest */
 } FakeMsi;

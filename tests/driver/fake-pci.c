@@ -268,7 +268,9 @@ static bool pci_interrupted(FakeDriver *d, int q)
     if (d->cell & FAKE_INTX) {
         return intx_interrupted(d, q);
     }
+    pthread_mutex_lock(&d->m->msi.lock);
     collect_messages(d);
+    pthread_mutex_unlock(&d->m->msi.lock);
     seen = *pending > 0;
     *pending = 0;
     return seen;

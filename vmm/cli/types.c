@@ -4,7 +4,10 @@
  */
 #include "vmm/cli/types.h"
 
+#include "backends/block.h"
+#include "backends/block-throttle.h"
 #include "backends/chardev.h"
+#include "backends/iothread.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
 #include "hw/core/device.h"
@@ -39,9 +42,11 @@ static const TypeInfo *const all_types[] = {
     &chardev_pipe_type,
     &chardev_pty_type,
     &chardev_ringbuf_type,
+    &iothread_type,
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,
+    &throttle_group_type,
     /* board devices */
     &pci_host_type,
     &isa_serial_type,
@@ -53,6 +58,7 @@ static const TypeInfo *const all_types[] = {
     &acpi_pcihp_type,
     &virtio_mmio_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
+    &virtio_blk_type,
     &virtio_balloon_type,
     &virtio_rng_type,
     &virtio_serial_type,
@@ -64,6 +70,7 @@ static const TypeInfo *const all_types[] = {
 void types_register_all(void)
 {
     type_register_list(all_types);
+    type_register_list(block_types);
     type_register_list(virtio_pci_types);
     type_register_list(accel_types);
     type_register_list(machine_types);

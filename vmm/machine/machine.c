@@ -26,6 +26,7 @@ static const char *const run_state_names[] = {
     [RUN_STATE_SHUTDOWN] = "shutdown",
     [RUN_STATE_INTERNAL_ERROR] = "internal-error",
     [RUN_STATE_GUEST_PANICKED] = "guest-panicked",
+    [RUN_STATE_IO_ERROR] = "io-error",
 };
 
 const char *run_state_name(RunState state)
@@ -99,6 +100,7 @@ static void enter_stopped_state(Machine *m, RunState state)
     m->state = state;
     if (was_running) {
         emit(m, "STOP", NULL);
+        platform_run_changed(&m->platform, false);
     }
 }
 
@@ -125,6 +127,7 @@ bool machine_cont(Machine *m, GError **err)
     m->state = RUN_STATE_RUNNING;
     start_vcpus(m);
     emit(m, "RESUME", NULL);
+    platform_run_changed(&m->platform, true);
     return true;
 }
 
@@ -256,7 +259,10 @@ static void handle_requests(void *opaque)
     } else if (m->reset_pending) {
         m->reset_pending = false;
         do_reset(m, m->reset_cause);
+    } else if (m->stop_pending && m->state == RUN_STATE_RUNNING) {
+        machine_stop(m, RUN_STATE_IO_ERROR);
     }
+    m->stop_pending = false;
 }
 
 void machine_request_shutdown(Machine *m, ShutdownCause cause)
@@ -299,6 +305,16 @@ static void platform_reset(Platform *p, ShutdownCause cause)
     machine_request_reset(machine_of_platform(p), cause);
 }
 
+static void platform_stop(Platform *p, StopCause cause)
+{
+    Machine *m = machine_of_platform(p);
+
+    if (!m->stop_pending) {
+        m->stop_pending = true;
+        loop_post(p->loop, handle_requests, m);
+    }
+}
+
 static void platform_exit(Platform *p, int status)
 {
     Machine *m = machine_of_platform(p);
@@ -316,6 +332,7 @@ static void platform_emit(Platform *p, const char *name, json_t *data)
 static const PlatformOps machine_platform_ops = {
     .shutdown_request = platform_shutdown,
     .reset_request = platform_reset,
+    .stop_request = platform_stop,
     .exit_request = platform_exit,
     .event = platform_emit,
 };
@@ -351,6 +368,7 @@ bool machine_init(Machine *m, GError **err)
         return false;
     }
     m->main_bus = bus_new(&main_bus_type, NULL, "main-system-bus", p);
+    p->n_cpus = m->smp;
     m->realized = true;
     m->parent_obj.props_frozen = true;
     if (!accel_open(m->accel, p, err) || !mc->init(m, err)) {
@@ -391,6 +409,7 @@ int machine_run(Machine *m, bool start_paused)
         m->state = RUN_STATE_RUNNING;
         start_vcpus(m);
         emit(m, "RESUME", NULL);
+        platform_run_changed(&m->platform, true);
     }
     pthread_mutex_unlock(&m->platform.lock);
 

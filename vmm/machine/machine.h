@@ -24,6 +24,7 @@ typedef enum {
     RUN_STATE_SHUTDOWN,       /* guest powered off, -no-shutdown keeps it */
     RUN_STATE_INTERNAL_ERROR, /* a vCPU could not go on */
     RUN_STATE_GUEST_PANICKED,
+    RUN_STATE_IO_ERROR,       /* a disk failed; goes on by cont */
 } RunState;
 
 enum { MACHINE_SERIAL_PORTS = 1 };
@@ -50,7 +51,7 @@ struct Machine {
     GPtrArray *event_sinks;   /* see machine_add_event_sink */
     int exit_status;
     /* requests posted from devices and signals; handled on the main loop in machine.c */
-    bool shutdown_pending, reset_pending;
+    bool shutdown_pending, reset_pending, stop_pending;
     bool ending;              /* the loop was told to end: nothing is asked for any more */
     ShutdownCause shutdown_cause, reset_cause;
 };

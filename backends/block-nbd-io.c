@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests of the driver "nbd". libnbd takes one buffer per command: requests in several pieces go
+ * through bounce buffers. A command whose connection died is sent again on the next one; reading or
+ * writing the same bytes twice does no harm.
+ */
+#include "backends/block-nbd.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* --- lists --- */
+
+void nbd_list_init(NbdList *l)
+{
+    l->first = NULL;
+    l->tail = &l->first;
+    l->n = 0;
+}
+
+void nbd_list_push(NbdList *l, BlockRequest *req)
+{
+    req->next = NULL;
+    *l->tail = req;
+    l->tail = &req->next;
+    l->n++;
+}
+
+BlockRequest *nbd_list_pop(NbdList *l)
+{
+    BlockRequest *req = l->first;
+
+    if (req) {
+        nbd_list_remove(l, req);
+    }
+    return req;
+}
+
+bool nbd_list_remove(NbdList *l, BlockRequest *req)
+{
+    for (BlockRequest **at = &l->first; *at; at = &(*at)->next) {
+        if (*at == req) {
+            *at = req->next;
+            if (l->tail == &req->next) {
+                l->tail = at;
+            }
+            l->n--;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* --- slots --- */
+
+static bool slot_get(NbdQueue *nq, BlockRequest *req)
+{
+    NbdReq *r = nbd_req(req);
+
+    if (nq->slots) {
+        r->slot = nq->slots;
+        nq->slots = r->slot->next;
+    } else if (nq->nslots < NBD_SLOTS) {
+        r->slot = g_new(NbdSlot, 1);
+        nq->nslots++;
+    }
+    return r->slot != NULL;
+}
+
+void nbd_slots_free(NbdQueue *nq)
+{
+    NbdSlot *s;
+
+    while ((s = nq->slots)) {
+        nq->slots = s->next;
+        g_free(s);
+        nq->nslots--;
+    }
+    g_assert(nq->nslots == 0);
+}
+
+static void send_starved(NbdQueue *nq);
+
+static void end(NbdQueue *nq, BlockRequest *req, int ret)
+{
+    NbdReq *r = nbd_req(req);
+
+    if (r->slot) {
+        r->slot->next = nq->slots;
+        nq->slots = g_steal_pointer(&r->slot);
+        send_starved(nq);
+    }
+    block_complete_later(req, ret); /* legal wherever this is called from */
+}
+
+/* --- sending --- */
+
+static int on_answer(void *opaque, int *error)
+{
+    BlockRequest *req = opaque;
+    NbdQueue *nq = (NbdQueue *)req->queue;
+
+    nbd_req(req)->error = *error;
+    nq->sent--;
+    nbd_list_push(&nq->back, req);
+    loop_bh_schedule(nq->bh);
+    return 1; /* libnbd may forget the command */
+}
+
+static int64_t send_transfer(NbdQueue *nq, BlockRequest *req, nbd_completion_callback cb,
+                             uint32_t flags)
+{
+    NbdReq *r = nbd_req(req);
+    uint64_t offset = req->offset + r->pos;
+    uint8_t *buf;
+
+    if (r->slot) {
+        buf = r->slot->buf;
+        r->len = (uint32_t)MIN(req->bytes - r->pos, NBD_BOUNCE);
+        if (req->op == BLOCK_WRITE) {
+            block_iov_copy_out(req->iov, req->niov, r->pos, buf, r->len);
+        }
+    } else {
+        buf = req->iov->iov_base;
+        r->len = (uint32_t)req->bytes;
+    }
+    return req->op == BLOCK_READ ? nbd_aio_pread(nq->nbd, buf, r->len, offset, cb, 0)
+                                 : nbd_aio_pwrite(nq->nbd, buf, r->len, offset, cb, flags);
+}
+
+static int64_t send_command(NbdQueue *nq, BlockRequest *req)
+{
+    nbd_completion_callback cb = {.callback = on_answer, .user_data = req};
+    bool fua = (req->flags & BLOCK_FUA) && nq->node->can_fua;
+    uint32_t flags = fua ? LIBNBD_CMD_FLAG_FUA : 0;
+    NbdReq *r = nbd_req(req);
+
+    if (r->syncing || req->op == BLOCK_FLUSH) {
+        return nbd_aio_flush(nq->nbd, cb, 0);
+    }
+    if (req->op == BLOCK_READ || req->op == BLOCK_WRITE) {
+        return send_transfer(nq, req, cb, flags);
+    }
+    r->len = (uint32_t)req->bytes;
+    if (req->op == BLOCK_DISCARD) {
+        return nbd_aio_trim(nq->nbd, req->bytes, req->offset, cb, 0);
+    }
+    flags |= req->flags & BLOCK_MAY_UNMAP ? 0 : LIBNBD_CMD_FLAG_NO_HOLE;
+    return nbd_aio_zero(nq->nbd, req->bytes, req->offset, cb, flags);
+}
+
+/* Sends the present command of req, or keeps it until there is a connection. */
+static void send_or_wait(NbdQueue *nq, BlockRequest *req)
+{
+    if (nbd_req(req)->cancelled) {
+        end(nq, req, -ECANCELED);
+    } else if (nq->ready) {
+        nq->sent++;
+        if (send_command(nq, req) < 0) { /* the connection died meanwhile, and nbd_watch will see */
+            nq->sent--;
+            nbd_list_push(&nq->waiting, req);
+        }
+    } else if (nq->lost || nq->waiting.n >= NBD_WAITING_MAX) {
+        end(nq, req, -EIO);
+    } else {
+        nbd_list_push(&nq->waiting, req);
+    }
+}
+
+static void begin(NbdQueue *nq, BlockRequest *req)
+{
+    bool bounce = (req->op == BLOCK_READ || req->op == BLOCK_WRITE) && req->niov != 1;
+
+    if (bounce && !nbd_req(req)->slot && !slot_get(nq, req)) {
+        nbd_list_push(&nq->starved, req);
+        return;
+    }
+    send_or_wait(nq, req);
+}
+
+static void send_starved(NbdQueue *nq)
+{
+    while (nq->starved.first && nq->slots) {
+        begin(nq, nbd_list_pop(&nq->starved));
+    }
+}
+
+void nbd_send_waiting(NbdQueue *nq)
+{
+    NbdList list = nq->waiting;
+    BlockRequest *req = list.first, *next;
+
+    nbd_list_init(&nq->waiting);
+    for (; req; req = next) {
+        next = req->next;
+        send_or_wait(nq, req);
+    }
+}
+
+void nbd_fail_waiting(NbdQueue *nq)
+{
+    BlockRequest *req;
+
+    while ((req = nbd_list_pop(&nq->waiting))) {
+        end(nq, req, -EIO);
+    }
+}
+
+/* --- answers --- */
+
+/* Not an answer of the server: the connection went. */
+static bool is_loss(int error)
+{
+    return error == ENOTCONN || error == ESHUTDOWN || error == ECONNRESET || error == EPIPE;
+}
+
+static void answered(NbdQueue *nq, BlockRequest *req)
+{
+    NbdReq *r = nbd_req(req);
+    bool fua = (req->flags & BLOCK_FUA) && !nq->node->can_fua && nq->node->can_flush;
+
+    if (is_loss(r->error)) {
+        send_or_wait(nq, req);
+        return;
+    }
+    if (r->error) {
+        end(nq, req, -r->error);
+        return;
+    }
+    if (req->op == BLOCK_READ && r->slot) {
+        block_iov_copy_in(req->iov, req->niov, r->pos, r->slot->buf, r->len);
+    }
+    r->pos += r->len;
+    if ((req->op == BLOCK_READ || req->op == BLOCK_WRITE) && r->pos < req->bytes) {
+        send_or_wait(nq, req);
+    } else if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) && fua && !r->syncing) {
+        r->syncing = true;
+        send_or_wait(nq, req);
+    } else {
+        end(nq, req, 0);
+    }
+}
+
+bool nbd_settle(NbdQueue *nq)
+{
+    NbdList list = nq->back;
+    BlockRequest *req = list.first, *next;
+    bool any = req != NULL;
+
+    nbd_list_init(&nq->back);
+    for (; req; req = next) {
+        next = req->next;
+        answered(nq, req);
+    }
+    return any;
+}
+
+/* --- the driver's methods --- */
+
+void nbd_submit(BlockQueue *q, BlockRequest *req)
+{
+    NbdQueue *nq = (NbdQueue *)q;
+
+    *nbd_req(req) = (NbdReq){.pos = 0};
+    if (req->op == BLOCK_FLUSH && !nq->node->can_flush) {
+        block_complete_later(req, 0); /* the server has no cache that it would tell of */
+        return;
+    }
+    begin(nq, req);
+    nbd_watch(nq);
+}
+
+void nbd_cancel(BlockQueue *q, BlockRequest *req)
+{
+    NbdQueue *nq = (NbdQueue *)q;
+
+    nbd_req(req)->cancelled = true;
+    if (nbd_list_remove(&nq->waiting, req) || nbd_list_remove(&nq->starved, req)) {
+        end(nq, req, -ECANCELED);
+    }
+}

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the parts of the driver "nbd" share: the node and its connections (block-nbd.c), and requests
+ * (block-nbd-io.c).
+ */
+#ifndef AEROSTAT_BACKENDS_BLOCK_NBD_H
+#define AEROSTAT_BACKENDS_BLOCK_NBD_H
+
+#include <libnbd.h>
+
+#include "backends/block-impl.h"
+
+enum {
+    NBD_BOUNCE = 256 * 1024,
+    NBD_SLOTS = 16,
+    NBD_WAITING_MAX = 4096,  /* requests that wait for a connection; more fail at once */
+    NBD_RETRY_MS = 500,      /* between attempts to connect */
+    NBD_CONNECT_MS = 30000,  /* for one attempt */
+};
+
+typedef struct {
+    BlockNode parent_obj;
+    /* properties */
+    int server_type;         /* NBD_SERVER_* */
+    char *path, *host, *port, *uri, *export;
+    uint32_t reconnect_delay, open_timeout; /* s */
+    /* of the server, as it was when the node was made */
+    bool can_flush, can_fua, can_multi_conn;
+    struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
+    char *filename;
+    pthread_mutex_t lock;    /* guards spare and queues */
+    unsigned queues;
+} BlockNbd;
+
+enum { NBD_SERVER_UNSET, NBD_SERVER_UNIX, NBD_SERVER_INET };
+
+static inline BlockNbd *BLOCK_NBD(const void *n)
+{
+    return (BlockNbd *)n;
+}
+
+typedef struct NbdSlot NbdSlot;
+struct NbdSlot {
+    NbdSlot *next;           /* NbdQueue.slots */
+    uint8_t buf[NBD_BOUNCE];
+};
+
+/* A singly linked list of requests, by next. */
+typedef struct {
+    BlockRequest *first, **tail;
+    unsigned n;
+} NbdList;
+
+typedef struct {
+    BlockQueue q;
+    BlockNbd *node;
+    struct nbd_handle *nbd;  /* NULL: no connection and no attempt at one */
+    LoopFd *source;          /* of nbd */
+    bool ready;              /* requests can be sent */
+    bool lost;               /* reconnect-delay is over: requests fail until there is a connection */
+    unsigned sent;           /* commands that nbd has */
+    Clock *clock;
+    LoopTimer *timer;        /* next attempt, or the end of patience */
+    int64_t lost_at, retry_at, attempt_until;
+    LoopBh *bh;              /* settles what came back */
+    NbdList back;            /* answered, to be settled: libnbd must not be called from its callbacks */
+    NbdList waiting;         /* for a connection */
+    NbdList starved;         /* for a slot */
+    NbdSlot *slots;          /* free ones */
+    unsigned nslots;
+} NbdQueue;
+
+/* In BlockRequest.scratch. */
+typedef struct {
+    uint64_t pos;            /* bytes done */
+    NbdSlot *slot;
+    uint32_t len;            /* of the command */
+    int32_t error;           /* errno of the answer */
+    bool syncing;            /* FUA by way of a flush */
+    bool cancelled;
+} NbdReq;
+
+static inline NbdReq *nbd_req(BlockRequest *req)
+{
+    G_STATIC_ASSERT(sizeof(NbdReq) <= sizeof req->scratch);
+    return (NbdReq *)req->scratch;
+}
+
+void nbd_list_init(NbdList *l);
+void nbd_list_push(NbdList *l, BlockRequest *req);
+BlockRequest *nbd_list_pop(NbdList *l);
+bool nbd_list_remove(NbdList *l, BlockRequest *req);
+
+/* --- block-nbd-io.c --- */
+void nbd_submit(BlockQueue *q, BlockRequest *req);
+void nbd_cancel(BlockQueue *q, BlockRequest *req);
+bool nbd_settle(NbdQueue *nq);     /* ends what was answered; false: nothing was */
+void nbd_send_waiting(NbdQueue *nq);
+void nbd_fail_waiting(NbdQueue *nq);
+void nbd_slots_free(NbdQueue *nq);
+
+/* --- block-nbd.c --- */
+void nbd_watch(NbdQueue *nq);      /* tells the loop what nbd waits for, and notices its death */
+
+#endif

@@ -1,0 +1,723 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests of virtio-blk (VIRTIO 1.4 §5.2.6): parsed and checked once, merged with neighbours of
+ * the same kick, given to the block node, and answered. A header may be split over descriptors,
+ * data may lie in any pieces, and the status is the last writable byte wherever that is.
+ *
+ * What fails is reported, ignored, or stops the VM, as rerror and werror say; stopped requests are
+ * tried again when the VM goes on.
+ */
+#include "hw/virtio/virtio-blk-internal.h"
+
+#include <errno.h>
+#include <inttypes.h>
+
+#include "core/log.h"
+
+enum {
+    BATCH = 64,          /* elements popped at once */
+    ELEMS_PER_RUN = 256, /* then others have their turn on the main loop */
+    T_FLUSH_OUT = 5,     /* §5.2.6.5: a flush in older drivers' words */
+};
+
+/* --- on the wire --- */
+
+typedef struct {
+    Le32 type, reserved;
+    Le64 sector;
+} WireHeader;
+
+typedef struct {
+    Le64 sector;
+    Le32 num_sectors, flags;
+} WireRange;
+
+/* --- pools and lists --- */
+
+static void list_add(BlkList *l, BlkReq *r)
+{
+    r->next = NULL;
+    *(l->first ? &l->last->next : &l->first) = r;
+    l->last = r;
+}
+
+static BlkSlot *slot_get(BlkQueue *q)
+{
+    BlkSlot *slot = q->slots;
+
+    if (slot) {
+        q->slots = slot->next;
+        return slot;
+    }
+    g_assert(q->n_slots < q->n); /* a request has one at most */
+    q->n_slots++;
+    return g_new(BlkSlot, 1);
+}
+
+static void slot_put(BlkQueue *q, BlkSlot *slot)
+{
+    slot->next = q->slots;
+    q->slots = slot;
+}
+
+/* There are as many as the queue has entries, and each has an element. */
+static BlkReq *req_take(BlkQueue *q, VqElem *e)
+{
+    BlkReq *r = q->free;
+
+    g_assert(r);
+    q->free = r->next;
+    r->elem = e;
+    r->state = BLK_REQ_TAKEN;
+    return r;
+}
+
+static void req_put(BlkReq *r)
+{
+    BlkQueue *q = r->q;
+
+    if (r->slot) {
+        slot_put(q, g_steal_pointer(&r->slot));
+    }
+    r->merged = r->last = NULL;
+    r->n_merged = r->range = r->n_ranges = 0;
+    r->left = 0;
+    r->steps = r->then_flush = false;
+    r->elem = NULL;
+    r->state = BLK_REQ_FREE;
+    r->next = q->free;
+    q->free = r;
+}
+
+/* --- answers --- */
+
+/* Without bus mastering the guest's memory is not ours: the answer waits. */
+static void req_finish(BlkReq *r, uint8_t status)
+{
+    BlkQueue *q = r->q;
+    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
+
+    if (G_UNLIKELY(!vdev->dma_allowed)) {
+        r->status = status;
+        r->state = BLK_REQ_HELD;
+        list_add(&q->held, r);
+        virtio_queue_run_later(vdev, q->vq);
+        return;
+    }
+    TRACE(virtio_blk_done, "head=%u status=%u", vq_elem_head(r->elem), status);
+    vq_elem_write_tail(r->elem, status);
+    virtqueue_fill(r->elem);
+    q->finished = true;
+    req_put(r);
+}
+
+static void finish_held(BlkQueue *q)
+{
+    BlkReq *next, *r = q->held.first;
+
+    q->held = (BlkList){0};
+    for (; r; r = next) {
+        next = r->next;
+        req_finish(r, r->status);
+    }
+}
+
+static void tell_driver(BlkQueue *q)
+{
+    if (q->finished) {
+        q->finished = false;
+        virtio_notify(VIRTIO_DEVICE(q->s), q->vq);
+    }
+}
+
+static void refuse(BlkReq *r, BlockOp op, uint8_t status)
+{
+    block_account_invalid(r->q->bq, op);
+    req_finish(r, status);
+}
+
+/* --- one step of a request --- */
+
+static void submit(BlkReq *r)
+{
+    r->state = BLK_REQ_SUBMITTED;
+    block_submit(r->q->bq, &r->io);
+}
+
+static const struct iovec *data_iov(BlkReq *r, unsigned *ret_n)
+{
+    return r->io.op == BLOCK_READ ? vq_elem_in_iov(r->elem, ret_n)
+                                  : vq_elem_out_iov(r->elem, ret_n);
+}
+
+/*
+ * The next part of what is too large for the node: as many pieces as a slot has room for, cut to
+ * whole blocks. False: so many pieces are less than a block.
+ */
+static bool step_of_pieces(BlkReq *r)
+{
+    const BlockLimits *limits = r->q->s->limits;
+    uint64_t most = MIN(r->left, limits->max_transfer), bytes = 0, rest;
+    struct iovec *to = r->slot->iov;
+    const struct iovec *from;
+    unsigned n_from, n = 0;
+
+    from = data_iov(r, &n_from);
+    while (n < BLK_MERGE_PIECES && n < n_from && bytes < most) {
+        to[n] = from[n];
+        to[n].iov_len = MIN(to[n].iov_len, most - bytes);
+        bytes += to[n++].iov_len;
+    }
+    for (rest = bytes % r->q->s->block_size; rest > 0;) {
+        size_t cut = MIN(rest, to[n - 1].iov_len);
+
+        to[n - 1].iov_len -= cut;
+        n -= to[n - 1].iov_len == 0;
+        rest -= cut;
+        bytes -= cut;
+    }
+    r->io.iov = to;
+    r->io.niov = n;
+    r->io.offset = r->offset;
+    r->io.bytes = bytes;
+    return bytes > 0;
+}
+
+static void submit_step(BlkReq *r)
+{
+    if (step_of_pieces(r)) {
+        submit(r);
+    } else {
+        log_guest("virtio-blk: request of more than %u pieces that are no block together",
+                  BLK_MERGE_PIECES);
+        refuse(r, r->io.op, VIRTIO_BLK_S_IOERR);
+    }
+}
+
+/* Ranges are cut into what the node takes at once. */
+static void submit_range(BlkReq *r)
+{
+    const BlockLimits *limits = r->q->s->limits;
+    uint64_t most = r->io.op == BLOCK_DISCARD ? limits->max_discard : limits->max_write_zeroes;
+
+    most = MAX(most - most % r->q->s->block_size, r->q->s->block_size);
+    r->io.offset = r->offset;
+    r->io.bytes = MIN(r->left, most);
+    submit(r);
+}
+
+static void submit_flush(BlkReq *r)
+{
+    r->io.op = BLOCK_FLUSH;
+    r->io.flags = 0;
+    r->io.offset = r->io.bytes = 0;
+    submit(r);
+}
+
+/* What is left is begun, or the request is done. */
+static void req_continue(BlkReq *r)
+{
+    while (r->left == 0 && r->range < r->n_ranges) {
+        const BlkRange *range = &r->slot->ranges[r->range++];
+
+        r->offset = range->offset;
+        r->left = range->bytes;
+        r->io.flags = range->flags;
+    }
+    if (r->left > 0 && r->steps) {
+        submit_step(r);
+    } else if (r->left > 0) {
+        submit_range(r);
+    } else if (r->then_flush) {
+        r->then_flush = false;
+        submit_flush(r);
+    } else {
+        req_finish(r, VIRTIO_BLK_S_OK);
+    }
+}
+
+/* bytes of it are done. */
+static void req_advance(BlkReq *r, uint64_t bytes)
+{
+    if (r->io.op == BLOCK_READ) {
+        vq_elem_wrote(r->elem, bytes);
+    } else if (r->steps && !vq_elem_skip_out(r->elem, bytes)) {
+        g_assert_not_reached();
+    }
+    r->offset += bytes;
+    r->left -= bytes;
+    req_continue(r);
+}
+
+/* --- errors --- */
+
+static BlkOnError error_action(const VirtioBlk *s, bool is_read, int ret)
+{
+    BlkOnError policy = is_read ? s->rerror : s->werror;
+
+    if (policy == BLK_ON_ERROR_ENOSPC) {
+        policy = ret == -ENOSPC ? BLK_ON_ERROR_STOP : BLK_ON_ERROR_REPORT;
+    }
+    return policy;
+}
+
+/* What is said on the main loop, with the VM lock. */
+typedef struct {
+    Platform *p;
+    json_t *event;
+    bool stop;
+} Failure;
+
+static void failure_told(void *opaque)
+{
+    Failure *f = opaque;
+
+    platform_event(f->p, "BLOCK_IO_ERROR", f->event);
+    if (f->stop) {
+        platform_stop_request(f->p, STOP_CAUSE_IO_ERROR);
+    }
+    g_free(f);
+}
+
+static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
+{
+    static const char *const names[] = {
+        [BLK_ON_ERROR_REPORT] = "report",
+        [BLK_ON_ERROR_IGNORE] = "ignore",
+        [BLK_ON_ERROR_STOP] = "stop",
+    };
+
+    const char *drive = block_node_drive_id(s->node);
+    Failure *f = g_new(Failure, 1);
+
+    f->p = device_platform(DEVICE(s));
+    f->stop = action == BLK_ON_ERROR_STOP;
+    f->event =
+        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", drive ? drive : "", "node-name",
+                  block_node_name(s->node), "operation", is_read ? "read" : "write", "action",
+                  names[action], "nospace", ret == -ENOSPC, "reason", g_strerror(-ret));
+    if (virtio_on_iothread(VIRTIO_DEVICE(s))) {
+        loop_post(f->p->loop, failure_told, f);
+    } else {
+        failure_told(f);
+    }
+}
+
+static void req_failed(BlkReq *r, int ret)
+{
+    VirtioBlk *s = r->q->s;
+    bool is_read = r->io.op == BLOCK_READ;
+    BlkOnError action = error_action(s, is_read, ret);
+
+    if (ret == -ENOTSUP && (r->io.op == BLOCK_DISCARD || r->io.op == BLOCK_WRITE_ZEROES)) {
+        req_finish(r, VIRTIO_BLK_S_UNSUPP);
+        return;
+    }
+    tell_user(s, is_read, action, ret);
+    switch (action) {
+    case BLK_ON_ERROR_IGNORE:
+        req_advance(r, r->io.bytes);
+        break;
+    case BLK_ON_ERROR_STOP:
+        r->state = BLK_REQ_STOPPED;
+        list_add(&r->q->stopped, r);
+        break;
+    default:
+        req_finish(r, VIRTIO_BLK_S_IOERR);
+    }
+}
+
+/* --- many in one --- */
+
+static void use_own_data(BlkReq *r)
+{
+    r->io.iov = data_iov(r, &r->io.niov);
+    r->io.offset = r->offset;
+    r->io.bytes = r->left;
+}
+
+/* Nobody knows which one failed: each is tried alone. */
+static void group_split(BlkReq *lead)
+{
+    BlkQueue *q = lead->q;
+    BlkReq *next, *r = lead->merged;
+
+    lead->merged = lead->last = NULL;
+    lead->n_merged = 0;
+    slot_put(q, g_steal_pointer(&lead->slot));
+    block_plug(q->bq);
+    use_own_data(lead);
+    submit(lead);
+    for (; r; r = next) {
+        next = r->next;
+        use_own_data(r);
+        submit(r);
+    }
+    block_unplug(q->bq);
+}
+
+static void group_done(BlkReq *lead)
+{
+    BlkReq *next, *r = lead->merged;
+
+    lead->merged = lead->last = NULL;
+    req_advance(lead, lead->left);
+    for (; r; r = next) {
+        next = r->next;
+        req_advance(r, r->left);
+    }
+}
+
+static bool merge(BlkReq *lead, BlkReq *r)
+{
+    const BlockLimits *limits = r->q->s->limits;
+    unsigned niov = lead->io.niov + r->io.niov;
+
+    if (lead->io.op != r->io.op || lead->io.offset + lead->io.bytes != r->io.offset ||
+        lead->n_merged == BLK_MERGE_MAX - 1 || niov > MIN(BLK_MERGE_PIECES, limits->max_iov) ||
+        lead->io.bytes + r->io.bytes > limits->max_transfer) {
+        return false;
+    }
+    if (!lead->slot) {
+        lead->slot = slot_get(r->q);
+        memcpy(lead->slot->iov, lead->io.iov, lead->io.niov * sizeof(struct iovec));
+        lead->io.iov = lead->slot->iov;
+    }
+    memcpy(lead->slot->iov + lead->io.niov, r->io.iov, r->io.niov * sizeof(struct iovec));
+    lead->io.niov = niov;
+    lead->io.bytes += r->io.bytes;
+    lead->n_merged++;
+    r->next = NULL;
+    *(lead->last ? &lead->last->next : &lead->merged) = r;
+    lead->last = r;
+    return true;
+}
+
+static void submit_group(BlkReq *lead)
+{
+    if (lead->n_merged > 0) {
+        block_account_merged(lead->q->bq, lead->io.op, lead->n_merged);
+    }
+    submit(lead);
+}
+
+static void submit_open(BlkQueue *q)
+{
+    for (unsigned i = 0; i < q->n_open; i++) {
+        submit_group(q->open[i]);
+    }
+    q->n_open = 0;
+}
+
+/* Waits in q->open for neighbours until the run ends or newer ones push it out. */
+static void offer_to_merge(BlkReq *r)
+{
+    BlkQueue *q = r->q;
+
+    if (!q->s->merging) {
+        submit(r);
+        return;
+    }
+    for (unsigned i = 0; i < q->n_open; i++) {
+        if (merge(q->open[i], r)) {
+            return;
+        }
+    }
+    if (q->n_open == BLK_OPEN_GROUPS) {
+        submit_group(q->open[0]);
+        memmove(q->open, q->open + 1, --q->n_open * sizeof q->open[0]);
+    }
+    q->open[q->n_open++] = r;
+}
+
+/* --- what comes back from the node --- */
+
+static void done(BlockRequest *io, int ret)
+{
+    BlkReq *r = (BlkReq *)io;
+    BlkQueue *q = r->q;
+
+    r->state = BLK_REQ_TAKEN;
+    if (G_UNLIKELY(q->dropping)) {
+        return;
+    }
+    if (r->merged) {
+        (ret < 0 ? group_split : group_done)(r);
+    } else if (G_UNLIKELY(ret < 0)) {
+        req_failed(r, ret);
+    } else {
+        req_advance(r, r->io.bytes);
+    }
+    if (q->finished) {
+        loop_bh_schedule(q->round);
+    }
+}
+
+static void round_over(void *opaque)
+{
+    tell_driver(opaque);
+}
+
+/* --- parsing --- */
+
+/* Within the disk, in whole blocks? */
+static bool place_ok(const VirtioBlk *s, uint64_t sector, uint64_t bytes)
+{
+    uint64_t size = s->limits->size;
+
+    return sector <= size / BLK_SECTOR && bytes <= size - sector * BLK_SECTOR &&
+           sector * BLK_SECTOR % s->block_size == 0 && bytes % s->block_size == 0;
+}
+
+static void start_rw(BlkReq *r, BlockOp op, uint64_t sector, uint64_t bytes)
+{
+    VirtioBlk *s = r->q->s;
+
+    if (!place_ok(s, sector, bytes) || (op == BLOCK_WRITE && s->limits->read_only)) {
+        log_guest("virtio-blk: %s of %" PRIu64 " bytes at sector %" PRIu64 " is not possible",
+                  op == BLOCK_READ ? "read" : "write", bytes, sector);
+        refuse(r, op, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    r->io.op = op;
+    r->io.flags = op == BLOCK_WRITE && !s->writeback ? BLOCK_FUA : 0;
+    r->offset = sector * BLK_SECTOR;
+    r->left = bytes;
+    use_own_data(r);
+    if (G_UNLIKELY(bytes == 0)) {
+        req_finish(r, VIRTIO_BLK_S_OK);
+    } else if (G_UNLIKELY(bytes > s->limits->max_transfer || r->io.niov > s->limits->max_iov)) {
+        r->steps = true;
+        r->slot = slot_get(r->q);
+        submit_step(r);
+    } else {
+        offer_to_merge(r);
+    }
+}
+
+/* The serial number; one of 20 bytes has no NUL (§5.2.6). */
+static void start_get_id(BlkReq *r)
+{
+    char id[BLK_ID_BYTES] = {0};
+
+    if (r->q->s->serial) {
+        memcpy(id, r->q->s->serial, MIN(strlen(r->q->s->serial), sizeof id));
+    }
+    vq_elem_write_some(r->elem, id, sizeof id);
+    req_finish(r, VIRTIO_BLK_S_OK);
+}
+
+/* Takes range n of the request; the status of one that is not in order. */
+static uint8_t take_range(BlkReq *r, BlockOp op, unsigned n)
+{
+    const VirtioBlk *s = r->q->s;
+    uint32_t most = op == BLOCK_DISCARD ? s->max_discard_sectors : s->max_write_zeroes_sectors;
+    uint32_t known = op == BLOCK_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    uint32_t sectors, flags;
+    uint64_t sector;
+    WireRange wire;
+
+    if (!vq_elem_read(r->elem, &wire, sizeof wire)) {
+        return VIRTIO_BLK_S_IOERR;
+    }
+    sector = le64_get(wire.sector);
+    sectors = le32_get(wire.num_sectors);
+    flags = le32_get(wire.flags);
+    if (flags & ~known) {
+        return VIRTIO_BLK_S_UNSUPP;
+    }
+    if (sectors > most || !place_ok(s, sector, (uint64_t)sectors * BLK_SECTOR)) {
+        return VIRTIO_BLK_S_IOERR;
+    }
+    r->slot->ranges[n] = (BlkRange){
+        .offset = sector * BLK_SECTOR,
+        .bytes = (uint64_t)sectors * BLK_SECTOR,
+        .flags = flags ? BLOCK_MAY_UNMAP : 0,
+    };
+    return VIRTIO_BLK_S_OK;
+}
+
+/* §5.2.6.2: all ranges are looked at before the first one is touched. */
+static void start_ranges(BlkReq *r, BlockOp op)
+{
+    size_t len = vq_elem_out_left(r->elem), n = len / sizeof(WireRange);
+    uint8_t status = VIRTIO_BLK_S_OK;
+
+    if (n > BLK_RANGES_MAX) {
+        status = VIRTIO_BLK_S_UNSUPP;
+    } else if (n == 0 || len % sizeof(WireRange) != 0) {
+        status = VIRTIO_BLK_S_IOERR;
+    } else {
+        r->slot = slot_get(r->q);
+    }
+    for (unsigned i = 0; i < n && status == VIRTIO_BLK_S_OK; i++) {
+        status = take_range(r, op, i);
+    }
+    if (status != VIRTIO_BLK_S_OK) {
+        log_guest("virtio-blk: bad %s of %zu bytes of ranges",
+                  op == BLOCK_DISCARD ? "discard" : "write zeroes", len);
+        refuse(r, op, status);
+        return;
+    }
+    r->io.op = op;
+    r->io.iov = NULL;
+    r->io.niov = 0;
+    r->n_ranges = (uint16_t)n;
+    r->then_flush = op == BLOCK_WRITE_ZEROES && !r->q->s->writeback;
+    req_continue(r);
+}
+
+static void start_unknown(BlkReq *r, uint32_t type)
+{
+    log_guest("virtio-blk: request of type %" PRIu32 ", which is not served", type);
+    req_finish(r, VIRTIO_BLK_S_UNSUPP);
+}
+
+static void start_typed(BlkReq *r, uint32_t type, uint64_t sector)
+{
+    const VirtioBlk *s = r->q->s;
+
+    switch (type) {
+    case VIRTIO_BLK_T_IN:
+        start_rw(r, BLOCK_READ, sector, vq_elem_in_left(r->elem));
+        return;
+    case VIRTIO_BLK_T_OUT:
+        start_rw(r, BLOCK_WRITE, sector, vq_elem_out_left(r->elem));
+        return;
+    case VIRTIO_BLK_T_FLUSH:
+    case T_FLUSH_OUT:
+        submit_flush(r);
+        return;
+    case VIRTIO_BLK_T_GET_ID:
+        start_get_id(r);
+        return;
+    case VIRTIO_BLK_T_DISCARD:
+        if (virtio_blk_may_discard(s)) {
+            start_ranges(r, BLOCK_DISCARD);
+            return;
+        }
+        break;
+    case VIRTIO_BLK_T_WRITE_ZEROES:
+        if (virtio_blk_may_write_zeroes(s)) {
+            start_ranges(r, BLOCK_WRITE_ZEROES);
+            return;
+        }
+        break;
+    }
+    start_unknown(r, type);
+}
+
+static void start(BlkQueue *q, VqElem *e)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
+    WireHeader wire;
+
+    if (G_UNLIKELY(virtio_is_broken(vdev))) { /* by one of the same batch */
+        virtqueue_detach(e);
+        return;
+    }
+    if (!vq_elem_read(e, &wire, sizeof wire) || !vq_elem_cut_tail(e)) {
+        virtio_error(vdev, "request without header or status byte");
+        virtqueue_detach(e);
+        return;
+    }
+    TRACE(virtio_blk_request, "head=%u type=%u sector=%" PRIu64, vq_elem_head(e),
+          le32_get(wire.type), le64_get(wire.sector));
+    start_typed(req_take(q, e), le32_get(wire.type), le64_get(wire.sector));
+}
+
+/* --- a queue --- */
+
+void virtio_blk_queue_run(BlkQueue *q)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
+    unsigned n, left = ELEMS_PER_RUN;
+    VqElem *elems[BATCH];
+
+    if (q->s->quiesced) {
+        return;
+    }
+    finish_held(q);
+    block_plug(q->bq);
+    do {
+        virtqueue_disable_kicks(q->vq);
+        while (left > 0 && (n = virtqueue_pop_batch(q->vq, elems, MIN(left, BATCH))) > 0) {
+            for (unsigned i = 0; i < n; i++) {
+                start(q, elems[i]);
+            }
+            left -= n;
+        }
+    } while (left > 0 && virtqueue_enable_kicks(q->vq));
+    submit_open(q);
+    block_unplug(q->bq);
+    tell_driver(q);
+    if (left == 0) {
+        virtio_queue_run_later(vdev, q->vq);
+    }
+}
+
+void virtio_blk_queue_retry(BlkQueue *q)
+{
+    BlkReq *next, *r = q->stopped.first;
+
+    q->stopped = (BlkList){0};
+    block_plug(q->bq);
+    for (; r; r = next) {
+        next = r->next;
+        submit(r);
+    }
+    block_unplug(q->bq);
+}
+
+void virtio_blk_queue_drop(BlkQueue *q)
+{
+    q->dropping = true;
+    for (unsigned i = 0; i < q->n; i++) {
+        if (q->reqs[i].state == BLK_REQ_SUBMITTED) {
+            block_cancel(&q->reqs[i].io);
+        }
+    }
+    block_drain(q->bq);
+    for (unsigned i = 0; i < q->n; i++) {
+        if (q->reqs[i].state != BLK_REQ_FREE) {
+            virtqueue_detach(q->reqs[i].elem);
+            req_put(&q->reqs[i]);
+        }
+    }
+    q->held = q->stopped = (BlkList){0};
+    q->finished = q->dropping = false;
+    loop_bh_cancel(q->round);
+}
+
+bool virtio_blk_queue_init(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err)
+{
+    EventLoop *loop = virtio_queue_loop(vq);
+
+    *q = (BlkQueue){.s = s, .vq = vq, .n = s->queue_size};
+    q->bq = block_queue_new(s->user, loop, err);
+    if (!q->bq) {
+        return false;
+    }
+    q->round = loop_bh_new(loop, round_over, q);
+    q->reqs = g_new0(BlkReq, q->n);
+    for (unsigned i = q->n; i-- > 0;) {
+        q->reqs[i].q = q;
+        q->reqs[i].io.done = done;
+        req_put(&q->reqs[i]);
+    }
+    return true;
+}
+
+void virtio_blk_queue_finish(BlkQueue *q)
+{
+    BlkSlot *next;
+
+    for (BlkSlot *slot = q->slots; slot; slot = next) {
+        next = slot->next;
+        g_free(slot);
+    }
+    g_free(q->reqs);
+    loop_bh_free(q->round);
+    block_queue_free(q->bq);
+    *q = (BlkQueue){0};
+}

@@ -1,0 +1,666 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The block device (VIRTIO 1.4 §5.2): a disk for the guest on a node of backends/block.h. This file
+ * has features, configuration space, cache mode, properties and life; requests are in
+ * virtio-blk-request.c. What the node cannot do is not offered. Left out: lifetime metrics and
+ * secure erase (no node has them), zoned disks, SCSI commands, barriers, SIZE_MAX (segments may
+ * have any size).
+ */
+#include <inttypes.h>
+
+#include "core/log.h"
+#include "hw/virtio/devices.h"
+#include "hw/virtio/virtio-blk-internal.h"
+
+enum {
+    QUEUE_SIZE = 256,
+    QUEUE_SIZE_MIN = 4,
+    QUEUE_SIZE_MAX = 1024,
+    QUEUES_AUTO = UINT16_MAX,
+    SEG_MAX_FIXED = 126, /* with seg-max-adjust=off */
+    SECTORS_MAX = INT32_MAX / BLK_SECTOR,
+    BLOCK_MAX = 2 * 1024 * 1024,
+};
+#define GRANULARITY_AUTO UINT64_MAX
+
+#define FEATURE(bit) (UINT64_C(1) << (bit))
+
+OBJECT_DECLARE(VirtioBlk, virtio_blk, VIRTIO_BLK)
+
+/* --- on the wire (§5.2.4) --- */
+
+typedef struct {
+    Le64 capacity;
+    Le32 size_max, seg_max;
+    Le16 cylinders;
+    uint8_t heads, sectors;
+    Le32 blk_size;
+    uint8_t physical_block_exp, alignment_offset;
+    Le16 min_io_size;
+    Le32 opt_io_size;
+    uint8_t writeback, unused0;
+    Le16 num_queues;
+    Le32 max_discard_sectors, max_discard_seg, discard_sector_alignment;
+    Le32 max_write_zeroes_sectors, max_write_zeroes_seg;
+    uint8_t write_zeroes_may_unmap, unused1[3];
+    Le32 max_secure_erase_sectors, max_secure_erase_seg, secure_erase_sector_alignment;
+    struct {
+        Le32 zone_sectors, max_open_zones, max_active_zones, max_append_sectors, write_granularity;
+        uint8_t model, unused2[3];
+    } zoned;
+} WireConfig;
+
+G_STATIC_ASSERT(sizeof(WireConfig) == 96);
+
+/* --- features --- */
+
+static uint64_t virtio_blk_get_features(VirtIODevice *vdev, uint64_t common)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+    uint64_t f = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_GEOMETRY) |
+                 FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FEATURE(VIRTIO_BLK_F_FLUSH) |
+                 FEATURE(VIRTIO_BLK_F_TOPOLOGY);
+
+    f |= s->limits->read_only ? FEATURE(VIRTIO_BLK_F_RO) : 0;
+    f |= s->config_wce ? FEATURE(VIRTIO_BLK_F_CONFIG_WCE) : 0;
+    f |= s->n_queues > 1 ? FEATURE(VIRTIO_BLK_F_MQ) : 0;
+    f |= virtio_blk_may_discard(s) ? FEATURE(VIRTIO_BLK_F_DISCARD) : 0;
+    f |= virtio_blk_may_write_zeroes(s) ? FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) : 0;
+    return f;
+}
+
+/* --- cache mode (§5.2.5, §5.2.6.2) --- */
+
+/*
+ * The mode is the driver's to choose by the field where CONFIG_WCE is negotiated; elsewhere FLUSH
+ * tells whether it knows of a cache. Legacy drivers have no FEATURES_OK: theirs is chosen at
+ * DRIVER_OK alone, and what they wrote to the field stays (§5.2.5.3).
+ */
+static void virtio_blk_set_status(VirtIODevice *vdev, uint8_t old)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+    uint8_t added = vdev->status & (uint8_t)~old;
+    bool flush = virtio_has_feature(vdev, VIRTIO_BLK_F_FLUSH);
+
+    if (virtio_has_feature(vdev, VIRTIO_BLK_F_CONFIG_WCE)) {
+        if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !flush) {
+            s->writeback = false;
+        }
+    } else if (added & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)) {
+        s->writeback = flush;
+    }
+}
+
+static bool virtio_blk_config_writable(VirtIODevice *vdev, size_t off)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+
+    return off == offsetof(WireConfig, writeback) && s->config_wce &&
+           (vdev->legacy || ((vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
+                             virtio_has_feature(vdev, VIRTIO_BLK_F_CONFIG_WCE)));
+}
+
+static void virtio_blk_set_config(VirtIODevice *vdev, const void *config, size_t off, size_t len)
+{
+    const WireConfig *wire = config;
+
+    VIRTIO_BLK(vdev)->writeback = wire->writeback != 0;
+    TRACE(virtio_blk_cache, "writeback=%u", wire->writeback);
+}
+
+/* --- configuration space --- */
+
+/* Whole blocks: what is behind the last one cannot be reached. */
+static uint64_t usable_size(const VirtioBlk *s)
+{
+    return s->limits->size - s->limits->size % s->block_size;
+}
+
+/* Cylinders as BIOSes made them up: 16 heads of 63 sectors, 16383 cylinders at most. */
+static void fill_geometry(const VirtioBlk *s, WireConfig *wire)
+{
+    enum { HEADS = 16, SECTORS = 63, CYLINDERS_MAX = 16383 };
+    uint64_t cylinders = usable_size(s) / BLK_SECTOR / (HEADS * SECTORS);
+
+    wire->cylinders = le16_make((uint16_t)CLAMP(cylinders, 2, CYLINDERS_MAX));
+    wire->heads = HEADS;
+    wire->sectors = SECTORS;
+}
+
+static void fill_discard(const VirtioBlk *s, WireConfig *wire)
+{
+    if (virtio_blk_may_discard(s)) {
+        wire->max_discard_sectors = le32_make(s->max_discard_sectors);
+        wire->max_discard_seg = le32_make(BLK_RANGES_MAX);
+        wire->discard_sector_alignment = le32_make((uint32_t)(s->discard_granularity / BLK_SECTOR));
+    }
+    if (virtio_blk_may_write_zeroes(s)) {
+        wire->max_write_zeroes_sectors = le32_make(s->max_write_zeroes_sectors);
+        wire->max_write_zeroes_seg = le32_make(BLK_RANGES_MAX);
+        wire->write_zeroes_may_unmap = s->limits->max_discard > 0;
+    }
+}
+
+static void virtio_blk_get_config(VirtIODevice *vdev, void *config)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+    WireConfig wire = {
+        .capacity = le64_make(usable_size(s) / BLK_SECTOR),
+        .seg_max = le32_make(s->seg_max_adjust ? s->queue_size - 2 : SEG_MAX_FIXED),
+        .blk_size = le32_make(s->block_size),
+        .physical_block_exp = (uint8_t)__builtin_ctzll(s->physical_block / s->block_size),
+        .min_io_size = le16_make((uint16_t)(s->min_io / s->block_size)),
+        .opt_io_size = le32_make((uint32_t)(s->opt_io / s->block_size)),
+        .writeback = s->writeback,
+        .num_queues = le16_make((uint16_t)s->n_queues),
+    };
+
+    fill_geometry(s, &wire);
+    fill_discard(s, &wire);
+    memcpy(config, &wire, sizeof wire);
+}
+
+/* --- the queues --- */
+
+static void virtio_blk_handle_output(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+    unsigned i = 0;
+
+    while (s->queues[i].vq != vq) {
+        i++;
+    }
+    virtio_blk_queue_run(&s->queues[i]);
+}
+
+static void virtio_blk_queue_reset(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        if (s->queues[i].vq == vq) {
+            virtio_blk_queue_drop(&s->queues[i]);
+        }
+    }
+}
+
+static void virtio_blk_reset(VirtIODevice *vdev)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        virtio_blk_queue_drop(&s->queues[i]);
+    }
+    s->writeback = s->limits->write_cache;
+}
+
+static void retry_stopped(VirtioBlk *s)
+{
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        virtio_blk_queue_retry(&s->queues[i]);
+    }
+}
+
+static void run_changed(void *opaque, bool running)
+{
+    VirtioBlk *s = opaque;
+
+    virtio_lock(VIRTIO_DEVICE(s));
+    s->retry_later = running && s->quiesced;
+    if (running && !s->quiesced) {
+        retry_stopped(s);
+    }
+    virtio_unlock(VIRTIO_DEVICE(s));
+}
+
+/* --- what the node asks for --- */
+
+static void node_quiesce(void *opaque, bool on)
+{
+    VirtioBlk *s = opaque;
+
+    virtio_lock(VIRTIO_DEVICE(s));
+    s->quiesced += on ? 1 : -1u;
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        if (on) {
+            block_drain(s->queues[i].bq);
+        } else {
+            virtio_blk_queue_run(&s->queues[i]);
+        }
+    }
+    if (!s->quiesced && s->retry_later) {
+        s->retry_later = false;
+        retry_stopped(s);
+    }
+    virtio_unlock(VIRTIO_DEVICE(s));
+}
+
+/* Size and what else is in the configuration space may be new (§5.2.6.2). */
+static void node_resized(void *opaque)
+{
+    virtio_notify_config(VIRTIO_DEVICE(opaque));
+}
+
+/* --- properties, as realize checks them --- */
+
+static const char *const on_error[] = {"auto", "report", "ignore", "stop", "enospc", NULL};
+static const char *const on_read_error[] = {"auto", "report", "ignore", "stop", NULL};
+
+static bool check_block(const char *name, uint64_t value, GError **err)
+{
+    if (value < BLK_SECTOR || value > BLOCK_MAX || (value & (value - 1))) {
+        return error_set(err, "%s=%" PRIu64 " must be a power of 2 between %d and %d", name, value,
+                         BLK_SECTOR, BLOCK_MAX);
+    }
+    return true;
+}
+
+static bool check_multiple(const VirtioBlk *s, const char *name, uint64_t value, uint64_t most,
+                           GError **err)
+{
+    if (value % s->block_size != 0 || value / s->block_size > most) {
+        return error_set(err,
+                         "%s=%" PRIu64 " must be a multiple of logical_block_size=%" PRIu32
+                         " and at most %" PRIu64 " of them",
+                         name, value, s->block_size, most);
+    }
+    return true;
+}
+
+/* What was not given comes from the node. */
+static bool take_block_sizes(VirtioBlk *s, GError **err)
+{
+    uint32_t least = MAX(s->limits->request_alignment, BLK_SECTOR);
+
+    s->logical_block = s->logical_block ? s->logical_block : least;
+    if (!check_block("logical_block_size", s->logical_block, err)) {
+        return false;
+    }
+    if (s->logical_block < least) {
+        return error_set(err,
+                         "logical_block_size=%" PRIu64 " is too small: node '%s' takes "
+                         "requests of whole %" PRIu32 " bytes",
+                         s->logical_block, block_node_name(s->node), least);
+    }
+    s->block_size = (uint32_t)s->logical_block;
+    if (!s->physical_block) {
+        s->physical_block = MAX(s->logical_block, s->limits->physical_block);
+    }
+    if (!check_block("physical_block_size", s->physical_block, err)) {
+        return false;
+    }
+    if (s->physical_block < s->logical_block) {
+        return error_set(err,
+                         "physical_block_size=%" PRIu64 " is smaller than "
+                         "logical_block_size=%" PRIu32,
+                         s->physical_block, s->block_size);
+    }
+    if (s->limits->size % s->block_size != 0) {
+        return error_set(err,
+                         "the size of node '%s', %" PRIu64 " bytes, is not a multiple of "
+                         "logical_block_size=%" PRIu32,
+                         block_node_name(s->node), s->limits->size, s->block_size);
+    }
+    return true;
+}
+
+static bool take_topology(VirtioBlk *s, GError **err)
+{
+    if (!s->opt_io && s->limits->opt_io % s->block_size == 0) {
+        s->opt_io = s->limits->opt_io;
+    }
+    if (s->discard_granularity == GRANULARITY_AUTO) {
+        s->discard_granularity = MAX(s->block_size, s->limits->discard_alignment);
+        s->discard_granularity -= s->discard_granularity % s->block_size;
+    }
+    return check_multiple(s, "min_io_size", s->min_io, UINT16_MAX, err) &&
+           check_multiple(s, "opt_io_size", s->opt_io, UINT32_MAX, err) &&
+           check_multiple(s, "discard_granularity", s->discard_granularity, UINT32_MAX / BLK_SECTOR,
+                          err);
+}
+
+static bool take_queues(VirtioBlk *s, GError **err)
+{
+    unsigned cpus = device_platform(DEVICE(s))->n_cpus;
+
+    if (s->num_queues == QUEUES_AUTO) {
+        s->n_queues = CLAMP(cpus, 1, VIRTIO_QUEUES_MAX);
+    } else if (s->num_queues == 0 || s->num_queues > VIRTIO_QUEUES_MAX) {
+        return error_set(err, "num-queues=%" PRIu32 " must be between 1 and %d", s->num_queues,
+                         VIRTIO_QUEUES_MAX);
+    } else {
+        s->n_queues = s->num_queues;
+    }
+    if (s->queue_size & (s->queue_size - 1)) {
+        return error_set(err, "queue-size=%" PRIu32 " must be a power of 2", s->queue_size);
+    }
+    if (!s->seg_max_adjust && s->queue_size < SEG_MAX_FIXED + 2) {
+        return error_set(err, "queue-size=%" PRIu32 " with seg-max-adjust=off must be at least %d",
+                         s->queue_size, SEG_MAX_FIXED + 2);
+    }
+    return true;
+}
+
+static int parse_on_error(const char *word, int otherwise)
+{
+    for (int i = 0; word && on_error[i]; i++) {
+        if (g_str_equal(word, on_error[i])) {
+            otherwise = i;
+        }
+    }
+    return otherwise;
+}
+
+/* The device's own, else that of -drive, else QEMU's defaults. */
+static void take_on_error(VirtioBlk *s)
+{
+    if (s->rerror == BLK_ON_ERROR_AUTO) {
+        s->rerror = parse_on_error(block_node_on_error(s->node, false), BLK_ON_ERROR_REPORT);
+    }
+    if (s->werror == BLK_ON_ERROR_AUTO) {
+        s->werror = parse_on_error(block_node_on_error(s->node, true), BLK_ON_ERROR_ENOSPC);
+    }
+}
+
+static bool check_rest(const VirtioBlk *s, GError **err)
+{
+    if (s->serial && strlen(s->serial) > BLK_ID_BYTES) {
+        return error_set(err, "serial=%s is too long, %d bytes is the most", s->serial,
+                         BLK_ID_BYTES);
+    }
+    return true;
+}
+
+/* --- iothreads --- */
+
+static IoThreadObject *find_iothread(VirtioBlk *s, json_t *item, GError **err)
+{
+    const char *id = json_string_value(json_object_get(item, "iothread"));
+    Object *objects = object_container(device_platform(DEVICE(s))->root, "objects");
+    Object *obj = id ? object_child(objects, id) : NULL;
+
+    if (!obj || !object_is_a(obj, &iothread_type)) {
+        error_set(err, "iothread-vq-mapping: there is no iothread '%s'", id ? id : "");
+        return NULL;
+    }
+    return IOTHREAD(obj);
+}
+
+/* Queue n is that iothread's. */
+static bool give_queue(VirtioBlk *s, json_int_t n, IoThreadObject *o, GError **err)
+{
+    if (n < 0 || n >= s->n_queues || s->threads[n]) {
+        return error_set(err, "iothread-vq-mapping: queue %" JSON_INTEGER_FORMAT " is %s", n,
+                         n < 0 || n >= s->n_queues ? "not there" : "given twice");
+    }
+    s->threads[n] = IOTHREAD(object_ref(o));
+    return true;
+}
+
+/* With "vqs" everywhere each queue is named once; without, they are dealt out in turn. */
+static bool map_item(VirtioBlk *s, size_t i, size_t n_items, GError **err)
+{
+    json_t *item = json_array_get(s->iothread_map, i), *vqs = json_object_get(item, "vqs");
+    bool named = json_object_get(json_array_get(s->iothread_map, 0), "vqs") != NULL;
+    IoThreadObject *o = find_iothread(s, item, err);
+    json_t *vq;
+    size_t k;
+
+    if (!o) {
+        return false;
+    }
+    if ((vqs != NULL) != named) {
+        return error_set(err, "iothread-vq-mapping: give vqs for all iothreads or for none");
+    }
+    json_array_foreach(vqs, k, vq)
+    {
+        if (!give_queue(s, json_is_integer(vq) ? json_integer_value(vq) : -1, o, err)) {
+            return false;
+        }
+    }
+    for (size_t n = i; !named && n < s->n_queues; n += n_items) {
+        if (!give_queue(s, (json_int_t)n, o, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool map_queues(VirtioBlk *s, GError **err)
+{
+    size_t n_items = json_array_size(s->iothread_map);
+
+    if (n_items == 0) {
+        return error_set(err, "iothread-vq-mapping must not be empty");
+    }
+    for (size_t i = 0; i < n_items; i++) {
+        if (!map_item(s, i, n_items, err)) {
+            return false;
+        }
+    }
+    for (unsigned n = 0; n < s->n_queues; n++) {
+        if (!s->threads[n]) {
+            return error_set(err, "iothread-vq-mapping: queue %u has no iothread", n);
+        }
+    }
+    return true;
+}
+
+static void drop_iothreads(VirtioBlk *s)
+{
+    for (unsigned n = 0; n < s->n_threads; n++) {
+        object_unref(s->threads[n]);
+    }
+    g_clear_pointer(&s->threads, g_free);
+    s->n_threads = 0;
+}
+
+static bool take_iothreads(VirtioBlk *s, GError **err)
+{
+    drop_iothreads(s);
+    s->threads = g_new0(IoThreadObject *, s->n_queues);
+    s->n_threads = s->n_queues;
+    if (s->iothread && s->iothread_map) {
+        return error_set(err, "iothread and iothread-vq-mapping exclude each other");
+    }
+    for (unsigned n = 0; s->iothread && n < s->n_queues; n++) {
+        s->threads[n] = IOTHREAD(object_ref(s->iothread));
+    }
+    return !s->iothread_map || map_queues(s, err);
+}
+
+static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    return s->iothread_map ? json_deep_copy(s->iothread_map) : json_array();
+}
+
+/* A list, as JSON gives it, or its text. */
+static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+    json_t *list =
+        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
+
+    if (!json_is_array(list)) {
+        json_decref(list);
+        return error_set(err, "iothread-vq-mapping must be a list of {\"iothread\": ID, \"vqs\": "
+                              "[NUMBER...]}, vqs may be left out");
+    }
+    json_decref(s->iothread_map);
+    s->iothread_map = list;
+    return true;
+}
+
+/* --- life --- */
+
+static bool attach(VirtioBlk *s, GError **err)
+{
+    Device *dev = DEVICE(s);
+    BlockUserOps ops = {
+        .share_rw = s->share_rw,
+        .resized = node_resized,
+        .quiesce = node_quiesce,
+        .opaque = s,
+    };
+
+    if (!s->node) {
+        return error_set(err, "drive is missing: give drive=ID of a -drive or -blockdev");
+    }
+    s->limits = block_limits(s->node);
+    ops.writes = !s->limits->read_only;
+    if (!dev->id && dev->bus->parent) {
+        dev = dev->bus->parent; /* the proxy, which the user knows */
+    }
+    ops.name = dev->id ? dev->id : object_type_name(dev);
+    s->user = block_attach(s->node, &ops, err);
+    return s->user != NULL;
+}
+
+static void virtio_blk_unrealize(VirtIODevice *vdev)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+
+    platform_run_unlisten(device_platform(DEVICE(s)), &s->run);
+    virtio_lock(vdev);
+    for (unsigned i = 0; s->queues && i < s->n_queues; i++) {
+        virtio_blk_queue_finish(&s->queues[i]);
+    }
+    virtio_unlock(vdev);
+    g_clear_pointer(&s->queues, g_free);
+    g_clear_pointer(&s->user, block_detach);
+    s->n_queues = 0;
+}
+
+/* The core, too, is done with the iothreads. */
+static void virtio_blk_instance_finalize(Object *obj)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    drop_iothreads(s);
+    json_decref(s->iothread_map);
+}
+
+/* Sources on an iothread's loop are made with its lock. */
+static bool make_queue(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err)
+{
+    bool ok;
+
+    virtio_lock(VIRTIO_DEVICE(s));
+    ok = virtio_blk_queue_init(s, q, vq, err);
+    virtio_unlock(VIRTIO_DEVICE(s));
+    return ok;
+}
+
+static bool make_queues(VirtioBlk *s, GError **err)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+
+    s->queues = g_new0(BlkQueue, s->n_queues);
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        VirtQueue *vq = virtio_add_queue(vdev, (uint16_t)s->queue_size, virtio_blk_handle_output);
+
+        if (s->threads[i]) {
+            virtio_queue_set_iothread(vq, iothread_object_thread(s->threads[i]));
+        }
+        if (!make_queue(s, &s->queues[i], vq, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(vdev);
+
+    if (!take_queues(s, err) || !check_rest(s, err) || !take_iothreads(s, err) || !attach(s, err)) {
+        return false;
+    }
+    if (!take_block_sizes(s, err) || !take_topology(s, err)) {
+        g_clear_pointer(&s->user, block_detach);
+        return false;
+    }
+    take_on_error(s);
+    s->run = (PlatformRunListener){.changed = run_changed, .opaque = s};
+    platform_run_listen(device_platform(DEVICE(s)), &s->run);
+    virtio_init(vdev, VIRTIO_ID_BLOCK, sizeof(WireConfig));
+    if (!make_queues(s, err)) {
+        virtio_blk_unrealize(vdev);
+        return false;
+    }
+    s->writeback = s->limits->write_cache;
+    return true;
+}
+
+static const Property virtio_blk_props[] = {
+    PROP_LINK("drive", VirtioBlk, node, BlockNode, &block_node_type,
+              "the disk: id of -drive or node name of -blockdev"),
+    PROP_STRING("serial", VirtioBlk, serial, NULL, "serial number, up to 20 bytes"),
+    PROP_UINT32_OPTIONAL("num-queues", VirtioBlk, num_queues, QUEUES_AUTO,
+                         "request queues; not given: one per vCPU"),
+    PROP_UINT32("queue-size", VirtioBlk, queue_size, QUEUE_SIZE, QUEUE_SIZE_MIN, QUEUE_SIZE_MAX,
+                "entries of each queue, a power of 2"),
+    PROP_BOOL("seg-max-adjust", VirtioBlk, seg_max_adjust, true,
+              "allow as many segments as a queue has room for; off: 126"),
+    PROP_BOOL("config-wce", VirtioBlk, config_wce, true, "let the driver choose the cache mode"),
+    PROP_BOOL("discard", VirtioBlk, discard, true, "offer discard where the drive has it"),
+    PROP_BOOL("write-zeroes", VirtioBlk, write_zeroes, true,
+              "offer write zeroes where the drive has it"),
+    PROP_UINT32("max-discard-sectors", VirtioBlk, max_discard_sectors, SECTORS_MAX, 1, SECTORS_MAX,
+                "sectors of 512 bytes in one range of a discard"),
+    PROP_UINT32("max-write-zeroes-sectors", VirtioBlk, max_write_zeroes_sectors, SECTORS_MAX, 1,
+                SECTORS_MAX, "sectors of 512 bytes in one range of a write zeroes"),
+    PROP_SIZE("logical_block_size", VirtioBlk, logical_block, 0, 0, BLOCK_MAX,
+              "smallest request; 0: as the drive has it, at least 512"),
+    PROP_SIZE("physical_block_size", VirtioBlk, physical_block, 0, 0, BLOCK_MAX,
+              "what the storage writes at once; 0: as the drive has it"),
+    PROP_SIZE("min_io_size", VirtioBlk, min_io, 0, 0, UINT32_MAX, "smallest good request; 0: none"),
+    PROP_SIZE("opt_io_size", VirtioBlk, opt_io, 0, 0, UINT32_MAX,
+              "best request; 0: as the drive has it"),
+    PROP_SIZE_OPTIONAL("discard_granularity", VirtioBlk, discard_granularity, GRANULARITY_AUTO,
+                       "discards should be multiples of it; not given: as the drive has it"),
+    PROP_BOOL("request-merging", VirtioBlk, merging, true,
+              "make one request of neighbours that come together"),
+    PROP_ENUM("rerror", VirtioBlk, rerror, on_read_error, BLK_ON_ERROR_AUTO,
+              "what a failed read does; auto: report"),
+    PROP_ENUM("werror", VirtioBlk, werror, on_error, BLK_ON_ERROR_AUTO,
+              "what a failed write does; auto: enospc, stop when the storage is full"),
+    PROP_BOOL("share-rw", VirtioBlk, share_rw, false, "others may write to the drive meanwhile"),
+    PROP_INT32("bootindex", VirtioBlk, bootindex, -1, -1, INT32_MAX,
+               "place in firmware's boot order; without firmware it changes nothing"),
+    PROP_LINK("iothread", VirtioBlk, iothread, IoThreadObject, &iothread_type,
+              "serves all queues, an id of -object iothread; not given: the main loop"),
+    PROP_CUSTOM("iothread-vq-mapping", "list", get_iothread_map, set_iothread_map, 0,
+                "which iothread serves which queues: a list of {iothread, vqs}"),
+    PROP_END,
+};
+
+static void virtio_blk_class_init(ObjectClass *klass, const void *data)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_CLASS(klass);
+    DeviceClass *dc = DEVICE_CLASS(klass);
+
+    dc->user_creatable = true;
+    dc->category = "storage";
+    vc->realize = virtio_blk_realize;
+    vc->unrealize = virtio_blk_unrealize;
+    vc->get_features = virtio_blk_get_features;
+    vc->get_config = virtio_blk_get_config;
+    vc->config_writable = virtio_blk_config_writable;
+    vc->set_config = virtio_blk_set_config;
+    vc->set_status = virtio_blk_set_status;
+    vc->queue_reset = virtio_blk_queue_reset;
+    vc->reset = virtio_blk_reset;
+}
+
+const TypeInfo virtio_blk_type = {
+    .name = "virtio-blk-device",
+    .parent = &virtio_device_type,
+    .instance_size = sizeof(VirtioBlk),
+    .instance_finalize = virtio_blk_instance_finalize,
+    .class_init = virtio_blk_class_init,
+    .props = virtio_blk_props,
+    .desc = "disk",
+};

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Disks of an NBD server: nbdkit's memory and file plugins, and qemu-nbd, which the tests start and
+ * kill. Skipped where they are not installed.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "block-model.h"
+
+enum { MIB = 1 << 20 };
+
+static char *sock;
+static pid_t server;
+
+/* The words of command, at most 14; ends with the test. */
+static void serve(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
+static void serve(const char *fmt, ...)
+{
+    g_autofree char *command = NULL;
+    g_auto(GStrv) words = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    command = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    words = g_strsplit(command, " ", 0);
+    unlink(sock);
+    server = fork();
+    if (server == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execvp(words[0], words);
+        _exit(127);
+    }
+    for (unsigned i = 0; access(sock, F_OK) != 0 && i < 5000; i++) {
+        g_usleep(2000);
+    }
+    ck_assert_int_eq(access(sock, F_OK), 0);
+}
+
+static void kill_server(void)
+{
+    if (server > 0) {
+        kill(server, SIGKILL);
+        waitpid(server, NULL, 0);
+    }
+    server = 0;
+}
+
+static void setup(void)
+{
+    block_setup();
+    sock = path_of("sock");
+}
+
+static void teardown(void)
+{
+    block_teardown();
+    kill_server();
+    g_free(sock);
+}
+
+static void nbd_disk(Disk *d, const char *more)
+{
+    disk_open(d,
+              node_add("{'driver':'nbd','node-name':'n','server':{'type':'unix','path':'%s'}%s}",
+                       sock, more),
+              true);
+}
+
+/* --- integrity --- */
+
+static const char *const servers[] = {
+    "nbdkit -f -U %s memory 4M",
+    "nbdkit -f -U %s memory 4M --filter=fua fuamode=emulate",
+    "nbdkit -f -U %s memory 4M --filter=nozero",
+    "nbdkit -f -U %s memory 4M --filter=blocksize-policy blocksize-minimum=512 "
+    "blocksize-preferred=4096 blocksize-maximum=1M blocksize-error-policy=error",
+};
+
+START_TEST(what_was_written_to_a_server_is_read_back)
+{
+    g_autofree char *command = g_strdup_printf(servers[_i], sock);
+    ModelSpec spec = {.seed = 300 + (unsigned)_i, .batches = 60, .align = 512, .misalign = 1};
+    Disk d;
+
+    serve("%s", command);
+    nbd_disk(&d, ",'discard':'unmap'");
+    ck_assert_uint_eq(block_limits(d.node)->size, 4 * MIB);
+    model_run(&d, &spec);
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(a_qcow2_image_is_a_disk_through_qemu_nbd)
+{
+    g_autofree char *image = path_of("image.qcow2");
+    g_autofree char *make = g_strdup_printf("qemu-img create -q -f qcow2 %s 4M", image);
+    ModelSpec spec = {.seed = 400, .batches = 40, .align = 512};
+    Disk d;
+
+    ck_assert_int_eq(system(make), 0); /* NOLINT: the test's own text */
+    serve("qemu-nbd -f qcow2 -k %s --discard=unmap %s", sock, image);
+    nbd_disk(&d, ",'discard':'unmap'");
+    model_run(&d, &spec);
+    disk_close(&d);
+}
+END_TEST
+
+/* --- opening --- */
+
+START_TEST(bad_servers_and_options_get_one_line)
+{
+    node_add_fails("'server.type' is missing", "{'driver':'nbd'}");
+    node_add_fails("'server.path' is missing", "{'driver':'nbd','server.type':'unix'}");
+    node_add_fails("'server.host' is missing", "{'driver':'nbd','server':{'type':'inet'}}");
+    node_add_fails("cannot connect to nbd+unix:///?socket=/nowhere/s",
+                   "{'driver':'nbd','server':{'type':'unix','path':'/nowhere/s'}}");
+    node_add_fails("tls-creds", "{'driver':'nbd','tls-creds':'x','server.type':'unix'}");
+}
+END_TEST
+
+START_TEST(a_read_only_export_needs_a_read_only_node)
+{
+    BlockNode *n;
+
+    serve("nbdkit -f -r -U %s memory 1M", sock);
+    node_add_fails("exports it read-only; use read-only=on",
+                   "{'driver':'nbd','server':{'type':'unix','path':'%s'}}", sock);
+    n = node_add("{'driver':'nbd','auto-read-only':true,'server':{'type':'unix','path':'%s'}}",
+                 sock);
+    ck_assert(block_limits(n)->read_only);
+    node_add("{'driver':'nbd','read-only':true,'uri':'nbd+unix:///?socket=%s'}", sock);
+}
+END_TEST
+
+START_TEST(an_export_that_is_not_there_is_refused)
+{
+    g_autofree char *image = make_file("image", MIB);
+
+    serve("qemu-nbd -f raw -t -e 4 -x right -k %s %s", sock, image);
+    node_add_fails("cannot connect to nbd+unix:///wrong",
+                   "{'driver':'nbd','export':'wrong','server':{'type':'unix','path':'%s'}}", sock);
+    node_add("{'driver':'nbd','export':'right','server':{'type':'unix','path':'%s'}}", sock);
+}
+END_TEST
+
+/* --- errors and loss --- */
+
+START_TEST(the_servers_errors_reach_the_guest_and_the_disk_goes_on)
+{
+    g_autofree char *trigger = path_of("trigger");
+    uint8_t buf[512] = {1};
+    Disk d;
+
+    serve("nbdkit -f -U %s memory 1M --filter=error error=ENOSPC error-pwrite-rate=100%% "
+          "error-file=%s",
+          sock, trigger);
+    nbd_disk(&d, "");
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    ck_assert(g_file_set_contents(trigger, "", 0, NULL));
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -ENOSPC);
+    unlink(trigger);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(requests_wait_for_a_server_that_comes_back)
+{
+    enum { N = 32 };
+    g_autofree char *image = make_file("image", MIB);
+    static uint8_t buf[N][4096];
+    uint8_t back[4096];
+    Io io[N];
+    Disk d;
+
+    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    nbd_disk(&d, ",'reconnect-delay':60");
+    memset(back, 9, sizeof back);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 512 * 1024, back, sizeof back), 0);
+    kill_server();
+    for (unsigned i = 0; i < N; i++) {
+        memset(buf[i], (int)i + 1, sizeof buf[i]);
+        io_init(&io[i], BLOCK_WRITE, i * 4096, buf[i], 4096);
+        block_submit(d.q, &io[i].req);
+    }
+    for (unsigned i = 0; i < 50; i++) {
+        loop_iterate(loop, false);
+        g_usleep(1000);
+    }
+    ck_assert_uint_eq(block_in_flight(d.q), N);
+    block_cancel(&io[N - 1].req);
+    io_wait(&d, &io[N - 1]);
+    ck_assert_int_eq(io[N - 1].ret, -ECANCELED);
+    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    if (_i) {
+        block_drain(d.q);
+    }
+    for (unsigned i = 0; i < N - 1; i++) {
+        io_wait(&d, &io[i]);
+        ck_assert_int_eq(io[i].ret, 0);
+        ck_assert_int_eq(disk_io(&d, BLOCK_READ, i * 4096, back, 4096), 0);
+        expect_bytes(back, (int)i + 1, 4096);
+    }
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 512 * 1024, back, sizeof back), 0);
+    expect_bytes(back, 9, sizeof back);
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(without_patience_requests_fail_until_the_server_is_back)
+{
+    g_autofree char *image = make_file("image", MIB);
+    uint8_t buf[512] = {0};
+    int64_t end;
+    Disk d;
+
+    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    nbd_disk(&d, "");
+    kill_server();
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), -EIO);
+    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (disk_io(&d, BLOCK_WRITE, 0, buf, 512) != 0) {
+        ck_assert_int_lt(g_get_monotonic_time(), end);
+        loop_iterate(loop, false);
+        g_usleep(10000);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(a_server_killed_with_requests_under_way_loses_none_of_them)
+{
+    enum { N = 16 };
+    g_autofree char *image = make_file("image", MIB);
+    static uint8_t buf[N][4096];
+    Io io[N];
+    Disk d;
+
+    serve("nbdkit -f -U %s file %s --filter=delay wdelay=200ms", sock, image);
+    nbd_disk(&d, ",'reconnect-delay':60");
+    for (unsigned i = 0; i < N; i++) {
+        memset(buf[i], (int)i + 1, sizeof buf[i]);
+        io_init(&io[i], BLOCK_WRITE, i * 4096, buf[i], 4096);
+        block_submit(d.q, &io[i].req);
+    }
+    loop_iterate(loop, false);
+    g_usleep(50000);
+    kill_server();
+    serve("nbdkit -f -U %s file %s", sock, image);
+    for (unsigned i = 0; i < N; i++) {
+        uint8_t back[4096];
+
+        io_wait(&d, &io[i]);
+        ck_assert_int_eq(io[i].ret, 0);
+        ck_assert_int_eq(disk_io(&d, BLOCK_READ, i * 4096, back, 4096), 0);
+        expect_bytes(back, (int)i + 1, 4096);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(the_only_connection_that_a_server_takes_is_kept_for_the_queue)
+{
+    g_autofree char *image = make_file("image", MIB);
+    uint8_t buf[512] = {0};
+    Disk d;
+
+    serve("qemu-nbd -f raw -k %s %s", sock, image); /* one client, then it ends */
+    nbd_disk(&d, "");
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), 0);
+    disk_close(&d);
+    disk_open(&d, block_node_find(root, "n"), true);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), 0);
+    disk_close(&d);
+}
+END_TEST
+
+static bool installed(const char *program)
+{
+    g_autofree char *path = g_find_program_in_path(program);
+
+    return path != NULL;
+}
+
+int main(void)
+{
+    Suite *s = suite_create("block-nbd");
+    TCase *tc = tcase_create("nbd");
+    SRunner *sr;
+    int failed;
+
+    if (!installed("nbdkit") || !installed("qemu-nbd")) {
+        fprintf(stderr, "nbdkit or qemu-nbd is not installed\n");
+        return 77;
+    }
+    tcase_add_checked_fixture(tc, setup, teardown);
+    suite_add_tcase(s, tc);
+    tcase_add_loop_test(tc, what_was_written_to_a_server_is_read_back, 0, G_N_ELEMENTS(servers));
+    tcase_add_test(tc, a_qcow2_image_is_a_disk_through_qemu_nbd);
+    tcase_add_test(tc, bad_servers_and_options_get_one_line);
+    tcase_add_test(tc, a_read_only_export_needs_a_read_only_node);
+    tcase_add_test(tc, an_export_that_is_not_there_is_refused);
+    tcase_add_test(tc, the_servers_errors_reach_the_guest_and_the_disk_goes_on);
+    tcase_add_loop_test(tc, requests_wait_for_a_server_that_comes_back, 0, 2);
+    tcase_add_test(tc, without_patience_requests_fail_until_the_server_is_back);
+    tcase_add_test(tc, a_server_killed_with_requests_under_way_loses_none_of_them);
+    tcase_add_test(tc, the_only_connection_that_a_server_takes_is_kept_for_the_queue);
+    sr = srunner_create(s);
+    srunner_run_all(sr, CK_ENV);
+    failed = srunner_ntests_failed(sr);
+    srunner_free(sr);
+    return failed;
+}
