@@ -51,7 +51,7 @@ static void unlock(BlockFile *n, uint64_t bits)
 {
     for (unsigned bit = 0; bit < 2 * PERMS; bit++) {
         if (bits >> bit & 1) {
-            lock_byte(n->fd, F_OFD_SETLK, F_UNLCK, place_of(bit), NULL);
+            lock_byte(n->lock_fd, F_OFD_SETLK, F_UNLCK, place_of(bit), NULL);
         }
     }
 }
@@ -59,7 +59,8 @@ static void unlock(BlockFile *n, uint64_t bits)
 static int lock(BlockFile *n, uint64_t bits)
 {
     for (unsigned bit = 0; bit < 2 * PERMS; bit++) {
-        int rc = bits >> bit & 1 ? lock_byte(n->fd, F_OFD_SETLK, F_RDLCK, place_of(bit), NULL) : 0;
+        int rc =
+            bits >> bit & 1 ? lock_byte(n->lock_fd, F_OFD_SETLK, F_RDLCK, place_of(bit), NULL) : 0;
 
         if (rc < 0) {
             unlock(n, bits & ((UINT64_C(1) << bit) - 1));
@@ -75,8 +76,9 @@ static int conflict(BlockFile *n, uint64_t bits, unsigned *ret_perm)
     for (unsigned bit = 0; bit < 2 * PERMS; bit++) {
         unsigned other = bit < PERMS ? bit + PERMS : bit - PERMS;
         short type = F_UNLCK;
-        int rc =
-            bits >> bit & 1 ? lock_byte(n->fd, F_OFD_GETLK, F_WRLCK, place_of(other), &type) : 0;
+        int rc = bits >> bit & 1
+                     ? lock_byte(n->lock_fd, F_OFD_GETLK, F_WRLCK, place_of(other), &type)
+                     : 0;
 
         if (rc < 0 || type != F_UNLCK) {
             *ret_perm = bit % PERMS;
@@ -91,6 +93,18 @@ static bool locks_are_missing(int rc)
     return rc == -EINVAL || rc == -ENOLCK || rc == -EOPNOTSUPP || rc == -ENOSYS;
 }
 
+/* The same file, also when its name stands for another one by now. */
+static bool open_lock_fd(BlockFile *n, GError **err)
+{
+    g_autofree char *path = g_strdup_printf("/proc/self/fd/%d", n->fd);
+
+    n->lock_fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (n->lock_fd < 0) {
+        n->lock_fd = open(n->filename, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    }
+    return n->lock_fd >= 0 || error_set_errno(err, errno, "cannot lock '%s'", n->filename);
+}
+
 bool file_set_perm(BlockNode *node, const BlockPerm *perm, GError **err)
 {
     static const char *const names[PERMS] = {"read", "write", "", "resize"};
@@ -101,6 +115,9 @@ bool file_set_perm(BlockNode *node, const BlockPerm *perm, GError **err)
 
     if (n->locking == FILE_LOCK_OFF || node->force_share) {
         return true;
+    }
+    if (n->lock_fd < 0 && !open_lock_fd(n, err)) {
+        return false;
     }
     rc = lock(n, fresh);
     if (rc == 0 && (rc = conflict(n, fresh, &what)) != 0) {

@@ -211,6 +211,9 @@ static void file_close(BlockNode *node)
     if (n->fd >= 0) {
         close(n->fd);
     }
+    if (n->lock_fd >= 0) {
+        close(n->lock_fd);
+    }
     free(n->zeroes);
 }
 
@@ -255,7 +258,7 @@ static int64_t file_allocated(BlockNode *node)
 
 static void file_init(Object *obj)
 {
-    BLOCK_FILE(obj)->fd = -1;
+    BLOCK_FILE(obj)->fd = BLOCK_FILE(obj)->lock_fd = -1;
 }
 
 static void file_class_init(ObjectClass *klass, const void *data)

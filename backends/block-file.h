@@ -20,6 +20,7 @@ typedef struct {
     char *filename;
     int aio, locking;        /* FILE_AIO_*, FILE_LOCK_* */
     int fd;
+    int lock_fd;             /* an open file of its own: io_uring holds fd for a while after a process was killed */
     bool is_device;
     bool direct;             /* O_DIRECT */
     uint32_t mem_align, io_align; /* what O_DIRECT wants; else 1 */

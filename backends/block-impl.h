@@ -92,6 +92,7 @@ struct BlockUser {
     pthread_mutex_t lock;     /* guards queues and past */
     GPtrArray *queues;        /* of BlockQueue * */
     BlockStats past;          /* of queues that are gone */
+    uint64_t past_highest;
     BlockHistogram hist[BLOCK_OPS]; /* n 0: none; changes while quiesced */
 };
 
@@ -111,6 +112,7 @@ struct BlockQueue {
     bool draining;            /* limits and delays do not count */
     bool batch_timed;         /* now holds within the present batch */
     int64_t now;
+    uint64_t highest_write;   /* as stats */
     BlockStats stats;         /* written by the queue's thread; atomic, relaxed */
 };
 

@@ -54,8 +54,15 @@ static const char *driver_name(const BlockNode *n)
 
 BlockNode *block_node_find(Object *root, const char *name)
 {
-    Object *obj = object_child(nodes_of(root), name);
+    Object *nodes = nodes_of(root), *obj = object_child(nodes, name);
 
+    for (unsigned i = 0; !obj && nodes->children && i < nodes->children->len; i++) {
+        BlockNode *n = BLOCK_NODE(nodes->children->pdata[i]);
+
+        if (!g_strcmp0(n->drive_id, name)) {
+            return n;
+        }
+    }
     return obj ? BLOCK_NODE(obj) : NULL;
 }
 
@@ -280,7 +287,6 @@ static bool open_child(Object *root, BlockNode *n, unsigned which, json_t *opts,
     child = block_node_add(root, n->loop, all, err);
     json_decref(all);
     if (!child) {
-        g_prefix_error(err, "%s: ", child_names[which]);
         return false;
     }
     block_node_take_child(n, which, child);

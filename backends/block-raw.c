@@ -60,7 +60,8 @@ static bool raw_is_transparent(const BlockNode *node)
 {
     const BlockRaw *n = BLOCK_RAW(node);
 
-    return n->offset == 0 && n->size == UINT64_MAX && !n->probed && !node->detect_zeroes &&
+    return n->offset == 0 && n->size == UINT64_MAX && !n->probed &&
+           (!node->detect_zeroes || node->detect_zeroes == node->child[0]->detect_zeroes) &&
            node->limits.read_only == node->child[0]->limits.read_only &&
            (node->cache_writeback || !node->child[0]->cache_writeback) &&
            (node->discard || !node->child[0]->discard);

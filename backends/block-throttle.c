@@ -350,8 +350,7 @@ void throttle_describe(const ThrottleGroup *g, json_t *info)
     }
 }
 
-/* "iops-total-max-length" -> its place in limits; NULL: unknown. */
-static uint64_t *limit_named(ThrottleLimits *l, const char *name)
+uint64_t *throttle_limit_named(ThrottleLimits *l, const char *name)
 {
     if (!strcmp(name, "iops-size")) {
         return &l->iops_size;
@@ -381,7 +380,7 @@ static bool set_limits(Object *obj, const Property *prop, json_t *value, GError 
     throttle_group_get(THROTTLE_GROUP(obj), &l);
     json_object_foreach(value, key, part)
     {
-        uint64_t *limit = limit_named(&l, key);
+        uint64_t *limit = throttle_limit_named(&l, key);
 
         if (!limit || !json_is_integer(part) || json_integer_value(part) < 0) {
             return error_set(err, limit ? "limits: '%s' must be a number" : "limits: unknown '%s'",
@@ -414,7 +413,7 @@ static json_t *get_limits(Object *obj, const Property *prop, GError **err)
 static bool set_x_limit(Object *obj, const Property *prop, json_t *value, GError **err)
 {
     ThrottleGroup *g = THROTTLE_GROUP(obj);
-    uint64_t *limit = limit_named(&g->limits, prop->name + 2);
+    uint64_t *limit = throttle_limit_named(&g->limits, prop->name + 2);
 
     if (json_is_string(value)) {
         return parse_size(json_string_value(value), 1, limit, err);
@@ -428,7 +427,8 @@ static bool set_x_limit(Object *obj, const Property *prop, json_t *value, GError
 
 static json_t *get_x_limit(Object *obj, const Property *prop, GError **err)
 {
-    return json_integer((json_int_t)*limit_named(&THROTTLE_GROUP(obj)->limits, prop->name + 2));
+    return json_integer(
+        (json_int_t)*throttle_limit_named(&THROTTLE_GROUP(obj)->limits, prop->name + 2));
 }
 
 static bool group_complete(Object *obj, GError **err)

@@ -43,6 +43,8 @@ void throttle_group_use_clock(ThrottleGroup *g, Clock *clock);
 ThrottleGroup *throttle_group_find(Object *root, const char *id);
 ThrottleGroup *throttle_group_make(Object *root, const char *id); /* the present one, or a new one without limits */
 
+/* The place of "iops-total", "bps-read-max-length", "iops-size", ... in l; NULL: no such limit. */
+uint64_t *throttle_limit_named(ThrottleLimits *l, const char *name);
 /* Adds what query-block shows of a group: bps, iops_rd, ..., group. NULL: no limits. */
 void throttle_describe(const ThrottleGroup *g, json_t *info);
 /* All queues of the node's users join the group, or leave theirs (NULL). Main loop. */

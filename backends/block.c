@@ -55,6 +55,10 @@ static void account(BlockQueue *q, const BlockRequest *req, int ret)
     } else {
         add(&q->stats.ops[req->op], 1);
         add(&q->stats.bytes[req->op], req->bytes);
+        if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) &&
+            req->offset + req->bytes > q->highest_write) {
+            __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
+        }
     }
     add(&q->stats.ns[req->op], (uint64_t)MAX(ns, 0));
     if (G_UNLIKELY(q->user->hist[req->op].n)) {
@@ -92,6 +96,22 @@ void block_stats(const BlockUser *u, BlockStats *ret_stats)
         stats_add(ret_stats, &((BlockQueue *)user->queues->pdata[i])->stats);
     }
     pthread_mutex_unlock(&user->lock);
+}
+
+uint64_t block_highest_write(const BlockUser *u)
+{
+    BlockUser *user = (BlockUser *)u;
+    uint64_t highest;
+
+    pthread_mutex_lock(&user->lock);
+    highest = user->past_highest;
+    for (unsigned i = 0; i < user->queues->len; i++) {
+        const BlockQueue *q = user->queues->pdata[i];
+
+        highest = MAX(highest, __atomic_load_n(&q->highest_write, __ATOMIC_RELAXED));
+    }
+    pthread_mutex_unlock(&user->lock);
+    return highest;
 }
 
 /* --- users --- */
@@ -320,6 +340,7 @@ void block_queue_free(BlockQueue *q)
     pthread_mutex_lock(&u->lock);
     g_ptr_array_remove(u->queues, q);
     stats_add(&u->past, &q->stats);
+    u->past_highest = MAX(u->past_highest, q->highest_write);
     pthread_mutex_unlock(&u->lock);
     queue_free(q);
 }

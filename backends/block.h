@@ -119,7 +119,8 @@ void block_drain(BlockQueue *q);
  */
 BlockNode *block_node_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
 bool block_node_del(Object *root, const char *name, GError **err); /* refused while in use */
-BlockNode *block_node_find(Object *root, const char *name);        /* NULL: none */
+/* By its name or by the id of the -drive that made it: what a device's "drive" names. NULL: none. */
+BlockNode *block_node_find(Object *root, const char *name);
 const char *block_node_name(const BlockNode *node);
 bool block_node_resize(BlockNode *node, uint64_t size, GError **err); /* QMP block_resize; tells users */
 /* "report", "ignore", "stop", "enospc" of -drive's rerror and werror; NULL: not given. */
@@ -133,6 +134,7 @@ typedef struct {
     uint64_t merged[BLOCK_OPS];
 } BlockStats;
 void block_stats(const BlockUser *u, BlockStats *ret_stats); /* any thread */
+uint64_t block_highest_write(const BlockUser *u);            /* end of the last byte that was written */
 void block_account_invalid(BlockQueue *q, BlockOp op);       /* the device refused a request */
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n);
 

@@ -12,6 +12,7 @@
 
 #include "backends/user-creatable.h"
 #include "core/log.h"
+#include "vmm/cli/block-options.h"
 #include "vmm/cli/daemon.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
@@ -392,6 +393,12 @@ static bool make_objects(Vmm *vmm, GError **err)
     return true;
 }
 
+static bool make_blocks(Vmm *vmm, GError **err)
+{
+    return block_options_make(vmm->root, vmm->machine->platform.loop, vmm->opts.blockdevs,
+                              vmm->opts.drives, vmm->opts.devices, err);
+}
+
 static bool make_devices(Vmm *vmm, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.devices->len; i++) {
@@ -409,9 +416,9 @@ static bool make_devices(Vmm *vmm, GError **err)
 static bool build(Vmm *vmm, GError **err)
 {
     if (!watch_signals(vmm, err) || !connect_qtest(vmm, err) || !make_objects(vmm, err) ||
-        !make_chardevs(vmm, err) || !make_serial(vmm, err) || !machine_init(vmm->machine, err) ||
-        !make_devices(vmm, err) || !machine_boot(vmm->machine, err) || !make_monitors(vmm, err) ||
-        !serve_qtest(vmm, err)) {
+        !make_blocks(vmm, err) || !make_chardevs(vmm, err) || !make_serial(vmm, err) ||
+        !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
+        !machine_boot(vmm->machine, err) || !make_monitors(vmm, err) || !serve_qtest(vmm, err)) {
         return false;
     }
     return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);

@@ -11,6 +11,7 @@
 #include "backends/chardev.h"
 #include "core/log.h"
 #include "qom/property.h"
+#include "vmm/cli/block-options.h"
 #include "vmm/cli/readconfig.h"
 #include "vmm/machine/machine.h"
 
@@ -301,6 +302,26 @@ static bool take_object(Options *o, const char *arg, GError **err)
     return true;
 }
 
+static bool take_blockdev(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = block_options_parse_blockdev(arg, err);
+
+    if (opts) {
+        g_ptr_array_add(o->blockdevs, opts);
+    }
+    return opts != NULL;
+}
+
+static bool take_drive(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = block_options_parse_drive(arg, err);
+
+    if (opts) {
+        g_ptr_array_add(o->drives, opts);
+    }
+    return opts != NULL;
+}
+
 static void print_backend(const char *name, void *opaque)
 {
     printf("  %s\n", name);
@@ -497,6 +518,11 @@ static const Option option_table[] = {
      take_device},
     {"object", "TYPE,id=ID[,prop=value...]",
      "make an object that devices refer to; 'help' lists types, TYPE,help properties", take_object},
+    {"blockdev", "DRIVER,node-name=NAME[,key=value...]",
+     "make a block node (file, host_device, nbd, raw, null-co, ...) that devices refer to",
+     take_blockdev},
+    {"drive", "file=FILE,format=raw[,if=virtio|none][,id=ID][,key=value...]",
+     "a disk; if=none: for a -device that names its id", take_drive},
     {"chardev", "KIND,id=ID[,key=value...]",
      "make a stream that -serial, -mon and devices refer to; 'help' lists kinds", take_chardev},
     {"mon", "chardev=ID[,mode=control|readline]", "QMP (control) or human monitor on a stream",
@@ -633,6 +659,8 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .accel_props = json_object(),
         .devices = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .blockdevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .drives = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
@@ -649,6 +677,8 @@ void options_finish(Options *o)
     g_clear_pointer(&o->accel_props, json_decref);
     g_clear_pointer(&o->devices, g_ptr_array_unref);
     g_clear_pointer(&o->objects, g_ptr_array_unref);
+    g_clear_pointer(&o->blockdevs, g_ptr_array_unref);
+    g_clear_pointer(&o->drives, g_ptr_array_unref);
     g_clear_pointer(&o->chardevs, g_ptr_array_unref);
     g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);

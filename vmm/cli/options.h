@@ -31,6 +31,8 @@ typedef struct {
     char *name, *pidfile;
     GPtrArray *devices;       /* of json_t *, each with "driver" */
     GPtrArray *objects;       /* of json_t *, each with "qom-type" */
+    GPtrArray *blockdevs;     /* of json_t *, see block-options.h */
+    GPtrArray *drives;        /* of json_t * */
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
     GPtrArray *mons;          /* of MonOption * */
     GPtrArray *serials;       /* of char *, the texts of -serial */

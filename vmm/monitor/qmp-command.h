@@ -33,6 +33,7 @@ extern const QmpCommand qmp_chardev_commands[];
 extern const QmpCommand qmp_introspect_commands[];
 extern const QmpCommand qmp_device_commands[];
 extern const QmpCommand qmp_hmp_commands[];
+extern const QmpCommand qmp_block_commands[];
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
