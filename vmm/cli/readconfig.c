@@ -28,6 +28,7 @@ static const GroupKind kinds[] = {
     {"accel", "accel", ID_NONE, "accel", .props = offsetof(Options, accel_props)},
     {"chardev", "chardev", ID_NEEDED, "backend", .list = offsetof(Options, chardevs)},
     {"device", "device", ID_OPTIONAL, "driver", .list = offsetof(Options, devices)},
+    {"drive", "drive", ID_OPTIONAL, "file", .list = offsetof(Options, drives)},
     {"machine", "machine", ID_NONE, NULL, .props = offsetof(Options, machine_props)},
     {"memory", "m", ID_NONE, "size", .keys = {"size"}},
     {"mon", "mon", ID_OPTIONAL, "chardev", .keys = {"chardev", "mode", "pretty"}},
