@@ -167,7 +167,7 @@ static json_t *nth_rule(json_t *value, unsigned i)
 static bool set_rules(Object *obj, const Property *prop, json_t *value, GError **err)
 {
     BlockDebug *n = BLOCK_DEBUG(obj);
-    g_autofree Rule *rules = g_new0(Rule, MAX_RULES);
+    Rule rules[MAX_RULES] = {{0}};
     unsigned count;
 
     for (count = 0; nth_rule(value, count); count++) {
@@ -179,7 +179,7 @@ static bool set_rules(Object *obj, const Property *prop, json_t *value, GError *
         }
     }
     block_node_quiesce(&n->parent_obj, true);
-    memcpy(n->rules, rules, MAX_RULES * sizeof *rules);
+    memcpy(n->rules, rules, sizeof rules);
     n->nrules = count;
     json_decref(n->rules_json);
     n->rules_json = json_incref(value);

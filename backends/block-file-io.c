@@ -255,14 +255,14 @@ static void next_step(FileQueue *fq, BlockRequest *req, FileStep step)
 /* The data is written; FUA may want more than that. */
 static void written(FileQueue *fq, BlockRequest *req, bool synced)
 {
-    if (!wants_sync(fq->node, req)) {
-        end(fq, req, 0);
-    } else if (atomic_load(&fq->node->sync_failed)) {
+    bool wanted = wants_sync(fq->node, req);
+
+    if (wanted && atomic_load(&fq->node->sync_failed)) {
         end(fq, req, -EIO);
-    } else if (synced) {
-        end(fq, req, 0);
-    } else {
+    } else if (wanted && !synced) {
         next_step(fq, req, FILE_STEP_SYNC);
+    } else {
+        end(fq, req, 0);
     }
 }
 

@@ -393,7 +393,7 @@ bool block_node_set_perm(BlockNode *n, const BlockPerm *perm, GError **err)
     } else {
         for (unsigned i = 0; i < BLOCK_CHILDREN; i++) {
             if (n->child[i] && !block_node_set_perm(n->child[i], &below, err)) {
-                if (i > 0) {
+                if (i > 0 && n->child[0]) {
                     block_node_set_perm(n->child[0], &old, NULL);
                 }
                 return false;

@@ -10,23 +10,22 @@
 
 static const struct {
     const char *format; /* as qemu-nbd -f calls it */
-    unsigned at;
     const char *magic;
-    unsigned len;
+    unsigned len, at;
 } formats[] = {
-    {"qcow2", 0, "QFI\xfb\0\0\0\2", 8},
-    {"qcow2", 0, "QFI\xfb\0\0\0\3", 8},
-    {"qcow", 0, "QFI\xfb\0\0\0\1", 8},
-    {"qed", 0, "QED\0", 4},
-    {"vmdk", 0, "KDMV", 4},
-    {"vmdk", 0, "COWD", 4},
-    {"vmdk", 0, "# Disk DescriptorFile", 21},
-    {"vdi", 64, "\x7f\x10\xda\xbe", 4},
-    {"vhdx", 0, "vhdxfile", 8},
-    {"vpc", 0, "conectix", 8},
-    {"parallels", 0, "WithoutFreeSpace", 16},
-    {"parallels", 0, "WithouFreSpacExt", 16},
-    {"luks", 0, "LUKS\xba\xbe", 6},
+    {"qcow2", "QFI\xfb\0\0\0\2", 8, 0},
+    {"qcow2", "QFI\xfb\0\0\0\3", 8, 0},
+    {"qcow", "QFI\xfb\0\0\0\1", 8, 0},
+    {"qed", "QED\0", 4, 0},
+    {"vmdk", "KDMV", 4, 0},
+    {"vmdk", "COWD", 4, 0},
+    {"vmdk", "# Disk DescriptorFile", 21, 0},
+    {"vdi", "\x7f\x10\xda\xbe", 4, 64},
+    {"vhdx", "vhdxfile", 8, 0},
+    {"vpc", "conectix", 8, 0},
+    {"parallels", "WithoutFreeSpace", 16, 0},
+    {"parallels", "WithouFreSpacExt", 16, 0},
+    {"luks", "LUKS\xba\xbe", 6, 0},
 };
 
 const char *block_probe_format(const uint8_t *head, size_t len)

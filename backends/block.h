@@ -46,7 +46,7 @@ enum {
 
 struct BlockRequest {
     BlockOp op;
-    unsigned flags;
+    unsigned flags;           /* BLOCK_*; set for each submission, the layer below adds its own */
     uint64_t offset, bytes;   /* within the node's size; flush: both 0 */
     const struct iovec *iov;  /* of bytes in all; read and write only; stays valid and unchanged until done */
     unsigned niov;

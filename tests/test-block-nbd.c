@@ -80,8 +80,8 @@ static const char *const servers[] = {
     "nbdkit -f -U %s memory 4M",
     "nbdkit -f -U %s memory 4M --filter=fua fuamode=emulate",
     "nbdkit -f -U %s memory 4M --filter=nozero",
-    "nbdkit -f -U %s memory 4M --filter=blocksize-policy blocksize-minimum=512 "
-    "blocksize-preferred=4096 blocksize-maximum=1M blocksize-error-policy=error",
+    ("nbdkit -f -U %s memory 4M --filter=blocksize-policy blocksize-minimum=512 "
+     "blocksize-preferred=4096 blocksize-maximum=1M blocksize-error-policy=error"),
 };
 
 START_TEST(what_was_written_to_a_server_is_read_back)

@@ -71,6 +71,11 @@ static void make(void)
     }
 }
 
+static void file(const char *name)
+{
+    g_free(make_file(name, MIB));
+}
+
 static json_t *info_of(const char *name)
 {
     BlockNode *n = block_node_find(root, name);
@@ -99,10 +104,10 @@ static void expect_info(const char *name, const char *path, const char *want)
 
 START_TEST(a_drive_is_a_raw_file_that_its_id_names)
 {
-    g_autofree char *path = make_file("disk", MIB);
     uint8_t buf[512] = {1};
     Disk d;
 
+    file("disk");
     drive("if=none,id=d0,file=@/disk,format=raw");
     make();
     ck_assert_uint_eq(devices->len, 0);
@@ -119,9 +124,8 @@ END_TEST
 
 START_TEST(a_virtio_drive_brings_its_device)
 {
-    g_autofree char *path = make_file("disk", MIB);
-    g_autofree char *other = make_file("other", MIB);
-
+    file("disk");
+    file("other");
     drive("file=@/disk,format=raw");
     drive("if=virtio,id=x,file=file:@/other,format=raw,media=disk,index=0");
     make();
@@ -164,9 +168,9 @@ END_TEST
 
 START_TEST(the_other_options_reach_the_nodes)
 {
-    g_autofree char *path = make_file("disk", MIB);
     const BlockNode *n;
 
+    file("disk");
     drive("if=none,id=d0,file=@/disk,format=raw,aio=threads,readonly=on,discard=unmap,"
           "detect-zeroes=unmap,rerror=stop,werror=enospc,file.locking=off,auto-read-only=off");
     make();
@@ -249,10 +253,11 @@ static const struct {
 
 START_TEST(a_bad_drive_gets_one_line_that_names_it)
 {
-    g_autofree char *disk = make_file("disk", MIB), *qcow2 = path_of("qcow2");
+    g_autofree char *qcow2 = path_of("qcow2");
     g_autofree char *want = expand(bad_drives[_i].message);
     g_autoptr(GError) err = NULL;
 
+    file("disk");
     ck_assert(g_file_set_contents(qcow2, "QFI\xfb\0\0\0\3 and so on", 18, NULL));
     node_add("{'driver':'null-co','node-name':'taken'}");
     drive(bad_drives[_i].option);
@@ -268,8 +273,7 @@ END_TEST
 
 START_TEST(blockdevs_build_on_each_other_in_both_spellings)
 {
-    g_autofree char *path = make_file("disk", MIB);
-
+    file("disk");
     blockdev("driver=file,node-name=f0,filename=@/disk,cache.direct=off,discard=unmap");
     blockdev(
         "{\"driver\": \"raw\", \"node-name\": \"r0\", \"file\": \"f0\", \"discard\": \"unmap\"}");

@@ -104,9 +104,9 @@ struct BlkQueue {
 
 struct VirtioBlk {
     VirtIODevice parent_obj;
+    BlockNode *node;          /* the drive; borrowed, and attached to while realized */
     /* properties */
-    BlockNode *node;
-    char *serial;
+    char *drive, *serial;
     IoThreadObject *iothread;
     json_t *iothread_map;     /* array; NULL: none */
     uint32_t num_queues, queue_size;

@@ -505,8 +505,14 @@ static bool attach(VirtioBlk *s, GError **err)
         .opaque = s,
     };
 
-    if (!s->node) {
+    if (!s->drive || !*s->drive) {
         return error_set(err, "drive is missing: give drive=ID of a -drive or -blockdev");
+    }
+    s->node = block_node_find(device_platform(dev)->root, s->drive);
+    if (!s->node) {
+        return error_set(err,
+                         "drive '%s' not found: no -drive has that id, no -blockdev that node name",
+                         s->drive);
     }
     s->limits = block_limits(s->node);
     ops.writes = !s->limits->read_only;
@@ -595,8 +601,8 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
 }
 
 static const Property virtio_blk_props[] = {
-    PROP_LINK("drive", VirtioBlk, node, BlockNode, &block_node_type,
-              "the disk: id of -drive or node name of -blockdev"),
+    PROP_STRING("drive", VirtioBlk, drive, NULL,
+                "the disk: id of -drive or node name of -blockdev"),
     PROP_STRING("serial", VirtioBlk, serial, NULL, "serial number, up to 20 bytes"),
     PROP_UINT32_OPTIONAL("num-queues", VirtioBlk, num_queues, QUEUES_AUTO,
                          "request queues; not given: one per vCPU"),

@@ -369,7 +369,8 @@ static bool take_drive(Object *root, EventLoop *loop, json_t *opts, unsigned num
     d.file = take(&d, opts, "file");
     d.format = take(&d, opts, "format");
     if (ok && !d.id) {
-        d.id = automatic = g_strdup_printf("%s%u", d.interface, number);
+        automatic = g_strdup_printf("%s%u", d.interface, number);
+        d.id = automatic;
     }
     ok = ok && user_id_check(d.id, err);
     if (ok && block_node_find(root, d.id)) {

@@ -356,11 +356,11 @@ static json_t *run_block_set_io_throttle(Machine *m, json_t *args, GError **err)
 
 /* --- histograms --- */
 
-enum { MAX_BOUNDARIES = 1024 };
+enum { MAX_BOUNDARIES = 256 };
 
 static bool set_histogram(BlockUser *user, BlockOp op, json_t *list, GError **err)
 {
-    g_autofree uint64_t *boundaries = NULL;
+    uint64_t boundaries[MAX_BOUNDARIES];
     size_t n = json_array_size(list);
 
     if (list && !json_is_array(list)) {
@@ -369,12 +369,13 @@ static bool set_histogram(BlockUser *user, BlockOp op, json_t *list, GError **er
     if (n > MAX_BOUNDARIES) {
         return error_set(err, "at most %d boundaries", MAX_BOUNDARIES);
     }
-    boundaries = g_new0(uint64_t, n + 1);
     for (size_t i = 0; i < n; i++) {
         boundaries[i] = (uint64_t)MAX(json_integer_value(json_array_get(list, i)), 0);
     }
-    return block_histogram_set(user, op, boundaries, (unsigned)n) ||
-           error_set(err, "boundaries must be positive and ascending");
+    if (!block_histogram_set(user, op, boundaries, (unsigned)n)) {
+        return error_set(err, "boundaries must be positive and ascending");
+    }
+    return true;
 }
 
 static json_t *run_latency_histogram_set(Machine *m, json_t *args, GError **err)
