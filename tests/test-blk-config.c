@@ -239,6 +239,8 @@ static const struct {
     const char *options, *props, *message;
 } refused[] = {
     {NULL, "drive=", "drive is missing"},
+    {NULL, "drive=v0", "drive 'v0' not found"}, /* a device, and itself */
+    {NULL, "drive=nowhere", "drive 'nowhere' not found"},
     {NULL, "num-queues=0", "must be between 1 and 1024"},
     {NULL, "num-queues=1025", "must be between 1 and 1024"},
     {NULL, "queue-size=100", "must be a power of 2"},
@@ -279,8 +281,7 @@ START_TEST(values_out_of_range_are_refused)
         {"queue-size", "2"},          {"queue-size", "2048"},
         {"max-discard-sectors", "0"}, {"max-write-zeroes-sectors", "4194304"},
         {"rerror", "enospc"},         {"werror", "panic"},
-        {"logical_block_size", "4M"}, {"drive", "v0"},
-        {"drive", "nowhere"},         {"bootindex", "-2"},
+        {"logical_block_size", "4M"}, {"bootindex", "-2"},
     };
     FakeMachine *m = fake_machine_new(0);
     Device *dev;
