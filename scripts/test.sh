@@ -9,7 +9,7 @@ usage() {
 usage: scripts/test.sh [unit|all] [--jobs N]
   all   (default) units and protocols under ASan+UBSan, threads under TSan, each fuzz target for a few seconds, then
         everything in the release build
-  unit  the tests that need neither KVM nor a guest, in the release build: seconds
+  unit  the tests that need neither KVM nor a guest, in the release build: a minute
 The last lines are CTest's summary. Logs of the builds: build/logs/
 END
 }

@@ -502,7 +502,9 @@ static const Option option_table[] = {
      "machine and its properties; 'help' lists machines, TYPE,help properties", take_machine},
     {"machine", "TYPE[,prop=value...]", NULL, take_machine},
     {"accel", "kvm|qtest[,prop=value...]",
-     "accelerator (default kvm); qtest: no vCPUs, a client drives the devices", take_accel},
+     "accelerator (default kvm; qtest for virt and none); qtest: no vCPUs, a client drives the "
+     "devices",
+     take_accel},
     {"enable-kvm", NULL, NULL, NULL},
     {"cpu", "host", "CPU model", take_cpu},
     {"m", "SIZE", "guest memory, in MiB without a suffix (default 128M)", take_memory},
