@@ -183,7 +183,8 @@ static bool socket_connect(SocketChardev *s, GError **err)
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
-        error_set_errno(err, errno, "cannot connect (add server=on to listen there)");
+        error_set_errno(err, errno, "cannot connect to '%s' (add server=on to listen there)",
+                        s->path);
         if (fd >= 0) {
             close(fd);
         }

@@ -44,7 +44,7 @@ static const struct {
     {"file:/nowhere/y", "-serial file:/nowhere/y: cannot open: No such file or directory"},
     {"unix:/nowhere/y,server=on", "cannot make the socket: No such file or directory"},
     {"unix:/nowhere/y",
-     "cannot connect (add server=on to listen there): No such file or directory"},
+     "cannot connect to '/nowhere/y' (add server=on to listen there): No such file or directory"},
 };
 
 START_TEST(a_bad_option_gets_one_line_that_names_it_and_the_fix)
