@@ -259,11 +259,13 @@ static const struct {
     const char *f, *want; /* want NULL: what a file may hold */
 } bad_meanings[] = {
     {"[mahine]", "f:1: unknown group 'mahine'; did you mean 'machine'?"},
-    {"\n[drive 'd']",
-     "f:2: unknown group 'drive'; known: accel, chardev, device, machine, memory, mon, name, "
+    {"\n[netdev 'd']",
+     "f:2: unknown group 'netdev'; known: accel, chardev, device, drive, machine, memory, mon, "
+     "name, object, smp-opts, trace"},
+    {"[x]",
+     "f:1: unknown group 'x'; known: accel, chardev, device, drive, machine, memory, mon, name, "
      "object, smp-opts, trace"},
-    {"[x]", "f:1: unknown group 'x'; known: accel, chardev, device, machine, memory, mon, name, "
-            "object, smp-opts, trace"},
+    {"[drive 'd']\nformat='raw'", "f:1: [drive] needs a line file = \"...\""},
     {"[memory]\nsiez='1G'", "f:2: unknown key 'siez' of [memory]; did you mean 'size'?"},
     {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus"},
     {"[memory 'm']\nsize='1G'", "f:1: [memory] has no id: leave \"m\" out"},
