@@ -6,22 +6,39 @@
 
 #include <string.h>
 
+/* A part of an iovec: len bytes that begin at byte `at`. */
+typedef struct {
+    const struct iovec *iov, *end;
+    uint64_t at, len;
+} Part;
+
+/* The next piece of it; false: that was all. */
+static bool next_piece(Part *p, struct iovec *ret_piece)
+{
+    while (p->iov < p->end && p->at >= p->iov->iov_len) {
+        p->at -= p->iov->iov_len;
+        p->iov++;
+    }
+    if (p->iov == p->end || p->len == 0) {
+        return false;
+    }
+    *ret_piece =
+        (struct iovec){(char *)p->iov->iov_base + p->at, MIN(p->iov->iov_len - p->at, p->len)};
+    p->len -= ret_piece->iov_len;
+    p->at = 0;
+    p->iov++;
+    return true;
+}
+
 unsigned block_iov_slice(struct iovec *dst, const struct iovec *iov, unsigned niov, uint64_t at,
                          uint64_t len)
 {
+    Part p = {iov, iov + niov, at, len};
+    struct iovec piece; /* dst has room for what there is, and for nothing more */
     unsigned n = 0;
 
-    for (unsigned i = 0; i < niov && len > 0; i++) {
-        size_t part;
-
-        if (at >= iov[i].iov_len) {
-            at -= iov[i].iov_len;
-            continue;
-        }
-        part = MIN(iov[i].iov_len - at, len);
-        dst[n++] = (struct iovec){(char *)iov[i].iov_base + at, part};
-        len -= part;
-        at = 0;
+    while (next_piece(&p, &piece)) {
+        dst[n++] = piece;
     }
     return n;
 }
@@ -30,17 +47,11 @@ unsigned block_iov_slice(struct iovec *dst, const struct iovec *iov, unsigned ni
 static void each_piece(const struct iovec *iov, unsigned niov, uint64_t at, uint64_t len,
                        void (*fn)(void *piece, size_t n, char **flat), char *flat)
 {
-    for (unsigned i = 0; i < niov && len > 0; i++) {
-        size_t part;
+    Part p = {iov, iov + niov, at, len};
+    struct iovec piece;
 
-        if (at >= iov[i].iov_len) {
-            at -= iov[i].iov_len;
-            continue;
-        }
-        part = MIN(iov[i].iov_len - at, len);
-        fn((char *)iov[i].iov_base + at, part, &flat);
-        len -= part;
-        at = 0;
+    while (next_piece(&p, &piece)) {
+        fn(piece.iov_base, piece.iov_len, &flat);
     }
 }
 
