@@ -236,18 +236,9 @@ static void check_balloon(Run *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const unsigned cells[] = {0,
-                                     FAKE_PCI_PACKED,
-                                     FAKE_MMIO,
-                                     FAKE_MMIO | FAKE_MMIO_PACKED,
-                                     FAKE_MMIO | FAKE_MMIO_LEGACY,
-                                     FAKE_PCI_LEGACY};
     Run run = {.in = {data, size}};
-    uint8_t machine = fuzz_u8(&run.in);
-    bool eventfd = machine >= 128;
 
-    run.m = fuzz_machine(FUZZ_BALLOON, cells[machine % G_N_ELEMENTS(cells)], eventfd,
-                         eventfd ? "ioeventfd=on" : "ioeventfd=off");
+    run.m = fuzz_machine_any(FUZZ_BALLOON, &run.in);
     run.d = run.m->d;
     g_assert(fuzz_up(run.d, 16, 0));
     mark_pages(&run);

@@ -283,6 +283,21 @@ FuzzMachine *fuzz_machine(unsigned device, unsigned cell, unsigned variant, cons
     return m;
 }
 
+FuzzMachine *fuzz_machine_any(unsigned device, FuzzInput *in)
+{
+    static const unsigned cells[] = {0,
+                                     FAKE_PCI_PACKED,
+                                     FAKE_MMIO,
+                                     FAKE_MMIO | FAKE_MMIO_PACKED,
+                                     FAKE_MMIO | FAKE_MMIO_LEGACY,
+                                     FAKE_PCI_LEGACY};
+    uint8_t which = fuzz_u8(in);
+    bool eventfd = which >= 128;
+
+    return fuzz_machine(device, cells[which % G_N_ELEMENTS(cells)], eventfd,
+                        eventfd ? "ioeventfd=on" : "ioeventfd=off");
+}
+
 /* --- the driver's part --- */
 
 static uint64_t page_up(uint64_t n)

@@ -185,18 +185,9 @@ static void check_streams(Run *run)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const unsigned cells[] = {0,
-                                     FAKE_PCI_PACKED,
-                                     FAKE_MMIO,
-                                     FAKE_MMIO | FAKE_MMIO_PACKED,
-                                     FAKE_MMIO | FAKE_MMIO_LEGACY,
-                                     FAKE_PCI_LEGACY};
     Run run = {.in = {data, size}};
-    uint8_t machine = fuzz_u8(&run.in);
-    bool eventfd = machine >= 128;
 
-    run.m = fuzz_machine(FUZZ_SERIAL, cells[machine % G_N_ELEMENTS(cells)], eventfd,
-                         eventfd ? "ioeventfd=on" : "ioeventfd=off");
+    run.m = fuzz_machine_any(FUZZ_SERIAL, &run.in);
     run.d = run.m->d;
     g_assert(
         fuzz_up(run.d, 16, fuzz_u8(&run.in) & 1 ? UINT64_C(1) << VIRTIO_CONSOLE_F_MULTIPORT : 0));

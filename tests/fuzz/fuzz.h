@@ -54,6 +54,8 @@ typedef struct {
 /* The device with the transport of cell (event index, indirect: of no matter), probed and with status 0. props are more
  * properties than the device's own; variant is a number for them, for each has a machine to itself. */
 FuzzMachine *fuzz_machine(unsigned device, unsigned cell, unsigned variant, const char *props);
+/* The device with a transport, and kicks by eventfd or by exit, that a byte of the input chooses. */
+FuzzMachine *fuzz_machine_any(unsigned device, FuzzInput *in);
 
 /*
  * The driver's part up to DRIVER_OK with queues of at most size entries, all features that `without` does not have.
