@@ -13,6 +13,7 @@
 #include "hw/misc/acpi-ged.h"
 #include "vmm/acpi/acpi.h"
 #include "vmm/acpi/aml.h"
+#include "tests/suite.h"
 
 enum { BASE = 0xe0000 };
 
@@ -566,11 +567,5 @@ static Suite *acpi_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(acpi_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(acpi_suite());
 }

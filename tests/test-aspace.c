@@ -4,6 +4,7 @@
  * doorbells are served.
  */
 #include "core/aspace.h"
+#include "tests/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -655,8 +656,6 @@ int main(void)
 {
     Suite *s = suite_create("aspace");
     TCase *tc = tcase_create("aspace");
-    SRunner *sr;
-    int failed;
 
     suite_add_tcase(s, tc);
     tcase_add_test(tc, where_nothing_is_reads_are_all_ones_and_writes_vanish);
@@ -684,9 +683,5 @@ int main(void)
     tcase_add_test(tc, a_transaction_announces_only_the_difference);
     tcase_add_test(tc, a_doorbell_that_the_listener_refuses_still_rings);
     tcase_add_test(tc, freeing_the_space_withdraws_everything);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -12,6 +12,7 @@
 #include "core/le.h"
 #include "hw/core/memory-balloon.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 enum { INFLATE = 0, DEFLATE = 1, STATS = 2, PAGE = 4096, MIB_PAGES = 256 };
 enum { NUM_PAGES = 0, ACTUAL = 4 };
@@ -622,11 +623,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

@@ -14,6 +14,7 @@
 
 #include "backends/iothread.h"
 #include "backends/user-creatable.h"
+#include "tests/suite.h"
 
 enum { WAIT_US = 200, WAITS = 50000, ROUNDS = 150 };
 
@@ -551,11 +552,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "core/le.h"
+#include "tests/suite.h"
 
 static void fill(uint8_t *buf, size_t len, unsigned seed)
 {
@@ -470,11 +471,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "block-fixture.h"
+#include "tests/suite.h"
 
 enum { SLOTS = 64, SLOT = 4096, SECTORS = SLOT / 512, DEPTH = 16, SIZE = SLOTS * SLOT };
 
@@ -329,8 +330,6 @@ int main(void)
 {
     Suite *s = suite_create("block-crash");
     TCase *tc = tcase_create("crash");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_set_timeout(tc, 240);
@@ -338,9 +337,5 @@ int main(void)
     tcase_add_loop_test(tc, a_killed_writer_loses_nothing_that_was_flushed, 0, G_N_ELEMENTS(modes));
     tcase_add_test(tc, a_killed_client_of_a_server_loses_nothing_either);
     tcase_add_test(tc, a_killed_server_comes_back_and_nothing_is_lost);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "block-model.h"
+#include "tests/suite.h"
 
 enum { MIB = 1 << 20, KIB = 1 << 10 };
 
@@ -850,8 +851,6 @@ int main(void)
 {
     Suite *s = suite_create("block-file");
     TCase *tc = block_case(s, "file");
-    SRunner *sr;
-    int failed;
 
     tcase_add_loop_test(tc, what_was_written_is_read_back_in_every_mode, 0,
                         ENGINES * (int)G_N_ELEMENTS(modes));
@@ -884,9 +883,5 @@ int main(void)
     tcase_add_loop_test(tc, a_ring_that_is_full_takes_more_than_it_holds, 0, ENGINES);
     tcase_add_loop_test(tc, cancelled_requests_end_once_one_way_or_the_other, 0, ENGINES);
     tcase_add_loop_test(tc, queues_of_several_threads_work_at_once, 0, ENGINES);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -10,6 +10,7 @@
 #include "backends/block-throttle.h"
 #include "backends/user-creatable.h"
 #include "block-model.h"
+#include "tests/suite.h"
 
 enum { MIB = 1 << 20, KIB = 1 << 10 };
 static const int64_t second = 1000000000;
@@ -475,8 +476,6 @@ int main(void)
     Suite *s = suite_create("block-filters");
     TCase *debug = block_case(s, "blkdebug"), *throttle = block_case(s, "throttle");
     TCase *overlay = block_case(s, "overlay");
-    SRunner *sr;
-    int failed;
 
     tcase_add_loop_test(debug, a_bad_rule_gets_one_line, 0, G_N_ELEMENTS(bad_rules));
     tcase_add_test(debug, the_nth_write_fails_and_from_then_on_all);
@@ -499,9 +498,5 @@ int main(void)
     tcase_add_test(overlay, an_overlay_keeps_what_is_written_and_the_base_stays);
     tcase_add_test(overlay, an_overlay_leaves_no_file_behind);
     tcase_add_test(overlay, what_was_discarded_in_an_overlay_reads_as_zeroes);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "block-model.h"
+#include "tests/suite.h"
 
 enum { MIB = 1 << 20 };
 
@@ -313,8 +314,6 @@ int main(void)
 {
     Suite *s = suite_create("block-nbd");
     TCase *tc = tcase_create("nbd");
-    SRunner *sr;
-    int failed;
 
     if (!installed("nbdkit") || !installed("qemu-nbd")) {
         fprintf(stderr, "nbdkit or qemu-nbd is not installed\n");
@@ -332,9 +331,5 @@ int main(void)
     tcase_add_test(tc, without_patience_requests_fail_until_the_server_is_back);
     tcase_add_test(tc, a_server_killed_with_requests_under_way_loses_none_of_them);
     tcase_add_test(tc, the_only_connection_that_a_server_takes_is_kept_for_the_queue);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -11,6 +11,7 @@
 #include "backends/block-throttle.h"
 #include "block-fixture.h"
 #include "vmm/cli/block-options.h"
+#include "tests/suite.h"
 
 enum { MIB = 1 << 20 };
 
@@ -317,8 +318,6 @@ int main(void)
 {
     Suite *s = suite_create("block-options");
     TCase *tc = tcase_create("options");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
@@ -333,9 +332,5 @@ int main(void)
     tcase_add_loop_test(tc, a_bad_blockdev_gets_one_line_that_names_it, 0,
                         G_N_ELEMENTS(bad_blockdevs));
     tcase_add_test(tc, json_that_is_none_is_refused);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

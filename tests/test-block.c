@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "block-fixture.h"
+#include "tests/suite.h"
 
 enum { MIB = 1 << 20 };
 
@@ -340,8 +341,6 @@ int main(void)
 {
     Suite *s = suite_create("block");
     TCase *tc = block_case(s, "block");
-    SRunner *sr;
-    int failed;
 
     tcase_add_loop_test(tc, a_bad_option_gets_one_line_and_leaves_nothing_behind, 0,
                         G_N_ELEMENTS(bad_options));
@@ -361,9 +360,5 @@ int main(void)
     tcase_add_test(tc, users_hear_of_a_resize);
     tcase_add_test(tc, a_histogram_counts_latencies);
     tcase_add_test(tc, counters_outlive_their_queue);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

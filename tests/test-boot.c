@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "boot-fixture.h"
+#include "tests/suite.h"
 
 /* --- bzImage --- */
 
@@ -411,16 +412,10 @@ int main(void)
 {
     Suite *s = suite_create("boot");
     TCase *tc = tcase_create("boot-x86");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, dir_setup, dir_teardown);
     add_load_tests(tc);
     add_file_tests(tc);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "chardev-fixture.h"
+#include "tests/suite.h"
 
 static json_t *parse(const char *text)
 {
@@ -362,11 +363,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

@@ -16,6 +16,7 @@
 #include <utmp.h>
 
 #include "chardev-fixture.h"
+#include "tests/suite.h"
 
 /* --- standard input and output, in this process --- */
 
@@ -293,8 +294,6 @@ int main(int argc, char **argv)
 {
     Suite *suite;
     TCase *tc;
-    SRunner *runner;
-    int failed;
 
     if (argc == 4 && strcmp(argv[1], "--child") == 0) {
         return child_main(argv[2], argv[3]);
@@ -311,9 +310,5 @@ int main(int argc, char **argv)
                         G_N_ELEMENTS(ways_out));
     tcase_add_test(tc, a_stopped_process_gives_the_terminal_back_and_takes_it_again);
 
-    runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(suite);
 }

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "chardev-fixture.h"
+#include "tests/suite.h"
 
 static char *contents(const char *path)
 {
@@ -691,11 +692,5 @@ static Suite *chardev_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(chardev_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(chardev_suite());
 }

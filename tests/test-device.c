@@ -7,6 +7,7 @@
 
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
+#include "tests/suite.h"
 
 /* --- test types: a leaf that logs, a nest with a bus of its own, a bus that checks --- */
 
@@ -545,8 +546,6 @@ int main(void)
 {
     Suite *s = suite_create("device");
     TCase *tc = tcase_create("device");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_realized_device_is_on_its_bus_and_knows_the_platform);
@@ -574,9 +573,5 @@ int main(void)
     tcase_add_test(tc, shutdown_causes_are_spelt_as_in_qmp);
     tcase_add_test(tc, ram_hides_device_registers);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

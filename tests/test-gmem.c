@@ -4,6 +4,7 @@
  * pages really leave.
  */
 #include "core/gmem.h"
+#include "tests/suite.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -455,8 +456,6 @@ int main(void)
 {
     Suite *s = suite_create("gmem");
     TCase *tc = tcase_create("gmem");
-    SRunner *sr;
-    int failed;
 
     suite_add_tcase(s, tc);
     tcase_add_loop_test(tc, a_range_is_ram_only_if_every_byte_is, 0, G_N_ELEMENTS(ranges));
@@ -475,9 +474,5 @@ int main(void)
     tcase_add_test(tc, a_file_that_is_short_or_does_not_fit_is_refused);
     tcase_add_test(tc, listeners_see_every_region_come_and_go);
     tcase_add_test(tc, a_listener_that_refuses_undoes_the_change);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -10,6 +10,7 @@
 
 #include "tests/fake-vm.h"
 #include "vmm/monitor/monitor.h"
+#include "tests/suite.h"
 
 #define PROMPT "(aerostat) "
 
@@ -114,8 +115,6 @@ int main(void)
 {
     Suite *s = suite_create("hmp");
     TCase *tc = tcase_create("prompt");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
@@ -123,9 +122,5 @@ int main(void)
     tcase_add_loop_test(tc, a_line_may_come_by_qmp, 0, G_N_ELEMENTS(by_qmp));
     tcase_add_test(tc, a_line_of_qmp_that_is_too_long_is_refused);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -17,6 +17,7 @@
 #include "qom/property.h"
 #include "tests/kvm-payloads.h"
 #include "vmm/accel/accel.h"
+#include "tests/suite.h"
 
 enum { MMIO_BASE = 0xd0000000, MMIO_SIZE = 0x2000, GDT = 0x800, WAIT_SECONDS = 20, RAM = 1 << 20 };
 
@@ -643,9 +644,5 @@ int main(void)
         return 77;
     }
     close(fd);
-    SRunner *sr = srunner_create(kvm_suite());
-    srunner_run_all(sr, CK_ENV);
-    int failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(kvm_suite());
 }

@@ -3,6 +3,7 @@
  * Log and trace: floods are cut, lines stay lines, events are found by pattern.
  */
 #include "core/log.h"
+#include "tests/suite.h"
 
 #include <check.h>
 #include <string.h>
@@ -214,8 +215,6 @@ int main(void)
 {
     Suite *s = suite_create("log");
     TCase *tc = tcase_create("log");
-    SRunner *sr;
-    int failed;
 
     suite_add_tcase(s, tc);
     tcase_add_checked_fixture(tc, setup, teardown);
@@ -230,9 +229,5 @@ int main(void)
     tcase_add_test(tc, events_are_silent_until_their_pattern_comes);
     tcase_add_test(tc, a_pattern_that_matches_nothing_is_an_error);
     tcase_add_test(tc, every_event_is_listed_once);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

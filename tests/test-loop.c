@@ -4,6 +4,7 @@
  * loop as vCPUs do, under its lock and while it may be asleep or about to call back.
  */
 #include "core/loop.h"
+#include "tests/suite.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -710,8 +711,6 @@ int main(void)
 {
     Suite *s = suite_create("loop");
     TCase *tc = tcase_create("loop");
-    SRunner *sr;
-    int failed;
 
     suite_add_tcase(s, tc);
     tcase_add_test(tc, a_descriptor_calls_back_for_the_events_it_asked_for);
@@ -733,9 +732,5 @@ int main(void)
     tcase_add_test(tc, a_bottom_half_that_schedules_itself_lets_the_round_end);
     tcase_add_test(tc, a_bottom_half_may_free_itself_and_another);
     tcase_add_test(tc, a_sleeping_loop_notices_a_bottom_half_of_another_thread);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

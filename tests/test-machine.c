@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "hw/core/memory-balloon.h"
+#include "tests/suite.h"
 
 FakeVm vm;
 
@@ -370,14 +371,9 @@ static void add_device_tests(Suite *s)
 int main(void)
 {
     Suite *s = suite_create("machine");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     add_building_tests(s);
     add_device_tests(s);
     add_run_tests(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(s);
 }

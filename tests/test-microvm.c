@@ -11,6 +11,7 @@
 #include "hw/virtio/virtio-mmio.h"
 #include "qom/property.h"
 #include "tests/fake-vm.h"
+#include "tests/suite.h"
 
 enum { WINDOWS = 8, CMDLINE = 0x20000, TABLES = 0xe0000, TABLES_SIZE = 0x20000 };
 #define BASE UINT64_C(0xfeb00000)
@@ -203,8 +204,6 @@ int main(void)
 {
     Suite *s = suite_create("microvm");
     TCase *tc = tcase_create("microvm");
-    SRunner *sr;
-    int failed;
 
     tcase_add_test(tc, windows_lie_where_qemu_has_them_and_are_of_version_2);
     tcase_add_test(tc, devices_take_windows_from_the_first_or_by_name);
@@ -215,9 +214,5 @@ int main(void)
     tcase_add_test(tc, nothing_of_a_pc_is_there_unless_asked_for);
     tcase_add_test(tc, pci_devices_need_the_pci_host);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -10,6 +10,7 @@
 
 #include "hw/isa/isa.h"
 #include "hw/misc/acpi-ged.h"
+#include "tests/suite.h"
 
 extern const TypeInfo mc146818rtc_type, i8042_type, isa_debug_exit_type;
 
@@ -621,11 +622,5 @@ static Suite *misc_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(misc_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(misc_suite());
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "tests/pci-fixture.h"
+#include "tests/suite.h"
 
 enum { BAR = 0xc0000000, DEVFN = PCI_DEVFN_OF(1, 0) };
 
@@ -481,14 +482,8 @@ static TCase *route_case(void)
 int main(void)
 {
     Suite *s = suite_create("msix");
-    SRunner *sr;
-    int failed;
 
     suite_add_tcase(s, sending_case());
     suite_add_tcase(s, route_case());
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

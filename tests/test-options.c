@@ -16,6 +16,7 @@
 #include "vmm/cli/help.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
+#include "tests/suite.h"
 
 /* --- key=value lists --- */
 
@@ -561,9 +562,7 @@ static void add_parse_tests(Suite *s)
 int main(void)
 {
     Suite *s = suite_create("options");
-    SRunner *runner = srunner_create(s);
     TCase *help = tcase_create("help"), *daemon = tcase_create("daemon");
-    int failed;
 
     types_register_all();
     add_parse_tests(s);
@@ -579,8 +578,5 @@ int main(void)
     tcase_add_loop_test(daemon, parent_of_a_daemon_tells_whether_it_runs, 0, 2);
     tcase_add_test(daemon, daemon_ready_without_start_does_nothing);
     suite_add_tcase(s, daemon);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(s);
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "qom/property.h"
+#include "tests/suite.h"
 
 #define SIZE_HINT "is not a size (as in 4096, 512M or 1.5G)"
 
@@ -129,17 +130,12 @@ END_TEST
 int main(void)
 {
     Suite *suite = suite_create("parse");
-    SRunner *runner = srunner_create(suite);
     TCase *tc = tcase_create("parse");
-    int failed;
 
     suite_add_tcase(suite, tc);
     tcase_add_loop_test(tc, sizes_are_read_exactly_or_refused, 0, G_N_ELEMENTS(sizes));
     tcase_add_test(tc, numbers_and_booleans_are_read_whole);
     tcase_add_loop_test(tc, strings_of_json_may_stand_between_apostrophes, 0, G_N_ELEMENTS(jsons));
 
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "tests/pci-fixture.h"
 #include "tests/test-pci.h"
+#include "tests/suite.h"
 
 static PciFixture f;
 
@@ -571,16 +572,10 @@ static TCase *place_case(void)
 int main(void)
 {
     Suite *s = suite_create("pci");
-    SRunner *sr;
-    int failed;
 
     suite_add_tcase(s, config_case());
     suite_add_tcase(s, place_case());
     suite_add_tcase(s, test_pci_bars_case());
     suite_add_tcase(s, test_pci_random_case());
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

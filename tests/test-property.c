@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "qom/property.h"
+#include "tests/suite.h"
 
 OBJECT_DECLARE(Gadget, gadget, GADGET)
 OBJECT_DECLARE(Child, child, CHILD)
@@ -730,9 +731,7 @@ static TCase *make_case(Suite *suite, const char *name)
 int main(void)
 {
     Suite *suite = suite_create("property");
-    SRunner *runner = srunner_create(suite);
     TCase *tc = make_case(suite, "values");
-    int failed;
 
     tcase_add_loop_test(tc, good_text_is_stored_and_reads_back, 0, G_N_ELEMENTS(good_texts));
     tcase_add_loop_test(tc, bad_text_is_refused_with_what_is_wrong_and_changes_nothing, 0,
@@ -761,8 +760,5 @@ int main(void)
     tcase_add_test(tc, a_link_is_given_by_id_or_path_and_holds_a_reference);
     tcase_add_test(tc, a_link_to_nothing_or_to_another_type_is_refused);
 
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(suite);
 }

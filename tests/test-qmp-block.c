@@ -7,6 +7,7 @@
 
 #include "backends/block.h"
 #include "tests/qmp-fixture.h"
+#include "tests/suite.h"
 
 #define GENERIC "GenericError"
 
@@ -214,8 +215,6 @@ int main(void)
 {
     Suite *s = suite_create("qmp-block");
     TCase *tc = tcase_create("block");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup_bare, teardown);
     suite_add_tcase(s, tc);
@@ -225,9 +224,5 @@ int main(void)
     tcase_add_test(tc, latencies_are_counted_between_boundaries);
     tcase_add_test(tc, a_disk_is_resized);
     tcase_add_test(tc, a_disk_is_throttled_and_set_free);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

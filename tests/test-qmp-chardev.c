@@ -3,6 +3,7 @@
  * QMP commands about character streams.
  */
 #include "tests/qmp-fixture.h"
+#include "tests/suite.h"
 
 #define GENERIC "GenericError"
 
@@ -62,17 +63,11 @@ int main(void)
 {
     Suite *s = suite_create("qmp-chardev");
     TCase *tc = tcase_create("streams");
-    SRunner *sr;
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, streams_are_listed);
     tcase_add_test(tc, a_ring_buffer_is_read_once);
     tcase_add_test(tc, bad_reads_get_qemus_errors);
     suite_add_tcase(s, tc);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "tests/qtest-fixture.h"
+#include "tests/suite.h"
 
 static QtestVm vm;
 static GPtrArray *events; /* of json_t *, the data of DEVICE_DELETED; under the VM lock */
@@ -310,8 +311,6 @@ int main(void)
 {
     Suite *s = suite_create("qmp-introspect");
     TCase *tc = tcase_create("pc");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, machines_are_described_as_qemu_7_2_does);
@@ -326,8 +325,5 @@ int main(void)
     tcase_add_test(tc, port_goes_at_once_and_before_the_device_that_it_is_on);
     tcase_add_test(tc, wrong_device_gets_a_reason);
     suite_add_tcase(s, tc);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(s);
 }

@@ -9,6 +9,7 @@
 
 #include "tests/qmp-fixture.h"
 #include "vmm/monitor/qmp-stream.h"
+#include "tests/suite.h"
 
 #define GENERIC   "GenericError"
 #define NOT_FOUND "CommandNotFound"
@@ -679,8 +680,6 @@ static void add_client_tests(Suite *s)
 int main(void)
 {
     Suite *s = suite_create("qmp");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     add_protocol_tests(s);
     add_limit_tests(s);
@@ -688,8 +687,5 @@ int main(void)
     add_command_tests(s);
     add_event_tests(s);
     add_random_tests(s);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? 1 : 0;
+    return suite_run(s);
 }

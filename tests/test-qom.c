@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "qom/property.h"
+#include "tests/suite.h"
 
 /* --- a small family: Animal (abstract) <- Dog <- Puppy; Dog is Loud, Puppy is also Shrill, a Loud
  * --- */
@@ -621,9 +622,7 @@ static TCase *make_case(Suite *suite, const char *name)
 int main(void)
 {
     Suite *suite = suite_create("qom");
-    SRunner *runner = srunner_create(suite);
     TCase *tc = make_case(suite, "types");
-    int failed;
 
     tcase_add_test(tc, registering_a_type_registers_its_parents_and_interfaces);
     tcase_add_test(tc, a_type_is_its_parents_and_their_interfaces);
@@ -655,8 +654,5 @@ int main(void)
     tcase_add_loop_test(tc, a_near_miss_is_found_and_a_far_one_is_not, 0,
                         G_N_ELEMENTS(near_misses));
 
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(suite);
 }

@@ -9,6 +9,7 @@
 
 #include "tests/qtest-fixture.h"
 #include "tests/test-qtest.h"
+#include "tests/suite.h"
 
 static QtestVm vm;
 static QtestClient c;
@@ -360,11 +361,5 @@ static Suite *qtest_suite(void)
 
 int main(void)
 {
-    SRunner *runner = srunner_create(qtest_suite());
-    int failed;
-
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(qtest_suite());
 }

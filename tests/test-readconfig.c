@@ -11,6 +11,7 @@
 #include "vmm/cli/config-file.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
+#include "tests/suite.h"
 
 /* --- syntax; tests write ' for " --- */
 
@@ -468,11 +469,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed > 0;
+    return suite_run(make_suite());
 }

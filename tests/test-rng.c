@@ -14,6 +14,7 @@
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 enum { REQUESTS = 0, OPS = 10000 };
 static const int64_t ms = 1000000;
@@ -560,11 +561,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

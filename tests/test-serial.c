@@ -10,6 +10,7 @@
 #include "backends/chardev-impl.h"
 #include "hw/char/serial.h"
 #include "hw/isa/isa.h"
+#include "tests/suite.h"
 
 enum { BASE = 0x3f8, FIFO = 16 };
 
@@ -426,8 +427,6 @@ int main(void)
 {
     Suite *suite = suite_create("serial");
     TCase *tc = tcase_create("16550A");
-    SRunner *runner = srunner_create(suite);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(suite, tc);
@@ -449,8 +448,5 @@ int main(void)
     tcase_add_test(tc, reset_puts_registers_fifo_and_wire_back);
     tcase_add_test(tc, any_access_of_any_size_is_harmless);
     tcase_add_test(tc, a_port_without_a_stream_and_one_at_a_bad_address);
-    srunner_run_all(runner, CK_ENV);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed;
+    return suite_run(suite);
 }

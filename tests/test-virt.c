@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "tests/qtest-fixture.h"
+#include "tests/suite.h"
 
 enum {
     RAM = 0x40000000,
@@ -203,8 +204,6 @@ int main(void)
 {
     Suite *s = suite_create("virt");
     TCase *tc = tcase_create("virt");
-    SRunner *runner = srunner_create(s);
-    int failed;
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, first_device_takes_the_highest_window);
@@ -214,8 +213,5 @@ int main(void)
     tcase_add_test(tc, device_tree_tells_the_memory_map);
     tcase_add_test(tc, dtc_has_nothing_to_say_about_the_tree);
     suite_add_tcase(s, tc);
-    srunner_run_all(runner, CK_NORMAL);
-    failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return suite_run(s);
 }

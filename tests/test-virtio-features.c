@@ -13,6 +13,7 @@
 #include "hw/virtio/virtio-pci.h"
 #include "hw/virtio/virtqueue-internal.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -321,11 +322,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

@@ -12,6 +12,7 @@
 #include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtqueue-internal.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 #define BIT(n) (UINT64_C(1) << (n))
 
@@ -707,8 +708,6 @@ int main(void)
 {
     Suite *s = suite_create("virtio-mmio");
     TCase *windows = tcase_create("windows");
-    SRunner *sr;
-    int failed;
 
     tcase_add_test(windows, devices_take_the_next_free_window_or_the_named_one);
     tcase_add_loop_test(windows, device_can_be_taken_away_at_work_and_plugged_again, 0, 2);
@@ -716,9 +715,5 @@ int main(void)
     suite_add_tcase(s, make_queues());
     suite_add_tcase(s, make_legacy());
     suite_add_tcase(s, windows);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -11,6 +11,7 @@
 
 #include "hw/virtio/virtio-pci.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 enum { OPS = 20000 };
 
@@ -309,11 +310,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

@@ -12,6 +12,7 @@
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-serial.h"
 #include "tests/serial-fixture.h"
+#include "tests/suite.h"
 
 /* --- data --- */
 
@@ -470,16 +471,10 @@ int main(void)
 {
     Suite *s = suite_create("virtio-serial-data");
     TCase *data = tcase_create("data"), *device = tcase_create("device");
-    SRunner *sr;
-    int failed;
 
     add_data_tests(data);
     add_device_tests(device);
     suite_add_tcase(s, data);
     suite_add_tcase(s, device);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

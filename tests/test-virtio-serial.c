@@ -12,6 +12,7 @@
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-serial.h"
 #include "tests/serial-fixture.h"
+#include "tests/suite.h"
 
 /* --- ports and control messages --- */
 
@@ -286,14 +287,8 @@ int main(void)
 {
     Suite *s = suite_create("virtio-serial");
     TCase *control = tcase_create("control");
-    SRunner *sr;
-    int failed;
 
     add_control_tests(control);
     suite_add_tcase(s, control);
-    sr = srunner_create(s);
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(s);
 }

@@ -10,6 +10,7 @@
 
 #include "hw/virtio/virtqueue-internal.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 enum {
     AVAIL = 1 << VRING_PACKED_DESC_F_AVAIL,
@@ -533,11 +534,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }

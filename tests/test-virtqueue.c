@@ -12,6 +12,7 @@
 
 #include "hw/virtio/virtqueue-internal.h"
 #include "tests/driver/fake-driver.h"
+#include "tests/suite.h"
 
 static void check_mem(FakeDriver *d, Gpa at, const void *want, size_t len)
 {
@@ -600,11 +601,5 @@ static Suite *make_suite(void)
 
 int main(void)
 {
-    SRunner *sr = srunner_create(make_suite());
-    int failed;
-
-    srunner_run_all(sr, CK_ENV);
-    failed = srunner_ntests_failed(sr);
-    srunner_free(sr);
-    return failed;
+    return suite_run(make_suite());
 }
