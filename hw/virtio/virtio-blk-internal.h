@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the two files of virtio-blk share: virtio-blk.c (the device: features, configuration space, properties, life) and
- * virtio-blk-request.c (requests from the ring to the block node and back).
+ * What the files of virtio-blk share: virtio-blk.c (the device: properties, life), virtio-blk-config.c (features,
+ * configuration space, cache mode), virtio-blk-parse.c (requests as the driver wrote them) and virtio-blk-request.c (from
+ * there to the block node and back).
  *
  * A request has one of its queue's BlkReq from pop to push, and at any time one BlockRequest of it at most is at the node.
  * A large read or write, and a discard of many ranges, are done step by step. Neighbours of one kick are merged: the
@@ -34,7 +35,9 @@
 enum {
     BLK_SECTOR = 512,
     BLK_ID_BYTES = VIRTIO_BLK_ID_BYTES,
-    BLK_RANGES_MAX = 128,     /* of one discard or write zeroes request */
+    BLK_SEG_MAX_FIXED = 126,  /* with seg-max-adjust=off */
+    BLK_SECTORS_MAX = INT32_MAX / BLK_SECTOR, /* of one range */
+    BLK_RANGES_MAX = 128,     /* of one discard, write zeroes or secure erase request */
     BLK_MERGE_MAX = 32,       /* requests in one */
     BLK_MERGE_PIECES = 128,   /* pieces of memory in one that was merged, or in a step of a large one */
 };
@@ -61,7 +64,7 @@ typedef enum {
     BLK_REQ_HELD,             /* done, waits in BlkQueue.held until DMA is allowed */
 } BlkReqState;
 
-typedef struct VirtioBlk VirtioBlk;
+OBJECT_DECLARE(VirtioBlk, virtio_blk, VIRTIO_BLK)
 typedef struct BlkQueue BlkQueue;
 typedef struct BlkReq BlkReq;
 
@@ -129,7 +132,28 @@ struct VirtioBlk {
     bool retry_later;         /* the VM went on while quiesced */
 };
 
+/* --- virtio-blk-config.c: methods of VirtioDeviceClass --- */
+
+enum { BLK_CONFIG_BYTES = 96 };
+uint64_t virtio_blk_get_features(VirtIODevice *vdev, uint64_t common);
+void virtio_blk_set_status(VirtIODevice *vdev, uint8_t old);
+bool virtio_blk_config_writable(VirtIODevice *vdev, size_t off);
+void virtio_blk_set_config(VirtIODevice *vdev, const void *config, size_t off, size_t len);
+void virtio_blk_get_config(VirtIODevice *vdev, void *config);
+
+/* --- virtio-blk-parse.c --- */
+
+void virtio_blk_start(BlkQueue *q, VqElem *e); /* takes e: begins the request, refuses it, or breaks the device */
+
 /* --- virtio-blk-request.c --- */
+
+BlkReq *virtio_blk_req_take(BlkQueue *q, VqElem *e);
+void virtio_blk_req_get_slot(BlkReq *r);              /* gives r->slot; not twice */
+void virtio_blk_req_data(BlkReq *r);                  /* begins a read or write: io.op, io.flags, offset and left are set */
+void virtio_blk_req_continue(BlkReq *r);              /* begins with the ranges in the slot: io and n_ranges are set */
+void virtio_blk_req_flush(BlkReq *r);
+void virtio_blk_req_finish(BlkReq *r, uint8_t status);
+void virtio_blk_req_refuse(BlkReq *r, BlockOp op, uint8_t status); /* the same, and it counts as invalid */
 
 bool virtio_blk_queue_init(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err);
 void virtio_blk_queue_finish(BlkQueue *q); /* nothing is in flight */

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests of virtio-blk (VIRTIO 1.4 §5.2.6): parsed and checked once, merged with neighbours of
- * the same kick, given to the block node, and answered. A header may be split over descriptors,
- * data may lie in any pieces, and the status is the last writable byte wherever that is.
+ * The way of requests of virtio-blk (VIRTIO 1.4 §5.2.6) behind virtio-blk-parse.c: merged with
+ * neighbours of the same kick, given to the block node, and answered.
  *
  * What fails is reported, ignored, or stops the VM, as rerror and werror say; stopped requests are
  * tried again when the VM goes on.
@@ -17,20 +16,7 @@
 enum {
     BATCH = 64,          /* elements popped at once */
     ELEMS_PER_RUN = 256, /* then others have their turn on the main loop */
-    T_FLUSH_OUT = 5,     /* §5.2.6.5: a flush in older drivers' words */
 };
-
-/* --- on the wire --- */
-
-typedef struct {
-    Le32 type, reserved;
-    Le64 sector;
-} WireHeader;
-
-typedef struct {
-    Le64 sector;
-    Le32 num_sectors, flags;
-} WireRange;
 
 /* --- pools and lists --- */
 
@@ -41,17 +27,18 @@ static void list_add(BlkList *l, BlkReq *r)
     l->last = r;
 }
 
-static BlkSlot *slot_get(BlkQueue *q)
+void virtio_blk_req_get_slot(BlkReq *r)
 {
-    BlkSlot *slot = q->slots;
+    BlkQueue *q = r->q;
 
-    if (slot) {
-        q->slots = slot->next;
-        return slot;
+    if (q->slots) {
+        r->slot = q->slots;
+        q->slots = r->slot->next;
+        return;
     }
     g_assert(q->n_slots < q->n); /* a request has one at most */
     q->n_slots++;
-    return g_new(BlkSlot, 1);
+    r->slot = g_new(BlkSlot, 1);
 }
 
 static void slot_put(BlkQueue *q, BlkSlot *slot)
@@ -61,7 +48,7 @@ static void slot_put(BlkQueue *q, BlkSlot *slot)
 }
 
 /* There are as many as the queue has entries, and each has an element. */
-static BlkReq *req_take(BlkQueue *q, VqElem *e)
+BlkReq *virtio_blk_req_take(BlkQueue *q, VqElem *e)
 {
     BlkReq *r = q->free;
 
@@ -92,7 +79,7 @@ static void req_put(BlkReq *r)
 /* --- answers --- */
 
 /* Without bus mastering the guest's memory is not ours: the answer waits. */
-static void req_finish(BlkReq *r, uint8_t status)
+void virtio_blk_req_finish(BlkReq *r, uint8_t status)
 {
     BlkQueue *q = r->q;
     VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
@@ -118,7 +105,7 @@ static void finish_held(BlkQueue *q)
     q->held = (BlkList){0};
     for (; r; r = next) {
         next = r->next;
-        req_finish(r, r->status);
+        virtio_blk_req_finish(r, r->status);
     }
 }
 
@@ -130,10 +117,10 @@ static void tell_driver(BlkQueue *q)
     }
 }
 
-static void refuse(BlkReq *r, BlockOp op, uint8_t status)
+void virtio_blk_req_refuse(BlkReq *r, BlockOp op, uint8_t status)
 {
     block_account_invalid(r->q->bq, op);
-    req_finish(r, status);
+    virtio_blk_req_finish(r, status);
 }
 
 /* --- one step of a request --- */
@@ -190,7 +177,7 @@ static void submit_step(BlkReq *r)
     } else {
         log_guest("virtio-blk: request of more than %u pieces that are no block together",
                   BLK_MERGE_PIECES);
-        refuse(r, r->io.op, VIRTIO_BLK_S_IOERR);
+        virtio_blk_req_refuse(r, r->io.op, VIRTIO_BLK_S_IOERR);
     }
 }
 
@@ -206,7 +193,7 @@ static void submit_range(BlkReq *r)
     submit(r);
 }
 
-static void submit_flush(BlkReq *r)
+void virtio_blk_req_flush(BlkReq *r)
 {
     r->io.op = BLOCK_FLUSH;
     r->io.flags = 0;
@@ -215,7 +202,7 @@ static void submit_flush(BlkReq *r)
 }
 
 /* What is left is begun, or the request is done. */
-static void req_continue(BlkReq *r)
+void virtio_blk_req_continue(BlkReq *r)
 {
     while (r->left == 0 && r->range < r->n_ranges) {
         const BlkRange *range = &r->slot->ranges[r->range++];
@@ -230,9 +217,9 @@ static void req_continue(BlkReq *r)
         submit_range(r);
     } else if (r->then_flush) {
         r->then_flush = false;
-        submit_flush(r);
+        virtio_blk_req_flush(r);
     } else {
-        req_finish(r, VIRTIO_BLK_S_OK);
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_OK);
     }
 }
 
@@ -246,7 +233,7 @@ static void req_advance(BlkReq *r, uint64_t bytes)
     }
     r->offset += bytes;
     r->left -= bytes;
-    req_continue(r);
+    virtio_blk_req_continue(r);
 }
 
 /* --- errors --- */
@@ -310,7 +297,7 @@ static void req_failed(BlkReq *r, int ret)
     BlkOnError action = error_action(s, is_read, ret);
 
     if (ret == -ENOTSUP && (r->io.op == BLOCK_DISCARD || r->io.op == BLOCK_WRITE_ZEROES)) {
-        req_finish(r, VIRTIO_BLK_S_UNSUPP);
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_UNSUPP);
         return;
     }
     tell_user(s, is_read, action, ret);
@@ -323,7 +310,7 @@ static void req_failed(BlkReq *r, int ret)
         list_add(&r->q->stopped, r);
         break;
     default:
-        req_finish(r, VIRTIO_BLK_S_IOERR);
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_IOERR);
     }
 }
 
@@ -379,7 +366,7 @@ static bool merge(BlkReq *lead, BlkReq *r)
         return false;
     }
     if (!lead->slot) {
-        lead->slot = slot_get(r->q);
+        virtio_blk_req_get_slot(lead);
         memcpy(lead->slot->iov, lead->io.iov, lead->io.niov * sizeof(struct iovec));
         lead->io.iov = lead->slot->iov;
     }
@@ -430,6 +417,22 @@ static void offer_to_merge(BlkReq *r)
     q->open[q->n_open++] = r;
 }
 
+void virtio_blk_req_data(BlkReq *r)
+{
+    const BlockLimits *limits = r->q->s->limits;
+
+    use_own_data(r);
+    if (G_UNLIKELY(r->left == 0)) {
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_OK);
+    } else if (G_UNLIKELY(r->left > limits->max_transfer || r->io.niov > limits->max_iov)) {
+        r->steps = true;
+        virtio_blk_req_get_slot(r);
+        submit_step(r);
+    } else {
+        offer_to_merge(r);
+    }
+}
+
 /* --- what comes back from the node --- */
 
 static void done(BlockRequest *io, int ret)
@@ -458,174 +461,6 @@ static void round_over(void *opaque)
     tell_driver(opaque);
 }
 
-/* --- parsing --- */
-
-/* Within the disk, in whole blocks? */
-static bool place_ok(const VirtioBlk *s, uint64_t sector, uint64_t bytes)
-{
-    uint64_t size = s->limits->size;
-
-    return sector <= size / BLK_SECTOR && bytes <= size - sector * BLK_SECTOR &&
-           sector * BLK_SECTOR % s->block_size == 0 && bytes % s->block_size == 0;
-}
-
-static void start_rw(BlkReq *r, BlockOp op, uint64_t sector, uint64_t bytes)
-{
-    VirtioBlk *s = r->q->s;
-
-    if (!place_ok(s, sector, bytes) || (op == BLOCK_WRITE && s->limits->read_only)) {
-        log_guest("virtio-blk: %s of %" PRIu64 " bytes at sector %" PRIu64 " is not possible",
-                  op == BLOCK_READ ? "read" : "write", bytes, sector);
-        refuse(r, op, VIRTIO_BLK_S_IOERR);
-        return;
-    }
-    r->io.op = op;
-    r->io.flags = op == BLOCK_WRITE && !s->writeback ? BLOCK_FUA : 0;
-    r->offset = sector * BLK_SECTOR;
-    r->left = bytes;
-    use_own_data(r);
-    if (G_UNLIKELY(bytes == 0)) {
-        req_finish(r, VIRTIO_BLK_S_OK);
-    } else if (G_UNLIKELY(bytes > s->limits->max_transfer || r->io.niov > s->limits->max_iov)) {
-        r->steps = true;
-        r->slot = slot_get(r->q);
-        submit_step(r);
-    } else {
-        offer_to_merge(r);
-    }
-}
-
-/* The serial number; one of 20 bytes has no NUL (§5.2.6). */
-static void start_get_id(BlkReq *r)
-{
-    char id[BLK_ID_BYTES] = {0};
-
-    if (r->q->s->serial) {
-        memcpy(id, r->q->s->serial, MIN(strlen(r->q->s->serial), sizeof id));
-    }
-    vq_elem_write_some(r->elem, id, sizeof id);
-    req_finish(r, VIRTIO_BLK_S_OK);
-}
-
-/* Takes range n of the request; the status of one that is not in order. */
-static uint8_t take_range(BlkReq *r, BlockOp op, unsigned n)
-{
-    const VirtioBlk *s = r->q->s;
-    uint32_t most = op == BLOCK_DISCARD ? s->max_discard_sectors : s->max_write_zeroes_sectors;
-    uint32_t known = op == BLOCK_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-    uint32_t sectors, flags;
-    uint64_t sector;
-    WireRange wire;
-
-    if (!vq_elem_read(r->elem, &wire, sizeof wire)) {
-        return VIRTIO_BLK_S_IOERR;
-    }
-    sector = le64_get(wire.sector);
-    sectors = le32_get(wire.num_sectors);
-    flags = le32_get(wire.flags);
-    if (flags & ~known) {
-        return VIRTIO_BLK_S_UNSUPP;
-    }
-    if (sectors > most || !place_ok(s, sector, (uint64_t)sectors * BLK_SECTOR)) {
-        return VIRTIO_BLK_S_IOERR;
-    }
-    r->slot->ranges[n] = (BlkRange){
-        .offset = sector * BLK_SECTOR,
-        .bytes = (uint64_t)sectors * BLK_SECTOR,
-        .flags = flags ? BLOCK_MAY_UNMAP : 0,
-    };
-    return VIRTIO_BLK_S_OK;
-}
-
-/* §5.2.6.2: all ranges are looked at before the first one is touched. */
-static void start_ranges(BlkReq *r, BlockOp op)
-{
-    size_t len = vq_elem_out_left(r->elem), n = len / sizeof(WireRange);
-    uint8_t status = VIRTIO_BLK_S_OK;
-
-    if (n > BLK_RANGES_MAX) {
-        status = VIRTIO_BLK_S_UNSUPP;
-    } else if (n == 0 || len % sizeof(WireRange) != 0) {
-        status = VIRTIO_BLK_S_IOERR;
-    } else {
-        r->slot = slot_get(r->q);
-    }
-    for (unsigned i = 0; i < n && status == VIRTIO_BLK_S_OK; i++) {
-        status = take_range(r, op, i);
-    }
-    if (status != VIRTIO_BLK_S_OK) {
-        log_guest("virtio-blk: bad %s of %zu bytes of ranges",
-                  op == BLOCK_DISCARD ? "discard" : "write zeroes", len);
-        refuse(r, op, status);
-        return;
-    }
-    r->io.op = op;
-    r->io.iov = NULL;
-    r->io.niov = 0;
-    r->n_ranges = (uint16_t)n;
-    r->then_flush = op == BLOCK_WRITE_ZEROES && !r->q->s->writeback;
-    req_continue(r);
-}
-
-static void start_unknown(BlkReq *r, uint32_t type)
-{
-    log_guest("virtio-blk: request of type %" PRIu32 ", which is not served", type);
-    req_finish(r, VIRTIO_BLK_S_UNSUPP);
-}
-
-static void start_typed(BlkReq *r, uint32_t type, uint64_t sector)
-{
-    const VirtioBlk *s = r->q->s;
-
-    switch (type) {
-    case VIRTIO_BLK_T_IN:
-        start_rw(r, BLOCK_READ, sector, vq_elem_in_left(r->elem));
-        return;
-    case VIRTIO_BLK_T_OUT:
-        start_rw(r, BLOCK_WRITE, sector, vq_elem_out_left(r->elem));
-        return;
-    case VIRTIO_BLK_T_FLUSH:
-    case T_FLUSH_OUT:
-        submit_flush(r);
-        return;
-    case VIRTIO_BLK_T_GET_ID:
-        start_get_id(r);
-        return;
-    case VIRTIO_BLK_T_DISCARD:
-        if (virtio_blk_may_discard(s)) {
-            start_ranges(r, BLOCK_DISCARD);
-            return;
-        }
-        break;
-    case VIRTIO_BLK_T_WRITE_ZEROES:
-        if (virtio_blk_may_write_zeroes(s)) {
-            start_ranges(r, BLOCK_WRITE_ZEROES);
-            return;
-        }
-        break;
-    }
-    start_unknown(r, type);
-}
-
-static void start(BlkQueue *q, VqElem *e)
-{
-    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
-    WireHeader wire;
-
-    if (G_UNLIKELY(virtio_is_broken(vdev))) { /* by one of the same batch */
-        virtqueue_detach(e);
-        return;
-    }
-    if (!vq_elem_read(e, &wire, sizeof wire) || !vq_elem_cut_tail(e)) {
-        virtio_error(vdev, "request without header or status byte");
-        virtqueue_detach(e);
-        return;
-    }
-    TRACE(virtio_blk_request, "head=%u type=%u sector=%" PRIu64, vq_elem_head(e),
-          le32_get(wire.type), le64_get(wire.sector));
-    start_typed(req_take(q, e), le32_get(wire.type), le64_get(wire.sector));
-}
-
 /* --- a queue --- */
 
 void virtio_blk_queue_run(BlkQueue *q)
@@ -643,7 +478,7 @@ void virtio_blk_queue_run(BlkQueue *q)
         virtqueue_disable_kicks(q->vq);
         while (left > 0 && (n = virtqueue_pop_batch(q->vq, elems, MIN(left, BATCH))) > 0) {
             for (unsigned i = 0; i < n; i++) {
-                start(q, elems[i]);
+                virtio_blk_start(q, elems[i]);
             }
             left -= n;
         }

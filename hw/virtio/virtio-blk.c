@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The block device (VIRTIO 1.4 §5.2): a disk for the guest on a node of backends/block.h. This file
- * has features, configuration space, cache mode, properties and life; requests are in
- * virtio-blk-request.c. What the node cannot do is not offered. Left out: lifetime metrics and
- * secure erase (no node has them), zoned disks, SCSI commands, barriers, SIZE_MAX (segments may
- * have any size).
+ * has properties and life; features, configuration space and cache mode are in virtio-blk-config.c,
+ * requests in virtio-blk-request.c and virtio-blk-parse.c. What the node cannot do is not offered.
+ * Left out: lifetime metrics and secure erase (no node has them), zoned disks, SCSI commands,
+ * barriers, SIZE_MAX (segments may have any size).
  */
 #include <inttypes.h>
 
@@ -17,148 +17,9 @@ enum {
     QUEUE_SIZE_MIN = 4,
     QUEUE_SIZE_MAX = 1024,
     QUEUES_AUTO = UINT16_MAX,
-    SEG_MAX_FIXED = 126, /* with seg-max-adjust=off */
-    SECTORS_MAX = INT32_MAX / BLK_SECTOR,
     BLOCK_MAX = 2 * 1024 * 1024,
 };
 #define GRANULARITY_AUTO UINT64_MAX
-
-#define FEATURE(bit) (UINT64_C(1) << (bit))
-
-OBJECT_DECLARE(VirtioBlk, virtio_blk, VIRTIO_BLK)
-
-/* --- on the wire (§5.2.4) --- */
-
-typedef struct {
-    Le64 capacity;
-    Le32 size_max, seg_max;
-    Le16 cylinders;
-    uint8_t heads, sectors;
-    Le32 blk_size;
-    uint8_t physical_block_exp, alignment_offset;
-    Le16 min_io_size;
-    Le32 opt_io_size;
-    uint8_t writeback, unused0;
-    Le16 num_queues;
-    Le32 max_discard_sectors, max_discard_seg, discard_sector_alignment;
-    Le32 max_write_zeroes_sectors, max_write_zeroes_seg;
-    uint8_t write_zeroes_may_unmap, unused1[3];
-    Le32 max_secure_erase_sectors, max_secure_erase_seg, secure_erase_sector_alignment;
-    struct {
-        Le32 zone_sectors, max_open_zones, max_active_zones, max_append_sectors, write_granularity;
-        uint8_t model, unused2[3];
-    } zoned;
-} WireConfig;
-
-G_STATIC_ASSERT(sizeof(WireConfig) == 96);
-
-/* --- features --- */
-
-static uint64_t virtio_blk_get_features(VirtIODevice *vdev, uint64_t common)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-    uint64_t f = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_GEOMETRY) |
-                 FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FEATURE(VIRTIO_BLK_F_FLUSH) |
-                 FEATURE(VIRTIO_BLK_F_TOPOLOGY);
-
-    f |= s->limits->read_only ? FEATURE(VIRTIO_BLK_F_RO) : 0;
-    f |= s->config_wce ? FEATURE(VIRTIO_BLK_F_CONFIG_WCE) : 0;
-    f |= s->n_queues > 1 ? FEATURE(VIRTIO_BLK_F_MQ) : 0;
-    f |= virtio_blk_may_discard(s) ? FEATURE(VIRTIO_BLK_F_DISCARD) : 0;
-    f |= virtio_blk_may_write_zeroes(s) ? FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) : 0;
-    return f;
-}
-
-/* --- cache mode (§5.2.5, §5.2.6.2) --- */
-
-/*
- * The mode is the driver's to choose by the field where CONFIG_WCE is negotiated; elsewhere FLUSH
- * tells whether it knows of a cache. Legacy drivers have no FEATURES_OK: theirs is chosen at
- * DRIVER_OK alone, and what they wrote to the field stays (§5.2.5.3).
- */
-static void virtio_blk_set_status(VirtIODevice *vdev, uint8_t old)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-    uint8_t added = vdev->status & (uint8_t)~old;
-    bool flush = virtio_has_feature(vdev, VIRTIO_BLK_F_FLUSH);
-
-    if (virtio_has_feature(vdev, VIRTIO_BLK_F_CONFIG_WCE)) {
-        if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !flush) {
-            s->writeback = false;
-        }
-    } else if (added & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)) {
-        s->writeback = flush;
-    }
-}
-
-static bool virtio_blk_config_writable(VirtIODevice *vdev, size_t off)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-
-    return off == offsetof(WireConfig, writeback) && s->config_wce &&
-           (vdev->legacy || ((vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
-                             virtio_has_feature(vdev, VIRTIO_BLK_F_CONFIG_WCE)));
-}
-
-static void virtio_blk_set_config(VirtIODevice *vdev, const void *config, size_t off, size_t len)
-{
-    const WireConfig *wire = config;
-
-    VIRTIO_BLK(vdev)->writeback = wire->writeback != 0;
-    TRACE(virtio_blk_cache, "writeback=%u", wire->writeback);
-}
-
-/* --- configuration space --- */
-
-/* Whole blocks: what is behind the last one cannot be reached. */
-static uint64_t usable_size(const VirtioBlk *s)
-{
-    return s->limits->size - s->limits->size % s->block_size;
-}
-
-/* Cylinders as BIOSes made them up: 16 heads of 63 sectors, 16383 cylinders at most. */
-static void fill_geometry(const VirtioBlk *s, WireConfig *wire)
-{
-    enum { HEADS = 16, SECTORS = 63, CYLINDERS_MAX = 16383 };
-    uint64_t cylinders = usable_size(s) / BLK_SECTOR / (HEADS * SECTORS);
-
-    wire->cylinders = le16_make((uint16_t)CLAMP(cylinders, 2, CYLINDERS_MAX));
-    wire->heads = HEADS;
-    wire->sectors = SECTORS;
-}
-
-static void fill_discard(const VirtioBlk *s, WireConfig *wire)
-{
-    if (virtio_blk_may_discard(s)) {
-        wire->max_discard_sectors = le32_make(s->max_discard_sectors);
-        wire->max_discard_seg = le32_make(BLK_RANGES_MAX);
-        wire->discard_sector_alignment = le32_make((uint32_t)(s->discard_granularity / BLK_SECTOR));
-    }
-    if (virtio_blk_may_write_zeroes(s)) {
-        wire->max_write_zeroes_sectors = le32_make(s->max_write_zeroes_sectors);
-        wire->max_write_zeroes_seg = le32_make(BLK_RANGES_MAX);
-        wire->write_zeroes_may_unmap = s->limits->max_discard > 0;
-    }
-}
-
-static void virtio_blk_get_config(VirtIODevice *vdev, void *config)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-    WireConfig wire = {
-        .capacity = le64_make(usable_size(s) / BLK_SECTOR),
-        .seg_max = le32_make(s->seg_max_adjust ? s->queue_size - 2 : SEG_MAX_FIXED),
-        .blk_size = le32_make(s->block_size),
-        .physical_block_exp = (uint8_t)__builtin_ctzll(s->physical_block / s->block_size),
-        .min_io_size = le16_make((uint16_t)(s->min_io / s->block_size)),
-        .opt_io_size = le32_make((uint32_t)(s->opt_io / s->block_size)),
-        .writeback = s->writeback,
-        .num_queues = le16_make((uint16_t)s->n_queues),
-    };
-
-    fill_geometry(s, &wire);
-    fill_discard(s, &wire);
-    memcpy(config, &wire, sizeof wire);
-}
 
 /* --- the queues --- */
 
@@ -334,9 +195,9 @@ static bool take_queues(VirtioBlk *s, GError **err)
     if (s->queue_size & (s->queue_size - 1)) {
         return error_set(err, "queue-size=%" PRIu32 " must be a power of 2", s->queue_size);
     }
-    if (!s->seg_max_adjust && s->queue_size < SEG_MAX_FIXED + 2) {
+    if (!s->seg_max_adjust && s->queue_size < BLK_SEG_MAX_FIXED + 2) {
         return error_set(err, "queue-size=%" PRIu32 " with seg-max-adjust=off must be at least %d",
-                         s->queue_size, SEG_MAX_FIXED + 2);
+                         s->queue_size, BLK_SEG_MAX_FIXED + 2);
     }
     return true;
 }
@@ -591,7 +452,7 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
     take_on_error(s);
     s->run = (PlatformRunListener){.changed = run_changed, .opaque = s};
     platform_run_listen(device_platform(DEVICE(s)), &s->run);
-    virtio_init(vdev, VIRTIO_ID_BLOCK, sizeof(WireConfig));
+    virtio_init(vdev, VIRTIO_ID_BLOCK, BLK_CONFIG_BYTES);
     if (!make_queues(s, err)) {
         virtio_blk_unrealize(vdev);
         return false;
@@ -614,10 +475,10 @@ static const Property virtio_blk_props[] = {
     PROP_BOOL("discard", VirtioBlk, discard, true, "offer discard where the drive has it"),
     PROP_BOOL("write-zeroes", VirtioBlk, write_zeroes, true,
               "offer write zeroes where the drive has it"),
-    PROP_UINT32("max-discard-sectors", VirtioBlk, max_discard_sectors, SECTORS_MAX, 1, SECTORS_MAX,
-                "sectors of 512 bytes in one range of a discard"),
-    PROP_UINT32("max-write-zeroes-sectors", VirtioBlk, max_write_zeroes_sectors, SECTORS_MAX, 1,
-                SECTORS_MAX, "sectors of 512 bytes in one range of a write zeroes"),
+    PROP_UINT32("max-discard-sectors", VirtioBlk, max_discard_sectors, BLK_SECTORS_MAX, 1,
+                BLK_SECTORS_MAX, "sectors of 512 bytes in one range of a discard"),
+    PROP_UINT32("max-write-zeroes-sectors", VirtioBlk, max_write_zeroes_sectors, BLK_SECTORS_MAX, 1,
+                BLK_SECTORS_MAX, "sectors of 512 bytes in one range of a write zeroes"),
     PROP_SIZE("logical_block_size", VirtioBlk, logical_block, 0, 0, BLOCK_MAX,
               "smallest request; 0: as the drive has it, at least 512"),
     PROP_SIZE("physical_block_size", VirtioBlk, physical_block, 0, 0, BLOCK_MAX,

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Requests of virtio-blk as the driver wrote them (VIRTIO 1.4 §5.2.6): read once, checked, and
+ * begun or refused. A header may be split over descriptors, data may lie in any pieces, and the
+ * status is the last writable byte wherever that is.
+ */
+#include "hw/virtio/virtio-blk-internal.h"
+
+#include <inttypes.h>
+
+#include "core/log.h"
+
+enum {
+    T_FLUSH_OUT = 5, /* §5.2.6.5: a flush in older drivers' words */
+};
+
+/* --- on the wire --- */
+
+typedef struct {
+    Le32 type, reserved;
+    Le64 sector;
+} WireHeader;
+
+typedef struct {
+    Le64 sector;
+    Le32 num_sectors, flags;
+} WireRange;
+
+/* --- parsing --- */
+
+/* Within the disk, in whole blocks? */
+static bool place_ok(const VirtioBlk *s, uint64_t sector, uint64_t bytes)
+{
+    uint64_t size = s->limits->size;
+
+    return sector <= size / BLK_SECTOR && bytes <= size - sector * BLK_SECTOR &&
+           sector * BLK_SECTOR % s->block_size == 0 && bytes % s->block_size == 0;
+}
+
+static void start_rw(BlkReq *r, BlockOp op, uint64_t sector, uint64_t bytes)
+{
+    VirtioBlk *s = r->q->s;
+
+    if (!place_ok(s, sector, bytes) || (op == BLOCK_WRITE && s->limits->read_only)) {
+        log_guest("virtio-blk: %s of %" PRIu64 " bytes at sector %" PRIu64 " is not possible",
+                  op == BLOCK_READ ? "read" : "write", bytes, sector);
+        virtio_blk_req_refuse(r, op, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    r->io.op = op;
+    r->io.flags = op == BLOCK_WRITE && !s->writeback ? BLOCK_FUA : 0;
+    r->offset = sector * BLK_SECTOR;
+    r->left = bytes;
+    virtio_blk_req_data(r);
+}
+
+/* The serial number; one of 20 bytes has no NUL (§5.2.6). */
+static void start_get_id(BlkReq *r)
+{
+    char id[BLK_ID_BYTES] = {0};
+
+    if (r->q->s->serial) {
+        memcpy(id, r->q->s->serial, MIN(strlen(r->q->s->serial), sizeof id));
+    }
+    vq_elem_write_some(r->elem, id, sizeof id);
+    virtio_blk_req_finish(r, VIRTIO_BLK_S_OK);
+}
+
+/* Takes range n of the request; the status of one that is not in order. */
+static uint8_t take_range(BlkReq *r, BlockOp op, unsigned n)
+{
+    const VirtioBlk *s = r->q->s;
+    uint32_t most = op == BLOCK_DISCARD ? s->max_discard_sectors : s->max_write_zeroes_sectors;
+    uint32_t known = op == BLOCK_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    uint32_t sectors, flags;
+    uint64_t sector;
+    WireRange wire;
+
+    if (!vq_elem_read(r->elem, &wire, sizeof wire)) {
+        return VIRTIO_BLK_S_IOERR;
+    }
+    sector = le64_get(wire.sector);
+    sectors = le32_get(wire.num_sectors);
+    flags = le32_get(wire.flags);
+    if (flags & ~known) {
+        return VIRTIO_BLK_S_UNSUPP;
+    }
+    if (sectors > most || !place_ok(s, sector, (uint64_t)sectors * BLK_SECTOR)) {
+        return VIRTIO_BLK_S_IOERR;
+    }
+    r->slot->ranges[n] = (BlkRange){
+        .offset = sector * BLK_SECTOR,
+        .bytes = (uint64_t)sectors * BLK_SECTOR,
+        .flags = flags ? BLOCK_MAY_UNMAP : 0,
+    };
+    return VIRTIO_BLK_S_OK;
+}
+
+/* §5.2.6.2: all ranges are looked at before the first one is touched. */
+static void start_ranges(BlkReq *r, BlockOp op)
+{
+    size_t len = vq_elem_out_left(r->elem), n = len / sizeof(WireRange);
+    uint8_t status = VIRTIO_BLK_S_OK;
+
+    if (n > BLK_RANGES_MAX) {
+        status = VIRTIO_BLK_S_UNSUPP;
+    } else if (n == 0 || len % sizeof(WireRange) != 0) {
+        status = VIRTIO_BLK_S_IOERR;
+    } else {
+        virtio_blk_req_get_slot(r);
+    }
+    for (unsigned i = 0; i < n && status == VIRTIO_BLK_S_OK; i++) {
+        status = take_range(r, op, i);
+    }
+    if (status != VIRTIO_BLK_S_OK) {
+        log_guest("virtio-blk: bad %s of %zu bytes of ranges",
+                  op == BLOCK_DISCARD ? "discard" : "write zeroes", len);
+        virtio_blk_req_refuse(r, op, status);
+        return;
+    }
+    r->io.op = op;
+    r->io.iov = NULL;
+    r->io.niov = 0;
+    r->n_ranges = (uint16_t)n;
+    r->then_flush = op == BLOCK_WRITE_ZEROES && !r->q->s->writeback;
+    virtio_blk_req_continue(r);
+}
+
+static void start_unknown(BlkReq *r, uint32_t type)
+{
+    log_guest("virtio-blk: request of type %" PRIu32 ", which is not served", type);
+    virtio_blk_req_finish(r, VIRTIO_BLK_S_UNSUPP);
+}
+
+static void start_typed(BlkReq *r, uint32_t type, uint64_t sector)
+{
+    const VirtioBlk *s = r->q->s;
+
+    switch (type) {
+    case VIRTIO_BLK_T_IN:
+        start_rw(r, BLOCK_READ, sector, vq_elem_in_left(r->elem));
+        return;
+    case VIRTIO_BLK_T_OUT:
+        start_rw(r, BLOCK_WRITE, sector, vq_elem_out_left(r->elem));
+        return;
+    case VIRTIO_BLK_T_FLUSH:
+    case T_FLUSH_OUT:
+        virtio_blk_req_flush(r);
+        return;
+    case VIRTIO_BLK_T_GET_ID:
+        start_get_id(r);
+        return;
+    case VIRTIO_BLK_T_DISCARD:
+        if (virtio_blk_may_discard(s)) {
+            start_ranges(r, BLOCK_DISCARD);
+            return;
+        }
+        break;
+    case VIRTIO_BLK_T_WRITE_ZEROES:
+        if (virtio_blk_may_write_zeroes(s)) {
+            start_ranges(r, BLOCK_WRITE_ZEROES);
+            return;
+        }
+        break;
+    }
+    start_unknown(r, type);
+}
+
+void virtio_blk_start(BlkQueue *q, VqElem *e)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
+    WireHeader wire;
+
+    if (G_UNLIKELY(virtio_is_broken(vdev))) { /* by one of the same batch */
+        virtqueue_detach(e);
+        return;
+    }
+    if (!vq_elem_read(e, &wire, sizeof wire) || !vq_elem_cut_tail(e)) {
+        virtio_error(vdev, "request without header or status byte");
+        virtqueue_detach(e);
+        return;
+    }
+    TRACE(virtio_blk_request, "head=%u type=%u sector=%" PRIu64, vq_elem_head(e),
+          le32_get(wire.type), le64_get(wire.sector));
+    start_typed(virtio_blk_req_take(q, e), le32_get(wire.type), le64_get(wire.sector));
+}
