@@ -3,7 +3,7 @@
  * The driver "blkdebug": faults by rule, for tests of what is above it. "inject-error" is a list of
  * rules, which can be changed at run time; the first that fits a request decides:
  *
- *   iotype    read, write, write-zeroes, discard or flush; default: any
+ *   iotype    read, write, write-zeroes, discard, secure-erase or flush; default: any
  *   sector    the request touches this sector of 512 bytes
  *   nth       from the nth fitting request on (1: the first)
  *   once      the rule is spent after that
@@ -35,6 +35,7 @@ typedef struct {
     json_t *rules_json; /* as it was set; NULL: none */
     Rule rules[MAX_RULES];
     unsigned nrules;
+    uint8_t pre_eol, typ_a, typ_b; /* BlockLifetime */
 } BlockDebug;
 
 typedef struct {
@@ -72,6 +73,7 @@ static const char *const op_names[BLOCK_OPS + 1] = {
     [BLOCK_FLUSH] = "flush",
     [BLOCK_DISCARD] = "discard",
     [BLOCK_WRITE_ZEROES] = "write-zeroes",
+    [BLOCK_SECURE_ERASE] = "secure-erase",
 };
 
 /* A number or, from a command line, its text. */
@@ -97,8 +99,8 @@ static bool take_iotype(Rule *r, json_t *value, GError **err)
             return true;
         }
     }
-    return error_set(err,
-                     "inject-error: iotype is one of read, write, write-zeroes, discard, flush");
+    return error_set(err, "inject-error: iotype is one of read, write, write-zeroes, discard, "
+                          "secure-erase, flush");
 }
 
 static bool take_key(Rule *r, const char *key, json_t *value, GError **err)
@@ -355,6 +357,24 @@ static void debug_queue_close(BlockQueue *q)
     clock_free(dq->clock);
 }
 
+/* --- the node --- */
+
+static bool debug_open(BlockNode *n, GError **err)
+{
+    const BlockDebug *d = BLOCK_DEBUG(n);
+
+    n->limits.lifetime = d->pre_eol || d->typ_a || d->typ_b;
+    return true;
+}
+
+static bool debug_lifetime(BlockNode *n, BlockLifetime *ret_lifetime)
+{
+    const BlockDebug *d = BLOCK_DEBUG(n);
+
+    *ret_lifetime = (BlockLifetime){d->pre_eol, d->typ_a, d->typ_b};
+    return true;
+}
+
 static void debug_finalize(Object *obj)
 {
     json_decref(BLOCK_DEBUG(obj)->rules_json);
@@ -365,6 +385,8 @@ static void debug_class_init(ObjectClass *klass, const void *data)
     BlockNodeClass *k = BLOCK_NODE_CLASS(klass);
 
     k->wants[BLOCK_CHILD_FILE] = true;
+    k->open = debug_open;
+    k->lifetime = debug_lifetime;
     k->queue_size = sizeof(DebugQueue);
     k->queue_open = debug_queue_open;
     k->queue_close = debug_queue_close;
@@ -376,6 +398,11 @@ static void debug_class_init(ObjectClass *klass, const void *data)
 static const Property debug_props[] = {
     PROP_CUSTOM("inject-error", "list", get_rules, set_rules, PROP_RUNTIME,
                 "rules: iotype, sector, nth, once, errno, torn, delay-ns"),
+    PROP_UINT8("pre-eol-info", BlockDebug, pre_eol, 0, 0, 3,
+               "what the disk tells of its reserved blocks (eMMC's PRE_EOL_INFO)"),
+    PROP_UINT8("life-time-a", BlockDebug, typ_a, 0, 0, 11,
+               "and of the wear of its SLC cells, in tenths (eMMC's DEVICE_LIFE_TIME_EST_TYP_A)"),
+    PROP_UINT8("life-time-b", BlockDebug, typ_b, 0, 0, 11, "and of its MLC cells"),
     PROP_END,
 };
 

@@ -66,6 +66,7 @@ struct BlockNodeClass {
     bool (*set_perm)(BlockNode *n, const BlockPerm *perm, GError **err);
     char *(*filename)(BlockNode *n);               /* NULL: the first child's, or the driver's name; g_free */
     int64_t (*allocated)(BlockNode *n);            /* bytes; NULL: the first child's, or -1 */
+    bool (*lifetime)(BlockNode *n, BlockLifetime *ret_lifetime); /* any thread; NULL: the first child's, or there is none */
     bool (*is_transparent)(const BlockNode *n);    /* requests may go straight to the first child; NULL: never */
     void (*describe)(BlockNode *n, json_t *info);  /* more members of query-named-block-nodes; NULL: none */
 

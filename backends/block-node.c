@@ -298,7 +298,7 @@ static void settle_limits(BlockNode *n)
     n->limits.read_only |= n->read_only;
     n->limits.write_cache &= n->cache_writeback;
     if (!n->discard) {
-        n->limits.max_discard = 0;
+        n->limits.max_discard = n->limits.max_secure_erase = 0;
     }
 }
 
@@ -523,6 +523,19 @@ static int64_t node_allocated(BlockNode *n)
         return k->allocated(n);
     }
     return n->child[0] ? node_allocated(n->child[0]) : -1;
+}
+
+bool block_lifetime(BlockNode *node, BlockLifetime *ret_lifetime)
+{
+    const BlockNodeClass *k = BLOCK_NODE_GET_CLASS(node);
+
+    if (!node->limits.lifetime) {
+        return false;
+    }
+    if (k->lifetime) {
+        return k->lifetime(node, ret_lifetime);
+    }
+    return node->child[0] && block_lifetime(node->child[0], ret_lifetime);
 }
 
 static json_t *image_info(BlockNode *n, const char *filename)

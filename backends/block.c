@@ -453,7 +453,8 @@ static int check_request(const BlockQueue *q, const BlockRequest *req)
         return -EROFS;
     }
     if ((req->op == BLOCK_DISCARD && req->bytes > l->max_discard) ||
-        (req->op == BLOCK_WRITE_ZEROES && req->bytes > l->max_write_zeroes)) {
+        (req->op == BLOCK_WRITE_ZEROES && req->bytes > l->max_write_zeroes) ||
+        (req->op == BLOCK_SECURE_ERASE && req->bytes > l->max_secure_erase)) {
         return -ENOTSUP;
     }
     return 0;

@@ -36,6 +36,7 @@ typedef enum {
     BLOCK_FLUSH,        /* all writes that were done before it was submitted are on stable storage when it is done */
     BLOCK_DISCARD,      /* a hint; what is read afterwards is undefined */
     BLOCK_WRITE_ZEROES,
+    BLOCK_SECURE_ERASE, /* like a discard, and whatever the storage kept of it is gone; what is read is undefined */
     BLOCK_OPS,
 } BlockOp;
 
@@ -66,11 +67,18 @@ typedef struct {
     uint32_t physical_block, opt_io; /* of the storage, for topology; 0: not known */
     uint32_t max_iov;            /* pieces of a request; at least 1024 */
     uint64_t max_transfer;       /* bytes of a read or write */
-    uint64_t max_discard, max_write_zeroes; /* bytes; 0: not served */
+    uint64_t max_discard, max_write_zeroes, max_secure_erase; /* bytes; 0: not served */
     uint32_t discard_alignment;  /* 0: none */
     bool read_only;
+    bool lifetime;               /* block_lifetime has something to tell */
     bool write_cache;            /* there is something for BLOCK_FLUSH to do; FUA is served either way */
 } BlockLimits;
+
+/* How worn the storage is, in the words of JESD84-B50 and VIRTIO 1.4 §5.2.6; 0: not known. */
+typedef struct {
+    uint8_t pre_eol;             /* reserved blocks: 1 normal, 2: 80 % are consumed, 3: 90 % */
+    uint8_t typ_a, typ_b;        /* SLC and MLC cells: 1 to 10: up to that many tenths of the lifetime; 11: more than it */
+} BlockLifetime;
 
 /* --- users: what a device does --- */
 
@@ -92,6 +100,7 @@ BlockNode *block_user_node(const BlockUser *u);
 const char *block_user_name(const BlockUser *u);
 void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque), void *opaque);
 const BlockLimits *block_limits(const BlockNode *node);
+bool block_lifetime(BlockNode *node, BlockLifetime *ret_lifetime); /* any thread; false: the storage does not tell */
 
 /* One per submitting thread. NULL with one line: the host has no resources for it. */
 BlockQueue *block_queue_new(BlockUser *u, EventLoop *loop, GError **err);

@@ -47,10 +47,18 @@ uint64_t virtio_blk_get_features(VirtIODevice *vdev, uint64_t common)
     f |= s->n_queues > 1 ? FEATURE(VIRTIO_BLK_F_MQ) : 0;
     f |= virtio_blk_may_discard(s) ? FEATURE(VIRTIO_BLK_F_DISCARD) : 0;
     f |= virtio_blk_may_write_zeroes(s) ? FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) : 0;
+    f |= virtio_blk_may_secure_erase(s) ? FEATURE(VIRTIO_BLK_F_SECURE_ERASE) : 0;
+    f |= s->limits->lifetime ? FEATURE(VIRTIO_BLK_F_LIFETIME) : 0;
+    f |= s->size_max ? FEATURE(VIRTIO_BLK_F_SIZE_MAX) : 0;
     return f;
 }
 
 /* --- cache mode (§5.2.5, §5.2.6.2) --- */
+
+bool virtio_blk_first_writeback(const VirtioBlk *s)
+{
+    return s->write_cache == BLK_AUTO ? s->limits->write_cache : s->write_cache == BLK_ON;
+}
 
 /*
  * The mode is the driver's to choose by the field where CONFIG_WCE is negotiated; elsewhere FLUSH
@@ -97,15 +105,16 @@ static uint64_t usable_size(const VirtioBlk *s)
     return s->limits->size - s->limits->size % s->block_size;
 }
 
-/* Cylinders as BIOSes made them up: 16 heads of 63 sectors, 16383 cylinders at most. */
+/* As given, or as BIOSes made it up: 16 heads of 63 sectors, 16383 cylinders at most. */
 static void fill_geometry(const VirtioBlk *s, WireConfig *wire)
 {
     enum { HEADS = 16, SECTORS = 63, CYLINDERS_MAX = 16383 };
     uint64_t cylinders = usable_size(s) / BLK_SECTOR / (HEADS * SECTORS);
 
-    wire->cylinders = le16_make((uint16_t)CLAMP(cylinders, 2, CYLINDERS_MAX));
-    wire->heads = HEADS;
-    wire->sectors = SECTORS;
+    cylinders = s->cyls ? s->cyls : CLAMP(cylinders, 2, CYLINDERS_MAX);
+    wire->cylinders = le16_make((uint16_t)cylinders);
+    wire->heads = s->cyls ? (uint8_t)s->heads : HEADS;
+    wire->sectors = s->cyls ? (uint8_t)s->secs : SECTORS;
 }
 
 static void fill_discard(const VirtioBlk *s, WireConfig *wire)
@@ -120,6 +129,12 @@ static void fill_discard(const VirtioBlk *s, WireConfig *wire)
         wire->max_write_zeroes_seg = le32_make(BLK_RANGES_MAX);
         wire->write_zeroes_may_unmap = s->limits->max_discard > 0;
     }
+    if (virtio_blk_may_secure_erase(s)) {
+        wire->max_secure_erase_sectors = le32_make(BLK_SECTORS_MAX);
+        wire->max_secure_erase_seg = le32_make(BLK_RANGES_MAX);
+        wire->secure_erase_sector_alignment =
+            le32_make((uint32_t)(s->discard_granularity / BLK_SECTOR));
+    }
 }
 
 void virtio_blk_get_config(VirtIODevice *vdev, void *config)
@@ -127,6 +142,7 @@ void virtio_blk_get_config(VirtIODevice *vdev, void *config)
     VirtioBlk *s = VIRTIO_BLK(vdev);
     WireConfig wire = {
         .capacity = le64_make(usable_size(s) / BLK_SECTOR),
+        .size_max = le32_make(s->size_max),
         .seg_max = le32_make(s->seg_max_adjust ? s->queue_size - 2 : BLK_SEG_MAX_FIXED),
         .blk_size = le32_make(s->block_size),
         .physical_block_exp = (uint8_t)__builtin_ctzll(s->physical_block / s->block_size),

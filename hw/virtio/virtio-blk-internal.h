@@ -28,6 +28,12 @@
 #ifndef VIRTIO_BLK_F_SECURE_ERASE
 #define VIRTIO_BLK_F_SECURE_ERASE 16
 #endif
+#ifndef VIRTIO_BLK_T_GET_LIFETIME
+#define VIRTIO_BLK_T_GET_LIFETIME 10
+#endif
+#ifndef VIRTIO_BLK_T_SECURE_ERASE
+#define VIRTIO_BLK_T_SECURE_ERASE 14
+#endif
 #ifndef VIRTIO_BLK_F_ZONED
 #define VIRTIO_BLK_F_ZONED 17
 #endif
@@ -42,6 +48,7 @@ enum {
     BLK_MERGE_PIECES = 128,   /* pieces of memory in one that was merged, or in a step of a large one */
 };
 
+enum { BLK_AUTO, BLK_ON, BLK_OFF };
 typedef enum { BLK_ON_ERROR_AUTO, BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE, BLK_ON_ERROR_STOP, BLK_ON_ERROR_ENOSPC } BlkOnError;
 
 typedef struct {
@@ -113,8 +120,10 @@ struct VirtioBlk {
     IoThreadObject *iothread;
     json_t *iothread_map;     /* array; NULL: none */
     uint32_t num_queues, queue_size;
-    bool seg_max_adjust, config_wce, discard, write_zeroes, merging, share_rw;
-    uint32_t max_discard_sectors, max_write_zeroes_sectors;
+    bool seg_max_adjust, config_wce, discard, write_zeroes, secure_erase, merging, share_rw;
+    int write_cache;          /* BLK_AUTO, ... */
+    uint32_t max_discard_sectors, max_write_zeroes_sectors, size_max; /* size_max 0: segments may have any size */
+    uint32_t cyls, heads, secs; /* all 0: made up */
     uint64_t logical_block, physical_block, min_io, opt_io, discard_granularity;
     int rerror, werror;       /* BlkOnError */
     int32_t bootindex;
@@ -141,6 +150,8 @@ bool virtio_blk_config_writable(VirtIODevice *vdev, size_t off);
 void virtio_blk_set_config(VirtIODevice *vdev, const void *config, size_t off, size_t len);
 void virtio_blk_get_config(VirtIODevice *vdev, void *config);
 
+bool virtio_blk_first_writeback(const VirtioBlk *s); /* the cache mode that a driver finds */
+
 /* --- virtio-blk-parse.c --- */
 
 void virtio_blk_start(BlkQueue *q, VqElem *e); /* takes e: begins the request, refuses it, or breaks the device */
@@ -164,6 +175,11 @@ void virtio_blk_queue_retry(BlkQueue *q);  /* what is stopped */
 static inline bool virtio_blk_may_discard(const VirtioBlk *s)
 {
     return s->discard && s->limits->max_discard > 0 && !s->limits->read_only;
+}
+
+static inline bool virtio_blk_may_secure_erase(const VirtioBlk *s)
+{
+    return s->secure_erase && s->limits->max_secure_erase > 0 && !s->limits->read_only;
 }
 
 static inline bool virtio_blk_may_write_zeroes(const VirtioBlk *s)

@@ -26,6 +26,10 @@ typedef struct {
     Le32 num_sectors, flags;
 } WireRange;
 
+typedef struct {
+    Le16 pre_eol_info, typ_a, typ_b;
+} WireLifetime;
+
 /* --- parsing --- */
 
 /* Within the disk, in whole blocks? */
@@ -37,11 +41,32 @@ static bool place_ok(const VirtioBlk *s, uint64_t sector, uint64_t bytes)
            sector * BLK_SECTOR % s->block_size == 0 && bytes % s->block_size == 0;
 }
 
+/* No segment is longer than the driver was told? Data that lies behind a header counts without it.
+ */
+static bool segments_ok(const BlkReq *r, BlockOp op)
+{
+    const VirtioBlk *s = r->q->s;
+    const struct iovec *iov;
+    unsigned n;
+
+    if (G_LIKELY(!s->size_max) || !virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_BLK_F_SIZE_MAX)) {
+        return true;
+    }
+    iov = op == BLOCK_READ ? vq_elem_in_iov(r->elem, &n) : vq_elem_out_iov(r->elem, &n);
+    for (unsigned i = 0; i < n; i++) {
+        if (iov[i].iov_len > s->size_max) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static void start_rw(BlkReq *r, BlockOp op, uint64_t sector, uint64_t bytes)
 {
     VirtioBlk *s = r->q->s;
 
-    if (!place_ok(s, sector, bytes) || (op == BLOCK_WRITE && s->limits->read_only)) {
+    if (!place_ok(s, sector, bytes) || (op == BLOCK_WRITE && s->limits->read_only) ||
+        !segments_ok(r, op)) {
         log_guest("virtio-blk: %s of %" PRIu64 " bytes at sector %" PRIu64 " is not possible",
                   op == BLOCK_READ ? "read" : "write", bytes, sector);
         virtio_blk_req_refuse(r, op, VIRTIO_BLK_S_IOERR);
@@ -66,12 +91,31 @@ static void start_get_id(BlkReq *r)
     virtio_blk_req_finish(r, VIRTIO_BLK_S_OK);
 }
 
+/* §5.2.6: how worn the storage is. */
+static void start_get_lifetime(BlkReq *r)
+{
+    WireLifetime wire = {0};
+    BlockLifetime life;
+
+    if (!block_lifetime(r->q->s->node, &life)) {
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_IOERR);
+        return;
+    }
+    wire.pre_eol_info = le16_make(life.pre_eol);
+    wire.typ_a = le16_make(life.typ_a);
+    wire.typ_b = le16_make(life.typ_b);
+    virtio_blk_req_finish(r, vq_elem_write(r->elem, &wire, sizeof wire) ? VIRTIO_BLK_S_OK
+                                                                        : VIRTIO_BLK_S_IOERR);
+}
+
 /* Takes range n of the request; the status of one that is not in order. */
 static uint8_t take_range(BlkReq *r, BlockOp op, unsigned n)
 {
     const VirtioBlk *s = r->q->s;
-    uint32_t most = op == BLOCK_DISCARD ? s->max_discard_sectors : s->max_write_zeroes_sectors;
-    uint32_t known = op == BLOCK_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
+    uint32_t most = op == BLOCK_DISCARD        ? s->max_discard_sectors
+                    : op == BLOCK_WRITE_ZEROES ? s->max_write_zeroes_sectors
+                                               : BLK_SECTORS_MAX;
+    uint32_t known = op == BLOCK_WRITE_ZEROES ? VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP : 0;
     uint32_t sectors, flags;
     uint64_t sector;
     WireRange wire;
@@ -114,7 +158,10 @@ static void start_ranges(BlkReq *r, BlockOp op)
     }
     if (status != VIRTIO_BLK_S_OK) {
         log_guest("virtio-blk: bad %s of %zu bytes of ranges",
-                  op == BLOCK_DISCARD ? "discard" : "write zeroes", len);
+                  op == BLOCK_DISCARD        ? "discard"
+                  : op == BLOCK_WRITE_ZEROES ? "write zeroes"
+                                             : "secure erase",
+                  len);
         virtio_blk_req_refuse(r, op, status);
         return;
     }
@@ -122,7 +169,7 @@ static void start_ranges(BlkReq *r, BlockOp op)
     r->io.iov = NULL;
     r->io.niov = 0;
     r->n_ranges = (uint16_t)n;
-    r->then_flush = op == BLOCK_WRITE_ZEROES && !r->q->s->writeback;
+    r->then_flush = op != BLOCK_DISCARD && !r->q->s->writeback;
     virtio_blk_req_continue(r);
 }
 
@@ -159,6 +206,18 @@ static void start_typed(BlkReq *r, uint32_t type, uint64_t sector)
     case VIRTIO_BLK_T_WRITE_ZEROES:
         if (virtio_blk_may_write_zeroes(s)) {
             start_ranges(r, BLOCK_WRITE_ZEROES);
+            return;
+        }
+        break;
+    case VIRTIO_BLK_T_SECURE_ERASE:
+        if (virtio_blk_may_secure_erase(s)) {
+            start_ranges(r, BLOCK_SECURE_ERASE);
+            return;
+        }
+        break;
+    case VIRTIO_BLK_T_GET_LIFETIME:
+        if (s->limits->lifetime) {
+            start_get_lifetime(r);
             return;
         }
         break;

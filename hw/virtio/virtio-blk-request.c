@@ -185,7 +185,9 @@ static void submit_step(BlkReq *r)
 static void submit_range(BlkReq *r)
 {
     const BlockLimits *limits = r->q->s->limits;
-    uint64_t most = r->io.op == BLOCK_DISCARD ? limits->max_discard : limits->max_write_zeroes;
+    uint64_t most = r->io.op == BLOCK_DISCARD        ? limits->max_discard
+                    : r->io.op == BLOCK_WRITE_ZEROES ? limits->max_write_zeroes
+                                                     : limits->max_secure_erase;
 
     most = MAX(most - most % r->q->s->block_size, r->q->s->block_size);
     r->io.offset = r->offset;
@@ -296,7 +298,8 @@ static void req_failed(BlkReq *r, int ret)
     bool is_read = r->io.op == BLOCK_READ;
     BlkOnError action = error_action(s, is_read, ret);
 
-    if (ret == -ENOTSUP && (r->io.op == BLOCK_DISCARD || r->io.op == BLOCK_WRITE_ZEROES)) {
+    if (ret == -ENOTSUP && (r->io.op == BLOCK_DISCARD || r->io.op == BLOCK_WRITE_ZEROES ||
+                            r->io.op == BLOCK_SECURE_ERASE)) {
         virtio_blk_req_finish(r, VIRTIO_BLK_S_UNSUPP);
         return;
     }

@@ -3,8 +3,7 @@
  * The block device (VIRTIO 1.4 §5.2): a disk for the guest on a node of backends/block.h. This file
  * has properties and life; features, configuration space and cache mode are in virtio-blk-config.c,
  * requests in virtio-blk-request.c and virtio-blk-parse.c. What the node cannot do is not offered.
- * Left out: lifetime metrics and secure erase (no node has them), zoned disks, SCSI commands,
- * barriers, SIZE_MAX (segments may have any size).
+ * Left out: zoned disks, SCSI commands, barriers.
  */
 #include <inttypes.h>
 
@@ -18,6 +17,7 @@ enum {
     QUEUE_SIZE_MAX = 1024,
     QUEUES_AUTO = UINT16_MAX,
     BLOCK_MAX = 2 * 1024 * 1024,
+    SIZE_MAX_LEAST = 4096, /* drivers use segments of at least a page whatever they are told */
 };
 #define GRANULARITY_AUTO UINT64_MAX
 
@@ -52,7 +52,7 @@ static void virtio_blk_reset(VirtIODevice *vdev)
     for (unsigned i = 0; i < s->n_queues; i++) {
         virtio_blk_queue_drop(&s->queues[i]);
     }
-    s->writeback = s->limits->write_cache;
+    s->writeback = virtio_blk_first_writeback(s);
 }
 
 static void retry_stopped(VirtioBlk *s)
@@ -105,7 +105,7 @@ static void node_resized(void *opaque)
 /* --- properties, as realize checks them --- */
 
 static const char *const on_error[] = {"auto", "report", "ignore", "stop", "enospc", NULL};
-static const char *const on_read_error[] = {"auto", "report", "ignore", "stop", NULL};
+static const char *const on_off_auto[] = {"auto", "on", "off", NULL};
 
 static bool check_block(const char *name, uint64_t value, GError **err)
 {
@@ -223,13 +223,36 @@ static void take_on_error(VirtioBlk *s)
     }
 }
 
+static bool check_geometry(const VirtioBlk *s, GError **err)
+{
+    const struct {
+        const char *name;
+        uint32_t value, most;
+    } parts[] = {{"cyls", s->cyls, UINT16_MAX},
+                 {"heads", s->heads, UINT8_MAX},
+                 {"secs", s->secs, UINT8_MAX}};
+
+    for (unsigned i = 0; (s->cyls || s->heads || s->secs) && i < G_N_ELEMENTS(parts); i++) {
+        if (parts[i].value < 1 || parts[i].value > parts[i].most) {
+            return error_set(err, "%s=%" PRIu32 " must be between 1 and %" PRIu32, parts[i].name,
+                             parts[i].value, parts[i].most);
+        }
+    }
+    return true;
+}
+
 static bool check_rest(const VirtioBlk *s, GError **err)
 {
+    if (s->size_max % BLK_SECTOR || (s->size_max && s->size_max < SIZE_MAX_LEAST)) {
+        return error_set(err, "size-max=%" PRIu32 " must be a multiple of %d, and at least %d",
+                         s->size_max, BLK_SECTOR, SIZE_MAX_LEAST);
+    }
+
     if (s->serial && strlen(s->serial) > BLK_ID_BYTES) {
         return error_set(err, "serial=%s is too long, %d bytes is the most", s->serial,
                          BLK_ID_BYTES);
     }
-    return true;
+    return check_geometry(s, err);
 }
 
 /* --- iothreads --- */
@@ -457,7 +480,7 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
         virtio_blk_unrealize(vdev);
         return false;
     }
-    s->writeback = s->limits->write_cache;
+    s->writeback = virtio_blk_first_writeback(s);
     return true;
 }
 
@@ -479,6 +502,16 @@ static const Property virtio_blk_props[] = {
                 BLK_SECTORS_MAX, "sectors of 512 bytes in one range of a discard"),
     PROP_UINT32("max-write-zeroes-sectors", VirtioBlk, max_write_zeroes_sectors, BLK_SECTORS_MAX, 1,
                 BLK_SECTORS_MAX, "sectors of 512 bytes in one range of a write zeroes"),
+    PROP_BOOL("secure-erase", VirtioBlk, secure_erase, true,
+              "offer secure erase where the drive has it"),
+    PROP_UINT32("size-max", VirtioBlk, size_max, 0, 0, INT32_MAX,
+                "bytes in one segment of a request; 0: any number"),
+    PROP_ENUM("write-cache", VirtioBlk, write_cache, on_off_auto, BLK_AUTO,
+              "cache mode that the guest finds: on is write-back; auto: as the drive has it"),
+    PROP_UINT32("cyls", VirtioBlk, cyls, 0, 0, UINT32_MAX,
+                "geometry, together with heads and secs; 0: made up"),
+    PROP_UINT32("heads", VirtioBlk, heads, 0, 0, UINT32_MAX, "see cyls"),
+    PROP_UINT32("secs", VirtioBlk, secs, 0, 0, UINT32_MAX, "see cyls"),
     PROP_SIZE("logical_block_size", VirtioBlk, logical_block, 0, 0, BLOCK_MAX,
               "smallest request; 0: as the drive has it, at least 512"),
     PROP_SIZE("physical_block_size", VirtioBlk, physical_block, 0, 0, BLOCK_MAX,
@@ -490,7 +523,7 @@ static const Property virtio_blk_props[] = {
                        "discards should be multiples of it; not given: as the drive has it"),
     PROP_BOOL("request-merging", VirtioBlk, merging, true,
               "make one request of neighbours that come together"),
-    PROP_ENUM("rerror", VirtioBlk, rerror, on_read_error, BLK_ON_ERROR_AUTO,
+    PROP_ENUM("rerror", VirtioBlk, rerror, on_error, BLK_ON_ERROR_AUTO,
               "what a failed read does; auto: report"),
     PROP_ENUM("werror", VirtioBlk, werror, on_error, BLK_ON_ERROR_AUTO,
               "what a failed write does; auto: enospc, stop when the storage is full"),

@@ -20,8 +20,8 @@ typedef struct {
 
 typedef struct {
     BlockNode parent_obj;
-    uint64_t size;            /* property; the other limits: "alignment", "max-transfer", "max-discard", "max-zeroes" */
-    uint64_t alignment, max_transfer, max_discard, max_zeroes, discard_alignment, physical, opt_io;
+    uint64_t size;            /* property; the other limits: "alignment", "max-transfer", "max-discard", "max-zeroes", ... */
+    uint64_t alignment, max_transfer, max_discard, max_zeroes, max_erase, discard_alignment, physical, opt_io;
     bool write_cache;         /* property, default on */
     uint8_t *data, *stable;
     bool hold;                /* requests wait for fake_block_let_go */

@@ -77,7 +77,7 @@ static json_t *run_query_named_block_nodes(Machine *m, json_t *args, GError **er
 
 /* --- counters --- */
 
-/* In QEMU's words; write-zeroes count as writes. */
+/* In QEMU's words; write-zeroes count as writes, secure erases as unmaps. */
 static const struct {
     const char *name;
     BlockOp op[2];
@@ -87,7 +87,7 @@ static const struct {
     {"rd", {BLOCK_READ}, 1, true, true},
     {"wr", {BLOCK_WRITE, BLOCK_WRITE_ZEROES}, 2, true, true},
     {"flush", {BLOCK_FLUSH}, 1, false, false},
-    {"unmap", {BLOCK_DISCARD}, 1, true, true},
+    {"unmap", {BLOCK_DISCARD, BLOCK_SECURE_ERASE}, 2, true, true},
 };
 
 static void put_sum(json_t *stats, unsigned kind, const char *before, const char *after,
