@@ -94,6 +94,8 @@ struct BlockUser {
     GPtrArray *queues;        /* of BlockQueue * */
     BlockStats past;          /* of queues that are gone */
     uint64_t past_highest;
+    int64_t past_access;      /* last_access of queues that are gone */
+    int io_status;            /* BlockIoStatus; atomic */
     BlockHistogram hist[BLOCK_OPS]; /* n 0: none; changes while quiesced */
 };
 
@@ -114,6 +116,7 @@ struct BlockQueue {
     bool batch_timed;         /* now holds within the present batch */
     int64_t now;
     uint64_t highest_write;   /* as stats */
+    int64_t last_access;      /* as stats: CLOCK_MONOTONIC, ns; 0: none */
     BlockStats stats;         /* written by the queue's thread; atomic, relaxed */
 };
 

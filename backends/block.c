@@ -48,8 +48,9 @@ static void histogram_count(BlockHistogram *h, uint64_t ns)
 
 static void account(BlockQueue *q, const BlockRequest *req, int ret)
 {
-    int64_t ns = block_now(q) - req->start_ns;
+    int64_t now = block_now(q), ns = now - req->start_ns;
 
+    __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
     if (ret < 0) {
         add(&q->stats.failed[req->op], 1);
     } else {
@@ -69,6 +70,7 @@ static void account(BlockQueue *q, const BlockRequest *req, int ret)
 void block_account_invalid(BlockQueue *q, BlockOp op)
 {
     add(&q->stats.invalid[op], 1);
+    __atomic_store_n(&q->last_access, block_now(q), __ATOMIC_RELAXED);
 }
 
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n)
@@ -112,6 +114,41 @@ uint64_t block_highest_write(const BlockUser *u)
     }
     pthread_mutex_unlock(&user->lock);
     return highest;
+}
+
+int64_t block_idle_ns(const BlockUser *u)
+{
+    BlockUser *user = (BlockUser *)u;
+    int64_t last;
+
+    pthread_mutex_lock(&user->lock);
+    last = user->past_access;
+    for (unsigned i = 0; i < user->queues->len; i++) {
+        const BlockQueue *q = user->queues->pdata[i];
+
+        last = MAX(last, __atomic_load_n(&q->last_access, __ATOMIC_RELAXED));
+    }
+    pthread_mutex_unlock(&user->lock);
+    return last ? MAX(monotonic_ns() - last, 0) : -1;
+}
+
+BlockIoStatus block_io_status(const BlockUser *u)
+{
+    return (BlockIoStatus)__atomic_load_n(&u->io_status, __ATOMIC_RELAXED);
+}
+
+void block_io_status_begin(BlockUser *u)
+{
+    __atomic_store_n(&u->io_status, BLOCK_IO_STATUS_OK, __ATOMIC_RELAXED);
+}
+
+void block_io_status_failed(BlockUser *u, int ret)
+{
+    int ok = BLOCK_IO_STATUS_OK;
+
+    __atomic_compare_exchange_n(&u->io_status, &ok,
+                                ret == -ENOSPC ? BLOCK_IO_STATUS_NOSPACE : BLOCK_IO_STATUS_FAILED,
+                                false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* --- users --- */
@@ -341,6 +378,7 @@ void block_queue_free(BlockQueue *q)
     g_ptr_array_remove(u->queues, q);
     stats_add(&u->past, &q->stats);
     u->past_highest = MAX(u->past_highest, q->highest_write);
+    u->past_access = MAX(u->past_access, q->last_access);
     pthread_mutex_unlock(&u->lock);
     queue_free(q);
 }

@@ -144,9 +144,17 @@ typedef struct {
 } BlockStats;
 void block_stats(const BlockUser *u, BlockStats *ret_stats); /* any thread */
 uint64_t block_highest_write(const BlockUser *u);            /* end of the last byte that was written */
+int64_t block_idle_ns(const BlockUser *u); /* since a request ended last; -1: none did. Any thread. */
 void block_account_invalid(BlockQueue *q, BlockOp op);       /* the device refused a request */
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n);
 
+/*
+ * What query-block tells of errors that stopped the VM. The first one stays until the device tries again. Any thread.
+ */
+typedef enum { BLOCK_IO_STATUS_NONE, BLOCK_IO_STATUS_OK, BLOCK_IO_STATUS_FAILED, BLOCK_IO_STATUS_NOSPACE } BlockIoStatus;
+BlockIoStatus block_io_status(const BlockUser *u); /* NONE: the device never stops the VM */
+void block_io_status_begin(BlockUser *u);          /* OK from now on, and again when the VM goes on */
+void block_io_status_failed(BlockUser *u, int ret); /* the negative errno; nothing where the status is not OK */
 
 /*
  * Latency histograms: boundaries in ns, ascending, above 0; n 0: none. False: they are not so. block_histogram gives n

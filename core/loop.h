@@ -63,6 +63,7 @@ void loop_bh_free(LoopBh *bh); /* NULL is fine; legal inside its own callback */
 
 IoThread *iothread_new(const char *name, GError **err); /* runs at once */
 EventLoop *iothread_loop(IoThread *t); /* make and free its sources in iothread_call */
+int iothread_id(const IoThread *t);      /* as gettid gives it there */
 void iothread_free(IoThread *t); /* quits the loop and joins; NULL is fine */
 /*
  * The lock that is held in the iothread's callbacks: who has it may use what belongs to the iothread, with no callback

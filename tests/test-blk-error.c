@@ -36,11 +36,14 @@ static const char *last_event(FakeDriver *d)
 
 static void expect_event(FakeDriver *d, const char *operation, const char *action, bool nospace)
 {
+    /* "nospace" is there where query-block has io-status */
+    const char *space = !strcmp(action, "ignore") ? ""
+                        : nospace                 ? "\"nospace\": true, "
+                                                  : "\"nospace\": false, ";
     g_autofree char *want = g_strdup_printf(
         "BLOCK_IO_ERROR {\"action\": \"%s\", \"device\": \"\", \"node-name\": \"disk0\", "
-        "\"nospace\": %s, \"operation\": \"%s\", \"reason\": \"%s\"}",
-        action, nospace ? "true" : "false", operation,
-        nospace ? "No space left on device" : "Input/output error");
+        "%s\"operation\": \"%s\", \"reason\": \"%s\"}",
+        action, space, operation, nospace ? "No space left on device" : "Input/output error");
 
     ck_assert_str_eq(last_event(d), want);
     g_ptr_array_set_size(d->m->events, 0);
@@ -123,6 +126,7 @@ START_TEST(full_storage_stops_the_vm_and_cont_tries_again)
     ck_assert_uint_eq(stops, 1);
     expect_event(d, "write", "stop", true);
     ck_assert(!fake_driver_get(d, 0, NULL, NULL));
+    ck_assert_int_eq(block_io_status(b->parent_obj.users->pdata[0]), BLOCK_IO_STATUS_NOSPACE);
     platform_run_changed(&d->m->p, false);
     platform_run_changed(&d->m->p, true);
     fake_machine_run(d->m);
@@ -133,6 +137,7 @@ START_TEST(full_storage_stops_the_vm_and_cont_tries_again)
     ck_assert_uint_eq(blk_take(d, &io, NULL), VIRTIO_BLK_S_OK);
     ck_assert_str_eq((char *)b->data + 5 * SECTOR, "kept");
     ck_assert_uint_eq(d->m->events->len, 0);
+    ck_assert_int_eq(block_io_status(b->parent_obj.users->pdata[0]), BLOCK_IO_STATUS_OK);
 }
 END_TEST
 

@@ -281,10 +281,15 @@ static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
 
     f->p = device_platform(DEVICE(s));
     f->stop = action == BLK_ON_ERROR_STOP;
-    f->event =
-        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", drive ? drive : "", "node-name",
-                  block_node_name(s->node), "operation", is_read ? "read" : "write", "action",
-                  names[action], "nospace", ret == -ENOSPC, "reason", g_strerror(-ret));
+    f->event = json_pack("{s:s, s:s, s:s, s:s, s:s}", "device", drive ? drive : "", "node-name",
+                         block_node_name(s->node), "operation", is_read ? "read" : "write",
+                         "action", names[action], "reason", g_strerror(-ret));
+    if (block_io_status(s->user) != BLOCK_IO_STATUS_NONE) {
+        json_object_set_new(f->event, "nospace", json_boolean(ret == -ENOSPC));
+    }
+    if (f->stop) {
+        block_io_status_failed(s->user, ret);
+    }
     if (virtio_on_iothread(VIRTIO_DEVICE(s))) {
         loop_post(f->p->loop, failure_told, f);
     } else {

@@ -62,11 +62,21 @@ static void retry_stopped(VirtioBlk *s)
     }
 }
 
+/* May an error stop the VM? Then query-block tells of it (QEMU's rule). */
+static bool may_stop(const VirtioBlk *s)
+{
+    return s->werror == BLK_ON_ERROR_STOP || s->werror == BLK_ON_ERROR_ENOSPC ||
+           s->rerror == BLK_ON_ERROR_STOP;
+}
+
 static void run_changed(void *opaque, bool running)
 {
     VirtioBlk *s = opaque;
 
     virtio_lock(VIRTIO_DEVICE(s));
+    if (running && may_stop(s)) {
+        block_io_status_begin(s->user);
+    }
     s->retry_later = running && s->quiesced;
     if (running && !s->quiesced) {
         retry_stopped(s);
@@ -473,6 +483,9 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
         return false;
     }
     take_on_error(s);
+    if (may_stop(s)) {
+        block_io_status_begin(s->user);
+    }
     s->run = (PlatformRunListener){.changed = run_changed, .opaque = s};
     platform_run_listen(device_platform(DEVICE(s)), &s->run);
     virtio_init(vdev, VIRTIO_ID_BLOCK, BLK_CONFIG_BYTES);
