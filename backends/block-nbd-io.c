@@ -101,7 +101,10 @@ static int on_answer(void *opaque, int *error)
     NbdQueue *nq = (NbdQueue *)req->queue;
 
     nbd_req(req)->error = *error;
+    nbd_req(req)->sent = false;
     nq->sent--;
+    nq->unwanted -= nbd_req(req)->cancelled;
+    nq->silent_since = 0;
     nbd_list_push(&nq->back, req);
     loop_bh_schedule(nq->bh);
     return 1; /* libnbd may forget the command */
@@ -149,6 +152,19 @@ static int64_t send_command(NbdQueue *nq, BlockRequest *req)
     return nbd_aio_zero(nq->nbd, req->bytes, req->offset, cb, flags);
 }
 
+/* libnbd refuses what it knows the server cannot do; else the connection died, and nbd_watch will
+ * see. */
+static void not_sent(NbdQueue *nq, BlockRequest *req)
+{
+    nbd_req(req)->sent = false;
+    nq->sent--;
+    if (nbd_aio_is_ready(nq->nbd)) {
+        end(nq, req, nbd_get_errno() ? -nbd_get_errno() : -EIO);
+    } else {
+        nbd_list_push(&nq->waiting, req);
+    }
+}
+
 /* Sends the present command of req, or keeps it until there is a connection. */
 static void send_or_wait(NbdQueue *nq, BlockRequest *req)
 {
@@ -156,9 +172,9 @@ static void send_or_wait(NbdQueue *nq, BlockRequest *req)
         end(nq, req, -ECANCELED);
     } else if (nq->ready) {
         nq->sent++;
-        if (send_command(nq, req) < 0) { /* the connection died meanwhile, and nbd_watch will see */
-            nq->sent--;
-            nbd_list_push(&nq->waiting, req);
+        nbd_req(req)->sent = true;
+        if (send_command(nq, req) < 0) {
+            not_sent(nq, req);
         }
     } else if (nq->lost || nq->waiting.n >= NBD_WAITING_MAX) {
         end(nq, req, -EIO);
@@ -274,7 +290,11 @@ void nbd_cancel(BlockQueue *q, BlockRequest *req)
 {
     NbdQueue *nq = (NbdQueue *)q;
 
+    if (nbd_req(req)->cancelled) {
+        return;
+    }
     nbd_req(req)->cancelled = true;
+    nq->unwanted += nbd_req(req)->sent;
     if (nbd_list_remove(&nq->waiting, req) || nbd_list_remove(&nq->starved, req)) {
         end(nq, req, -ECANCELED);
     }

@@ -16,6 +16,8 @@ enum {
     NBD_WAITING_MAX = 4096,  /* requests that wait for a connection; more fail at once */
     NBD_RETRY_MS = 500,      /* between attempts to connect */
     NBD_CONNECT_MS = 30000,  /* for one attempt */
+    NBD_DRAIN_MS = 30000,    /* without an answer while somebody waits for all requests: the connection counts as lost */
+    NBD_CANCEL_MS = 5000,    /* the same where nobody wants the answers any more: a reset */
 };
 
 typedef struct {
@@ -23,7 +25,7 @@ typedef struct {
     /* properties */
     int server_type;         /* NBD_SERVER_* */
     char *path, *host, *port, *uri, *export;
-    uint32_t reconnect_delay, open_timeout; /* s */
+    uint32_t reconnect_delay, open_timeout, request_timeout; /* s */
     /* of the server, as it was when the node was made */
     bool can_flush, can_fua, can_multi_conn;
     struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
@@ -58,7 +60,8 @@ typedef struct {
     LoopFd *source;          /* of nbd */
     bool ready;              /* requests can be sent */
     bool lost;               /* reconnect-delay is over: requests fail until there is a connection */
-    unsigned sent;           /* commands that nbd has */
+    unsigned sent, unwanted; /* commands that nbd has, and those of them that were cancelled */
+    int64_t silent_since;    /* ns; the server owes an answer; 0: not known, or it owes none */
     Clock *clock;
     LoopTimer *timer;        /* next attempt, or the end of patience */
     int64_t lost_at, retry_at, attempt_until;
@@ -77,7 +80,7 @@ typedef struct {
     uint32_t len;            /* of the command */
     int32_t error;           /* errno of the answer */
     bool syncing;            /* FUA by way of a flush */
-    bool cancelled;
+    bool cancelled, sent;
 } NbdReq;
 
 static inline NbdReq *nbd_req(BlockRequest *req)

@@ -140,7 +140,8 @@ START_TEST(bad_servers_and_options_get_one_line)
     node_add_fails("'server.host' is missing", "{'driver':'nbd','server':{'type':'inet'}}");
     node_add_fails("cannot connect to nbd+unix:///?socket=/nowhere/s",
                    "{'driver':'nbd','server':{'type':'unix','path':'/nowhere/s'}}");
-    node_add_fails("tls-creds", "{'driver':'nbd','tls-creds':'x','server.type':'unix'}");
+    node_add_fails("TLS is used with uri=nbds://",
+                   "{'driver':'nbd','tls-creds':'x','server.type':'unix'}");
 }
 END_TEST
 
@@ -303,6 +304,161 @@ START_TEST(the_only_connection_that_a_server_takes_is_kept_for_the_queue)
 }
 END_TEST
 
+/* --- a server that says nothing --- */
+
+enum { HUNG = 8 };
+
+/* Some writes to a server that is stopped before it can answer. */
+static void hang(Disk *d, Io *io, const char *more)
+{
+    static uint8_t buf[512];
+
+    serve("nbdkit -f -U %s memory 1M", sock);
+    nbd_disk(d, more);
+    ck_assert_int_eq(disk_io(d, BLOCK_WRITE, 0, buf, 512), 0);
+    kill(server, SIGSTOP);
+    for (unsigned i = 0; i < HUNG; i++) {
+        io_init(&io[i], BLOCK_WRITE, i * 512, buf, 512);
+        block_submit(d->q, &io[i].req);
+    }
+}
+
+START_TEST(a_server_that_hangs_does_not_hold_up_a_reset)
+{
+    int64_t begin = g_get_monotonic_time();
+    Io io[HUNG];
+    Disk d;
+
+    hang(&d, io, ",'reconnect-delay':3600");
+    for (unsigned i = 0; i < HUNG; i++) {
+        block_cancel(&io[i].req);
+        block_cancel(&io[i].req);
+    }
+    block_drain(d.q);
+    ck_assert_int_lt(g_get_monotonic_time() - begin, 20 * G_USEC_PER_SEC);
+    for (unsigned i = 0; i < HUNG; i++) {
+        ck_assert_uint_eq(io[i].done, 1);
+        ck_assert_int_eq(io[i].ret, -ECANCELED);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(after_request_timeout_requests_fail)
+{
+    Io io[HUNG];
+    Disk d;
+
+    hang(&d, io, ",'request-timeout':1");
+    if (_i) {
+        block_drain(d.q);
+    }
+    for (unsigned i = 0; i < HUNG; i++) {
+        io_wait(&d, &io[i]);
+        ck_assert_int_eq(io[i].ret, -EIO);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(after_request_timeout_requests_go_to_a_server_that_answers)
+{
+    uint8_t buf[512];
+    Io io[HUNG];
+    pid_t hung;
+    Disk d;
+
+    hang(&d, io, ",'request-timeout':1,'reconnect-delay':60");
+    hung = server;
+    serve("nbdkit -f -U %s memory 1M", sock);
+    for (unsigned i = 0; i < HUNG; i++) {
+        io_wait(&d, &io[i]);
+        ck_assert_int_eq(io[i].ret, 0);
+    }
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, (HUNG - 1) * 512, buf, 512), 0);
+    expect_bytes(buf, 0, 512);
+    disk_close(&d);
+    kill(hung, SIGKILL);
+    waitpid(hung, NULL, 0);
+}
+END_TEST
+
+START_TEST(a_slow_server_is_not_a_silent_one)
+{
+    uint8_t buf[512] = {0};
+    Disk d;
+
+    serve("nbdkit -f -U %s memory 1M --filter=delay wdelay=400ms", sock);
+    nbd_disk(&d, ",'request-timeout':1");
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+/* --- a server that comes back with something else --- */
+
+static const char *const changed[][2] = {
+    {"memory 1M", "memory 512k"},
+    {"memory 1M", "-r memory 1M"},
+    {"memory 1M --filter=fua fuamode=emulate", "memory 1M --filter=fua"},
+    {"memory 1M", "memory 1M --filter=nozero"},
+    {"memory 1M", ("memory 1M --filter=blocksize-policy blocksize-minimum=4096 "
+                   "blocksize-preferred=4096 blocksize-maximum=1M")},
+};
+
+START_TEST(a_server_that_comes_back_with_less_is_not_taken)
+{
+    uint8_t buf[512] = {1};
+    int64_t end;
+    Disk d;
+
+    serve("nbdkit -f -U %s %s", sock, changed[_i][0]);
+    nbd_disk(&d, ",'discard':'unmap'");
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    kill_server();
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
+    serve("nbdkit -f -U %s %s", sock, changed[_i][1]);
+    end = g_get_monotonic_time() + 1500000; /* a few attempts */
+    while (g_get_monotonic_time() < end) {
+        ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
+        g_usleep(20000);
+    }
+    kill_server();
+    serve("nbdkit -f -U %s %s", sock, changed[_i][0]);
+    end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (disk_io(&d, BLOCK_WRITE, 0, buf, 512) != 0) {
+        ck_assert_int_lt(g_get_monotonic_time(), end);
+        g_usleep(20000);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+/* --- TLS --- */
+
+START_TEST(a_server_with_tls_is_reached_by_its_uri)
+{
+    g_autofree char *psk = path_of("psk");
+    uint8_t buf[512] = {7}, back[512];
+    Disk d;
+
+    ck_assert(g_file_set_contents(psk, "guest:00112233445566778899aabbccddeeff\n", -1, NULL));
+    serve("nbdkit -f --tls=require --tls-psk=%s -U %s memory 1M", psk, sock);
+    node_add_fails("cannot connect to", "{'driver':'nbd','uri':'nbd+unix:///?socket=%s'}", sock);
+    disk_open(&d,
+              node_add("{'driver':'nbd','node-name':'n',"
+                       "'uri':'nbds+unix://guest@/?socket=%s&tls-psk-file=%s'}",
+                       sock, psk),
+              true);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 512, buf, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 512, back, 512), 0);
+    ck_assert_mem_eq(buf, back, 512);
+    disk_close(&d);
+}
+END_TEST
+
 static bool installed(const char *program)
 {
     g_autofree char *path = g_find_program_in_path(program);
@@ -319,6 +475,7 @@ int main(void)
         fprintf(stderr, "nbdkit or qemu-nbd is not installed\n");
         return 77;
     }
+    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
     tcase_add_loop_test(tc, what_was_written_to_a_server_is_read_back, 0, G_N_ELEMENTS(servers));
@@ -331,5 +488,12 @@ int main(void)
     tcase_add_test(tc, without_patience_requests_fail_until_the_server_is_back);
     tcase_add_test(tc, a_server_killed_with_requests_under_way_loses_none_of_them);
     tcase_add_test(tc, the_only_connection_that_a_server_takes_is_kept_for_the_queue);
+    tcase_add_test(tc, a_server_that_hangs_does_not_hold_up_a_reset);
+    tcase_add_loop_test(tc, after_request_timeout_requests_fail, 0, 2);
+    tcase_add_test(tc, after_request_timeout_requests_go_to_a_server_that_answers);
+    tcase_add_test(tc, a_slow_server_is_not_a_silent_one);
+    tcase_add_loop_test(tc, a_server_that_comes_back_with_less_is_not_taken, 0,
+                        G_N_ELEMENTS(changed));
+    tcase_add_test(tc, a_server_with_tls_is_reached_by_its_uri);
     return suite_run(s);
 }
