@@ -8,7 +8,7 @@
  *   nth       from the nth fitting request on (1: the first)
  *   once      the rule is spent after that
  *   errno     fails with this error; default EIO, 0: does not fail
- *   torn      of writes: this many bytes are written before it fails
+ *   torn      of reads and writes: this many bytes are read or written before it fails
  *   delay-ns  only then
  */
 #include "backends/block-impl.h"
@@ -50,7 +50,7 @@ typedef struct {
     BlockRequest *inner;
     struct iovec *torn_iov; /* NULL: whole */
     int64_t until;
-    int32_t ret;   /* of a torn write */
+    int32_t ret;   /* of a torn one */
     uint32_t rule; /* index + 1; 0: none */
 } DebugReq;
 
@@ -259,7 +259,8 @@ static void carry_out(BlockQueue *q, BlockRequest *req)
 
     if (!r || r->errnum == 0) {
         pass_on(q, req, 0);
-    } else if (r->torn > 0 && r->torn < req->bytes && req->op == BLOCK_WRITE) {
+    } else if (r->torn > 0 && r->torn < req->bytes &&
+               (req->op == BLOCK_WRITE || req->op == BLOCK_READ)) {
         d->ret = -r->errnum;
         pass_on(q, req, r->torn);
     } else {
