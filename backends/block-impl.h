@@ -40,6 +40,7 @@ struct BlockNode {
     int discard;              /* 0: ignore, 1: unmap */
     int detect_zeroes;        /* BLOCK_DETECT_* */
     char *on_read_error, *on_write_error; /* -drive's rerror and werror, for the device */
+    json_t *intervals;        /* -drive's stats-intervals, for users; NULL: none. Owned. */
     char *drive_id;           /* made by -drive under that id; NULL: by -blockdev */
     /* the layer's */
     EventLoop *loop;          /* main loop */
@@ -96,6 +97,7 @@ struct BlockUser {
     uint64_t past_highest;
     int64_t past_access;      /* last_access of queues that are gone */
     int io_status;            /* BlockIoStatus; atomic */
+    GPtrArray *timed;         /* of BlockTimed *; NULL: none */
     BlockHistogram hist[BLOCK_OPS]; /* n 0: none; changes while quiesced */
 };
 
@@ -126,6 +128,12 @@ void block_complete(BlockRequest *req, int ret);
 void block_complete_later(BlockRequest *req, int ret);
 /* CLOCK_MONOTONIC, ns; looked up once between plug and unplug. A driver plugs its queue while it ends a number of requests. */
 int64_t block_now(BlockQueue *q);
+int64_t block_monotonic_ns(void); /* the same clock, looked up */
+
+/* --- block-stats.c, for block.c --- */
+void block_account(BlockQueue *q, const BlockRequest *req, int ret); /* a request of a user ended */
+void block_stats_add(BlockStats *sum, const BlockStats *s);
+void block_stats_finish(BlockUser *u);
 
 /*
  * A request of q's own to one of its children, from the pool of q, with outer's op, flags, place and memory; the caller

@@ -605,8 +605,25 @@ static void node_finalize(Object *obj)
             object_unref(n->child[i]);
         }
     }
+    json_decref(n->intervals);
     object_unref(n->throttle);
     g_ptr_array_unref(n->users);
+}
+
+static json_t *get_intervals(Object *obj, const Property *prop, GError **err)
+{
+    const BlockNode *n = BLOCK_NODE(obj);
+
+    return n->intervals ? json_incref(n->intervals) : json_array();
+}
+
+static bool set_intervals(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    BlockNode *n = BLOCK_NODE(obj);
+
+    json_decref(n->intervals);
+    n->intervals = json_incref(value);
+    return true;
 }
 
 static const char *const discard_words[] = {"ignore", "unmap", "off", "on", NULL};
@@ -629,6 +646,8 @@ static const Property node_props[] = {
               "turn writes of zeroes into write-zeroes requests"),
     PROP_STRING("x-rerror", BlockNode, on_read_error, NULL, "rerror of -drive"),
     PROP_STRING("x-werror", BlockNode, on_write_error, NULL, "werror of -drive"),
+    PROP_CUSTOM("x-stats-intervals", "list", get_intervals, set_intervals, 0,
+                "stats-intervals of -drive"),
     PROP_STRING("x-drive-id", BlockNode, drive_id, NULL, "id of -drive"),
     PROP_END,
 };

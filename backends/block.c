@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Users and queues of block nodes: the way of a request from block_submit through the driver to its
- * done callback, what is counted on the way, and drain. Nodes are made in block-node.c.
+ * done callback, and drain. Nodes are made in block-node.c, what is counted is in block-stats.c.
  */
 #include "backends/block-impl.h"
 
@@ -11,9 +11,9 @@
 
 #include "backends/block-throttle.h"
 
-/* --- time and counters --- */
+/* --- time --- */
 
-static int64_t monotonic_ns(void)
+int64_t block_monotonic_ns(void)
 {
     struct timespec ts;
 
@@ -24,131 +24,10 @@ static int64_t monotonic_ns(void)
 int64_t block_now(BlockQueue *q)
 {
     if (!q->batch_timed) {
-        q->now = monotonic_ns();
+        q->now = block_monotonic_ns();
         q->batch_timed = q->plugged > 0;
     }
     return q->now;
-}
-
-/* One thread writes, any reads. */
-static inline void add(uint64_t *counter, uint64_t n)
-{
-    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
-}
-
-static void histogram_count(BlockHistogram *h, uint64_t ns)
-{
-    unsigned bin = 0;
-
-    while (bin < h->n && ns >= h->boundaries[bin]) {
-        bin++;
-    }
-    __atomic_fetch_add(&h->bins[bin], 1, __ATOMIC_RELAXED); /* queues share it */
-}
-
-static void account(BlockQueue *q, const BlockRequest *req, int ret)
-{
-    int64_t now = block_now(q), ns = now - req->start_ns;
-
-    __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
-    if (ret < 0) {
-        add(&q->stats.failed[req->op], 1);
-    } else {
-        add(&q->stats.ops[req->op], 1);
-        add(&q->stats.bytes[req->op], req->bytes);
-        if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) &&
-            req->offset + req->bytes > q->highest_write) {
-            __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
-        }
-    }
-    add(&q->stats.ns[req->op], (uint64_t)MAX(ns, 0));
-    if (G_UNLIKELY(q->user->hist[req->op].n)) {
-        histogram_count(&q->user->hist[req->op], (uint64_t)MAX(ns, 0));
-    }
-}
-
-void block_account_invalid(BlockQueue *q, BlockOp op)
-{
-    add(&q->stats.invalid[op], 1);
-    __atomic_store_n(&q->last_access, block_now(q), __ATOMIC_RELAXED);
-}
-
-void block_account_merged(BlockQueue *q, BlockOp op, unsigned n)
-{
-    add(&q->stats.merged[op], n);
-}
-
-static void stats_add(BlockStats *sum, const BlockStats *s)
-{
-    const uint64_t *from = (const uint64_t *)s;
-    uint64_t *to = (uint64_t *)sum;
-
-    for (unsigned i = 0; i < sizeof *s / sizeof *to; i++) {
-        to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    }
-}
-
-void block_stats(const BlockUser *u, BlockStats *ret_stats)
-{
-    BlockUser *user = (BlockUser *)u;
-
-    pthread_mutex_lock(&user->lock);
-    *ret_stats = user->past;
-    for (unsigned i = 0; i < user->queues->len; i++) {
-        stats_add(ret_stats, &((BlockQueue *)user->queues->pdata[i])->stats);
-    }
-    pthread_mutex_unlock(&user->lock);
-}
-
-uint64_t block_highest_write(const BlockUser *u)
-{
-    BlockUser *user = (BlockUser *)u;
-    uint64_t highest;
-
-    pthread_mutex_lock(&user->lock);
-    highest = user->past_highest;
-    for (unsigned i = 0; i < user->queues->len; i++) {
-        const BlockQueue *q = user->queues->pdata[i];
-
-        highest = MAX(highest, __atomic_load_n(&q->highest_write, __ATOMIC_RELAXED));
-    }
-    pthread_mutex_unlock(&user->lock);
-    return highest;
-}
-
-int64_t block_idle_ns(const BlockUser *u)
-{
-    BlockUser *user = (BlockUser *)u;
-    int64_t last;
-
-    pthread_mutex_lock(&user->lock);
-    last = user->past_access;
-    for (unsigned i = 0; i < user->queues->len; i++) {
-        const BlockQueue *q = user->queues->pdata[i];
-
-        last = MAX(last, __atomic_load_n(&q->last_access, __ATOMIC_RELAXED));
-    }
-    pthread_mutex_unlock(&user->lock);
-    return last ? MAX(monotonic_ns() - last, 0) : -1;
-}
-
-BlockIoStatus block_io_status(const BlockUser *u)
-{
-    return (BlockIoStatus)__atomic_load_n(&u->io_status, __ATOMIC_RELAXED);
-}
-
-void block_io_status_begin(BlockUser *u)
-{
-    __atomic_store_n(&u->io_status, BLOCK_IO_STATUS_OK, __ATOMIC_RELAXED);
-}
-
-void block_io_status_failed(BlockUser *u, int ret)
-{
-    int ok = BLOCK_IO_STATUS_OK;
-
-    __atomic_compare_exchange_n(&u->io_status, &ok,
-                                ret == -ENOSPC ? BLOCK_IO_STATUS_NOSPACE : BLOCK_IO_STATUS_FAILED,
-                                false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
 }
 
 /* --- users --- */
@@ -181,10 +60,7 @@ static bool check_attach(BlockNode *node, const BlockUserOps *ops, GError **err)
 
 static void user_free(BlockUser *u)
 {
-    for (unsigned op = 0; op < BLOCK_OPS; op++) {
-        g_free(u->hist[op].boundaries);
-        g_free(u->hist[op].bins);
-    }
+    block_stats_finish(u);
     g_ptr_array_unref(u->queues);
     pthread_mutex_destroy(&u->lock);
     g_free((char *)u->ops.name);
@@ -205,7 +81,8 @@ BlockUser *block_attach(BlockNode *node, const BlockUserOps *ops, GError **err)
     pthread_mutex_init(&u->lock, NULL);
     u->queues = g_ptr_array_new();
     g_ptr_array_add(node->users, u);
-    if (!block_node_update_perm(node, err)) {
+    if ((node->intervals && !block_set_intervals(u, node->intervals, err)) ||
+        !block_node_update_perm(node, err)) {
         g_ptr_array_remove(node->users, u);
         user_free(u);
         return NULL;
@@ -237,35 +114,6 @@ BlockNode *block_user_node(const BlockUser *u)
 const BlockLimits *block_limits(const BlockNode *node)
 {
     return &node->limits;
-}
-
-bool block_histogram_set(BlockUser *u, BlockOp op, const uint64_t *boundaries, unsigned n)
-{
-    BlockHistogram *h = &u->hist[op];
-
-    for (unsigned i = 0; i < n; i++) {
-        if (boundaries[i] == 0 || (i > 0 && boundaries[i] <= boundaries[i - 1])) {
-            return false;
-        }
-    }
-    block_node_quiesce(u->node, true);
-    g_free(h->boundaries);
-    g_free(h->bins);
-    *h = (BlockHistogram){.n = n};
-    if (n > 0) {
-        h->boundaries = g_memdup2(boundaries, n * sizeof *boundaries);
-        h->bins = g_new0(uint64_t, n + 1);
-    }
-    block_node_quiesce(u->node, false);
-    return true;
-}
-
-unsigned block_histogram(const BlockUser *u, BlockOp op, const uint64_t **ret_boundaries,
-                         const uint64_t **ret_bins)
-{
-    *ret_boundaries = u->hist[op].boundaries;
-    *ret_bins = u->hist[op].bins;
-    return u->hist[op].n;
 }
 
 void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque), void *opaque)
@@ -376,7 +224,7 @@ void block_queue_free(BlockQueue *q)
     u = q->user;
     pthread_mutex_lock(&u->lock);
     g_ptr_array_remove(u->queues, q);
-    stats_add(&u->past, &q->stats);
+    block_stats_add(&u->past, &q->stats);
     u->past_highest = MAX(u->past_highest, q->highest_write);
     u->past_access = MAX(u->past_access, q->last_access);
     pthread_mutex_unlock(&u->lock);
@@ -429,7 +277,7 @@ static void finish(BlockQueue *q, BlockRequest *req, int ret)
         }
     }
     if (q->user) {
-        account(q, req, ret);
+        block_account(q, req, ret);
     }
     q->in_flight--;
     req->done(req, ret);

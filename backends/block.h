@@ -157,6 +157,13 @@ void block_io_status_begin(BlockUser *u);          /* OK from now on, and again 
 void block_io_status_failed(BlockUser *u, int ret); /* the negative errno; nothing where the status is not OK */
 
 /*
+ * Intervals of timed_stats, a list of seconds above 0; those of -drive are there from the beginning. False with one line:
+ * it is no such list. Before there is a queue.
+ */
+bool block_set_intervals(BlockUser *u, json_t *list, GError **err);
+json_t *block_timed_stats(const BlockUser *u); /* as in query-blockstats; new reference. Main loop. */
+
+/*
  * Latency histograms: boundaries in ns, ascending, above 0; n 0: none. False: they are not so. block_histogram gives n
  * and borrowed arrays of n boundaries and n + 1 bins. Main loop.
  */

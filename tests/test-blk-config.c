@@ -361,6 +361,8 @@ static const struct {
     {NULL, "opt_io_size=1000", "must be a multiple of"},
     {NULL, "size-max=512", "must be a multiple of 512, and at least 4096"},
     {NULL, "size-max=5000", "must be a multiple of 512, and at least 4096"},
+    {NULL, "stats-intervals=[0]", "each must be between 1 and"},
+    {NULL, "stats-intervals=[\"x\"]", "each must be between 1 and"},
     {NULL, "cyls=5", "heads=0 must be between 1 and 255"},
     {NULL, "cyls=65536,heads=1,secs=1", "cyls=65536 must be between 1 and 65535"},
     {NULL, "cyls=1,heads=1,secs=256", "secs=256 must be between 1 and 255"},

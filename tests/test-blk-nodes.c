@@ -171,6 +171,43 @@ START_TEST(a_file_that_is_removed_stays_until_the_device_leaves)
 }
 END_TEST
 
+START_TEST(a_file_of_odd_size_ends_with_zeroes)
+{
+    g_autoptr(FakeDriver) d = NULL;
+    uint8_t old[1000], got[SECTOR];
+    BlkIo io;
+
+    memset(old, 0x11, sizeof old);
+    ck_assert(g_file_set_contents(image, (char *)old, sizeof old, NULL));
+    d = start_file(_i, NULL);
+    ck_assert_uint_eq(blk_config(d, CFG_CAPACITY, 8), 2); /* as in QEMU */
+    io = blk_add(d, 0, VIRTIO_BLK_T_IN, 1, NULL, 0, SECTOR);
+    ck_assert_uint_eq(finish(d, &io), VIRTIO_BLK_S_OK);
+    ck_assert(gmem_read(d->m->p.mem, io.data, got, sizeof got));
+    ck_assert_uint_eq(got[1000 - SECTOR - 1], 0x11);
+    ck_assert_uint_eq(got[1000 - SECTOR], 0);
+    ck_assert_uint_eq(write_byte(d, 1, 0x22), VIRTIO_BLK_S_OK);
+    ck_assert_int_eq(read_byte(d, 1), 0x22);
+    ck_assert_int_eq(read_byte(d, 2), -1);
+}
+END_TEST
+
+START_TEST(an_empty_file_is_a_disk_without_sectors)
+{
+    g_autoptr(FakeDriver) d = NULL;
+
+    ck_assert_int_eq(truncate(image, 0), 0);
+    d = start_file(_i, NULL);
+    ck_assert_uint_eq(blk_config(d, CFG_CAPACITY, 8), 0);
+    ck_assert_int_eq(read_byte(d, 0), -1);
+    ck_assert_uint_eq(write_byte(d, 0, 1), VIRTIO_BLK_S_IOERR);
+    ck_assert_uint_eq(do_io(d, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0), VIRTIO_BLK_S_OK);
+    ck_assert(block_node_resize(node_of(d), DISK, NULL)); /* and it may become one with */
+    ck_assert_uint_eq(write_byte(d, 0, 0x12), VIRTIO_BLK_S_OK);
+    ck_assert_int_eq(read_byte(d, 0), 0x12);
+}
+END_TEST
+
 static const char nbd[] = "{'driver': 'nbd', 'server': {'type': 'unix', 'path': '%s'}}";
 
 START_TEST(a_server_that_vanishes_fails_requests_until_it_is_back)
@@ -426,6 +463,8 @@ int main(void)
     tcase_add_loop_test(tc, a_file_that_is_truncated_reads_as_zeroes_and_grows_again, 0,
                         FILES * FAKE_CELLS);
     tcase_add_loop_test(tc, a_file_that_is_removed_stays_until_the_device_leaves, 0, FILES);
+    tcase_add_loop_test(tc, a_file_of_odd_size_ends_with_zeroes, 0, FILES * FAKE_CELLS);
+    tcase_add_loop_test(tc, an_empty_file_is_a_disk_without_sectors, 0, FILES * FAKE_CELLS);
     tcase_add_loop_test(tc, every_error_of_every_request_is_reported_and_the_device_goes_on, 0,
                         FAKE_CELLS);
     tcase_add_loop_test(tc, a_disk_without_room_stops_the_vm_with_every_kind_of_write, 0,

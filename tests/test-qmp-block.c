@@ -257,6 +257,31 @@ START_TEST(a_disk_tells_how_long_it_was_idle)
 }
 END_TEST
 
+START_TEST(latencies_are_told_over_intervals)
+{
+    json_t *list, *timed;
+
+    add_node("{'driver':'null-co','node-name':'n0','latency-ns':2000000,"
+             "'x-stats-intervals':[60,3600]}");
+    use("n0");
+    io(BLOCK_READ, 0, 512);
+    list = get_return(client, "{'execute':'query-blockstats'}");
+    timed = json_object_get(json_object_get(json_array_get(list, 0), "stats"), "timed_stats");
+    ck_assert_uint_eq(json_array_size(timed), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        json_t *t = json_array_get(timed, i);
+
+        ck_assert_int_eq(json_integer_value(json_object_get(t, "interval_length")), i ? 3600 : 60);
+        ck_assert_int_ge(json_integer_value(json_object_get(t, "min_rd_latency_ns")), 2000000);
+        ck_assert_int_eq(json_integer_value(json_object_get(t, "max_wr_latency_ns")), 0);
+        ck_assert_int_eq(json_integer_value(json_object_get(t, "avg_flush_latency_ns")), 0);
+        ck_assert(json_real_value(json_object_get(t, "avg_rd_queue_depth")) > 0);
+    }
+    json_decref(list);
+    leave();
+}
+END_TEST
+
 START_TEST(counters_of_nodes_are_those_of_whoever_uses_them)
 {
     json_t *list;
@@ -317,6 +342,7 @@ int main(void)
     tcase_add_test(tc, what_stopped_the_vm_is_shown_until_it_goes_on);
     tcase_add_test(tc, a_disk_tells_how_long_it_was_idle);
     tcase_add_test(tc, counters_of_nodes_are_those_of_whoever_uses_them);
+    tcase_add_test(tc, latencies_are_told_over_intervals);
     tcase_add_test(tc, iothreads_are_listed);
     return suite_run(s);
 }

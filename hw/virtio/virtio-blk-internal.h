@@ -119,6 +119,7 @@ struct VirtioBlk {
     char *drive, *serial;
     IoThreadObject *iothread;
     json_t *iothread_map;     /* array; NULL: none */
+    json_t *intervals;        /* stats-intervals; NULL: as -drive says */
     uint32_t num_queues, queue_size;
     bool seg_max_adjust, config_wce, discard, write_zeroes, secure_erase, merging, share_rw;
     int write_cache;          /* BLK_AUTO, ... */

@@ -370,6 +370,29 @@ static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
     return s->iothread_map ? json_deep_copy(s->iothread_map) : json_array();
 }
 
+static json_t *get_intervals(Object *obj, const Property *prop, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    return s->intervals ? json_deep_copy(s->intervals) : json_array();
+}
+
+/* A list, as JSON gives it, or its text; what is in it, realize looks at. */
+static bool set_intervals(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+    json_t *list =
+        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
+
+    if (!json_is_array(list)) {
+        json_decref(list);
+        return error_set(err, "stats-intervals must be a list of numbers of seconds");
+    }
+    json_decref(s->intervals);
+    s->intervals = list;
+    return true;
+}
+
 /* A list, as JSON gives it, or its text. */
 static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
 {
@@ -415,6 +438,9 @@ static bool attach(VirtioBlk *s, GError **err)
     }
     ops.name = dev->id ? dev->id : object_type_name(dev);
     s->user = block_attach(s->node, &ops, err);
+    if (s->user && s->intervals && !block_set_intervals(s->user, s->intervals, err)) {
+        g_clear_pointer(&s->user, block_detach);
+    }
     return s->user != NULL;
 }
 
@@ -440,6 +466,7 @@ static void virtio_blk_instance_finalize(Object *obj)
 
     drop_iothreads(s);
     json_decref(s->iothread_map);
+    json_decref(s->intervals);
 }
 
 /* Sources on an iothread's loop are made with its lock. */
@@ -547,6 +574,8 @@ static const Property virtio_blk_props[] = {
               "serves all queues, an id of -object iothread; not given: the main loop"),
     PROP_CUSTOM("iothread-vq-mapping", "list", get_iothread_map, set_iothread_map, 0,
                 "which iothread serves which queues: a list of {iothread, vqs}"),
+    PROP_CUSTOM("stats-intervals", "list", get_intervals, set_intervals, 0,
+                "seconds over which query-blockstats tells latencies: a list"),
     PROP_END,
 };
 

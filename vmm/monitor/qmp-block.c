@@ -132,8 +132,9 @@ static json_t *stats_of(const BlockUser *user)
 {
     BlockStats s = {.ops = {0}};
     json_t *stats =
-        json_pack("{s:b, s:b, s:[], s:I}", "account_invalid", 1, "account_failed", 1, "timed_stats",
-                  "wr_highest_offset", (json_int_t)(user ? block_highest_write(user) : 0));
+        json_pack("{s:b, s:b, s:o, s:I}", "account_invalid", 1, "account_failed", 1, "timed_stats",
+                  user ? block_timed_stats(user) : json_array(), "wr_highest_offset",
+                  (json_int_t)(user ? block_highest_write(user) : 0));
 
     if (user) {
         block_stats(user, &s);
