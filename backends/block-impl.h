@@ -97,6 +97,7 @@ struct BlockUser {
     uint64_t past_highest;
     int64_t past_access;      /* last_access of queues that are gone */
     int io_status;            /* BlockIoStatus; atomic */
+    bool latencies;           /* there is a histogram or an interval */
     GPtrArray *timed;         /* of BlockTimed *; NULL: none */
     BlockHistogram hist[BLOCK_OPS]; /* n 0: none; changes while quiesced */
 };
@@ -131,9 +132,16 @@ int64_t block_now(BlockQueue *q);
 int64_t block_monotonic_ns(void); /* the same clock, looked up */
 
 /* --- block-stats.c, for block.c --- */
-void block_account(BlockQueue *q, const BlockRequest *req, int ret); /* a request of a user ended */
+/* A request of a user ended that took ns; where BlockUser.latencies. */
+void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns);
 void block_stats_add(BlockStats *sum, const BlockStats *s);
 void block_stats_finish(BlockUser *u);
+
+/* One thread writes, any reads. */
+static inline void block_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
 
 /*
  * A request of q's own to one of its children, from the pool of q, with outer's op, flags, place and memory; the caller

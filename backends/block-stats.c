@@ -9,12 +9,6 @@
 
 #include "backends/block-timed.h"
 
-/* One thread writes, any reads. */
-static inline void add(uint64_t *counter, uint64_t n)
-{
-    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
-}
-
 static void histogram_count(BlockHistogram *h, uint64_t ns)
 {
     unsigned bin = 0;
@@ -25,39 +19,27 @@ static void histogram_count(BlockHistogram *h, uint64_t ns)
     __atomic_fetch_add(&h->bins[bin], 1, __ATOMIC_RELAXED); /* queues share it */
 }
 
-void block_account(BlockQueue *q, const BlockRequest *req, int ret)
+void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns)
 {
-    int64_t now = block_now(q), ns = now - req->start_ns;
+    BlockUser *u = q->user;
 
-    __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
-    if (ret < 0) {
-        add(&q->stats.failed[req->op], 1);
-    } else {
-        add(&q->stats.ops[req->op], 1);
-        add(&q->stats.bytes[req->op], req->bytes);
-        if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) &&
-            req->offset + req->bytes > q->highest_write) {
-            __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
-        }
+    if (u->hist[op].n) {
+        histogram_count(&u->hist[op], ns);
     }
-    add(&q->stats.ns[req->op], (uint64_t)MAX(ns, 0));
-    if (G_UNLIKELY(q->user->hist[req->op].n)) {
-        histogram_count(&q->user->hist[req->op], (uint64_t)MAX(ns, 0));
-    }
-    for (unsigned i = 0; G_UNLIKELY(q->user->timed) && i < q->user->timed->len; i++) {
-        block_timed_count(q->user->timed->pdata[i], req->op, now, (uint64_t)MAX(ns, 0));
+    for (unsigned i = 0; u->timed && i < u->timed->len; i++) {
+        block_timed_count(u->timed->pdata[i], op, now, ns);
     }
 }
 
 void block_account_invalid(BlockQueue *q, BlockOp op)
 {
-    add(&q->stats.invalid[op], 1);
+    block_count(&q->stats.invalid[op], 1);
     __atomic_store_n(&q->last_access, block_now(q), __ATOMIC_RELAXED);
 }
 
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n)
 {
-    add(&q->stats.merged[op], n);
+    block_count(&q->stats.merged[op], n);
 }
 
 void block_stats_add(BlockStats *sum, const BlockStats *s)
@@ -114,6 +96,14 @@ int64_t block_idle_ns(const BlockUser *u)
     return last ? MAX(block_monotonic_ns() - last, 0) : -1;
 }
 
+static void latencies_wanted(BlockUser *u)
+{
+    u->latencies = u->timed != NULL;
+    for (unsigned op = 0; op < BLOCK_OPS; op++) {
+        u->latencies |= u->hist[op].n > 0;
+    }
+}
+
 bool block_set_intervals(BlockUser *u, json_t *list, GError **err)
 {
     enum { INTERVALS_MAX = 16 };
@@ -138,6 +128,7 @@ bool block_set_intervals(BlockUser *u, json_t *list, GError **err)
         u->timed = u->timed ?: g_ptr_array_new_with_free_func((GDestroyNotify)block_timed_free);
         g_ptr_array_add(u->timed, block_timed_new((uint32_t)n, now));
     }
+    latencies_wanted(u);
     return true;
 }
 
@@ -217,6 +208,7 @@ bool block_histogram_set(BlockUser *u, BlockOp op, const uint64_t *boundaries, u
         h->boundaries = g_memdup2(boundaries, n * sizeof *boundaries);
         h->bins = g_new0(uint64_t, n + 1);
     }
+    latencies_wanted(u);
     block_node_quiesce(u->node, false);
     return true;
 }

@@ -256,6 +256,28 @@ void block_node_set_throttle(BlockNode *n, ThrottleGroup *g)
 
 /* --- the end of a request --- */
 
+static void account(BlockQueue *q, const BlockRequest *req, int ret)
+{
+    int64_t now = block_now(q);
+    uint64_t ns = (uint64_t)MAX(now - req->start_ns, 0);
+
+    __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
+    if (ret < 0) {
+        block_count(&q->stats.failed[req->op], 1);
+    } else {
+        block_count(&q->stats.ops[req->op], 1);
+        block_count(&q->stats.bytes[req->op], req->bytes);
+        if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) &&
+            req->offset + req->bytes > q->highest_write) {
+            __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
+        }
+    }
+    block_count(&q->stats.ns[req->op], ns);
+    if (G_UNLIKELY(q->user->latencies)) {
+        block_account_latency(q, req->op, now, ns);
+    }
+}
+
 static void start(BlockQueue *q, BlockRequest *req)
 {
     q->klass->submit(q, req);
@@ -277,7 +299,7 @@ static void finish(BlockQueue *q, BlockRequest *req, int ret)
         }
     }
     if (q->user) {
-        block_account(q, req, ret);
+        account(q, req, ret);
     }
     q->in_flight--;
     req->done(req, ret);

@@ -43,23 +43,37 @@ static bool listens(const char *sock)
     return false;
 }
 
-void nbd_serve(const char *sock, const char *fmt, ...)
+static void spawn(const char *sock, unsigned ms, const char *fmt, va_list ap)
 {
-    g_autofree char *command = NULL;
-    g_auto(GStrv) words = NULL;
-    va_list ap;
+    g_autofree char *command = g_strdup_vprintf(fmt, ap);
+    g_auto(GStrv) words = g_strsplit(command, " ", 0);
 
-    va_start(ap, fmt);
-    command = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    words = g_strsplit(command, " ", 0);
     unlink(sock);
     nbd_server = fork();
     if (nbd_server == 0) {
         prctl(PR_SET_PDEATHSIG, SIGKILL);
+        g_usleep(ms * 1000ul);
         execvp(words[0], words);
         _exit(127);
     }
+}
+
+void nbd_serve_later(const char *sock, unsigned ms, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    spawn(sock, ms, fmt, ap);
+    va_end(ap);
+}
+
+void nbd_serve(const char *sock, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    spawn(sock, 0, fmt, ap);
+    va_end(ap);
     for (unsigned i = 0; !listens(sock) && i < 5000; i++) {
         g_usleep(2000);
     }

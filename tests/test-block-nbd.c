@@ -140,6 +140,22 @@ START_TEST(an_export_that_is_not_there_is_refused)
 }
 END_TEST
 
+START_TEST(a_server_that_is_late_is_waited_for)
+{
+    int64_t begin = g_get_monotonic_time();
+    uint8_t buf[512] = {0};
+    Disk d;
+
+    node_add_fails("cannot connect to",
+                   "{'driver':'nbd','open-timeout':1,'server':{'type':'unix','path':'%s'}}", sock);
+    ck_assert_int_ge(g_get_monotonic_time() - begin, G_USEC_PER_SEC);
+    nbd_serve_later(sock, 700, "nbdkit -f -U %s memory 1M", sock);
+    nbd_disk(&d, ",'open-timeout':30");
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    disk_close(&d);
+}
+END_TEST
+
 /* --- errors and loss --- */
 
 START_TEST(the_servers_errors_reach_the_guest_and_the_disk_goes_on)
@@ -288,6 +304,7 @@ static void hang(Disk *d, Io *io, const char *more)
     nbd_disk(d, more);
     ck_assert_int_eq(disk_io(d, BLOCK_WRITE, 0, buf, 512), 0);
     kill(nbd_server, SIGSTOP);
+    ck_assert_int_eq(waitpid(nbd_server, NULL, WUNTRACED), nbd_server); /* all its threads have */
     for (unsigned i = 0; i < HUNG; i++) {
         io_init(&io[i], BLOCK_WRITE, i * 512, buf, 512);
         block_submit(d->q, &io[i].req);
@@ -448,6 +465,7 @@ int main(void)
     tcase_add_test(tc, bad_servers_and_options_get_one_line);
     tcase_add_test(tc, a_read_only_export_needs_a_read_only_node);
     tcase_add_test(tc, an_export_that_is_not_there_is_refused);
+    tcase_add_test(tc, a_server_that_is_late_is_waited_for);
     tcase_add_test(tc, the_servers_errors_reach_the_guest_and_the_disk_goes_on);
     tcase_add_loop_test(tc, requests_wait_for_a_server_that_comes_back, 0, 2);
     tcase_add_test(tc, without_patience_requests_fail_until_the_server_is_back);

@@ -155,21 +155,22 @@ bool virtio_blk_first_writeback(const VirtioBlk *s); /* the cache mode that a dr
 
 /* --- virtio-blk-parse.c --- */
 
-void virtio_blk_start(BlkQueue *q, VqElem *e); /* takes e: begins the request, refuses it, or breaks the device */
+void virtio_blk_queue_run(BlkQueue *q);    /* serves what the driver made available, unless quiesced */
 
 /* --- virtio-blk-request.c --- */
 
-BlkReq *virtio_blk_req_take(BlkQueue *q, VqElem *e);
 void virtio_blk_req_get_slot(BlkReq *r);              /* gives r->slot; not twice */
 void virtio_blk_req_data(BlkReq *r);                  /* begins a read or write: io.op, io.flags, offset and left are set */
 void virtio_blk_req_continue(BlkReq *r);              /* begins with the ranges in the slot: io and n_ranges are set */
 void virtio_blk_req_flush(BlkReq *r);
+void virtio_blk_finish_held(BlkQueue *q);             /* answers what waited for DMA */
+void virtio_blk_submit_open(BlkQueue *q);             /* no more neighbours are to come */
+void virtio_blk_tell_driver(BlkQueue *q);             /* if something was answered */
 void virtio_blk_req_finish(BlkReq *r, uint8_t status);
 void virtio_blk_req_refuse(BlkReq *r, BlockOp op, uint8_t status); /* the same, and it counts as invalid */
 
 bool virtio_blk_queue_init(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err);
 void virtio_blk_queue_finish(BlkQueue *q); /* nothing is in flight */
-void virtio_blk_queue_run(BlkQueue *q);    /* serves what the driver made available, unless quiesced */
 void virtio_blk_queue_drop(BlkQueue *q);   /* reset: cancels, waits, and forgets everything */
 void virtio_blk_queue_retry(BlkQueue *q);  /* what is stopped */
 

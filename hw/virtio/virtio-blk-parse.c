@@ -11,7 +11,9 @@
 #include "core/log.h"
 
 enum {
-    T_FLUSH_OUT = 5, /* §5.2.6.5: a flush in older drivers' words */
+    BATCH = 64,          /* elements popped at once */
+    ELEMS_PER_RUN = 256, /* then others have their turn on the main loop */
+    T_FLUSH_OUT = 5,     /* §5.2.6.5: a flush in older drivers' words */
 };
 
 /* --- on the wire --- */
@@ -225,7 +227,19 @@ static void start_typed(BlkReq *r, uint32_t type, uint64_t sector)
     start_unknown(r, type);
 }
 
-void virtio_blk_start(BlkQueue *q, VqElem *e)
+/* There are as many as the queue has entries, and each has an element. */
+static BlkReq *req_take(BlkQueue *q, VqElem *e)
+{
+    BlkReq *r = q->free;
+
+    g_assert(r);
+    q->free = r->next;
+    r->elem = e;
+    r->state = BLK_REQ_TAKEN;
+    return r;
+}
+
+static void start(BlkQueue *q, VqElem *e)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
     WireHeader wire;
@@ -241,5 +255,35 @@ void virtio_blk_start(BlkQueue *q, VqElem *e)
     }
     TRACE(virtio_blk_request, "head=%u type=%u sector=%" PRIu64, vq_elem_head(e),
           le32_get(wire.type), le64_get(wire.sector));
-    start_typed(virtio_blk_req_take(q, e), le32_get(wire.type), le64_get(wire.sector));
+    start_typed(req_take(q, e), le32_get(wire.type), le64_get(wire.sector));
+}
+
+/* --- a queue --- */
+
+void virtio_blk_queue_run(BlkQueue *q)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
+    unsigned n, left = ELEMS_PER_RUN;
+    VqElem *elems[BATCH];
+
+    if (q->s->quiesced) {
+        return;
+    }
+    virtio_blk_finish_held(q);
+    block_plug(q->bq);
+    do {
+        virtqueue_disable_kicks(q->vq);
+        while (left > 0 && (n = virtqueue_pop_batch(q->vq, elems, MIN(left, BATCH))) > 0) {
+            for (unsigned i = 0; i < n; i++) {
+                start(q, elems[i]);
+            }
+            left -= n;
+        }
+    } while (left > 0 && virtqueue_enable_kicks(q->vq));
+    virtio_blk_submit_open(q);
+    block_unplug(q->bq);
+    virtio_blk_tell_driver(q);
+    if (left == 0) {
+        virtio_queue_run_later(vdev, q->vq);
+    }
 }

@@ -13,11 +13,6 @@
 
 #include "core/log.h"
 
-enum {
-    BATCH = 64,          /* elements popped at once */
-    ELEMS_PER_RUN = 256, /* then others have their turn on the main loop */
-};
-
 /* --- pools and lists --- */
 
 static void list_add(BlkList *l, BlkReq *r)
@@ -45,18 +40,6 @@ static void slot_put(BlkQueue *q, BlkSlot *slot)
 {
     slot->next = q->slots;
     q->slots = slot;
-}
-
-/* There are as many as the queue has entries, and each has an element. */
-BlkReq *virtio_blk_req_take(BlkQueue *q, VqElem *e)
-{
-    BlkReq *r = q->free;
-
-    g_assert(r);
-    q->free = r->next;
-    r->elem = e;
-    r->state = BLK_REQ_TAKEN;
-    return r;
 }
 
 static void req_put(BlkReq *r)
@@ -98,7 +81,7 @@ void virtio_blk_req_finish(BlkReq *r, uint8_t status)
     req_put(r);
 }
 
-static void finish_held(BlkQueue *q)
+void virtio_blk_finish_held(BlkQueue *q)
 {
     BlkReq *next, *r = q->held.first;
 
@@ -109,7 +92,7 @@ static void finish_held(BlkQueue *q)
     }
 }
 
-static void tell_driver(BlkQueue *q)
+void virtio_blk_tell_driver(BlkQueue *q)
 {
     if (q->finished) {
         q->finished = false;
@@ -396,7 +379,7 @@ static void submit_group(BlkReq *lead)
     submit(lead);
 }
 
-static void submit_open(BlkQueue *q)
+void virtio_blk_submit_open(BlkQueue *q)
 {
     for (unsigned i = 0; i < q->n_open; i++) {
         submit_group(q->open[i]);
@@ -466,38 +449,10 @@ static void done(BlockRequest *io, int ret)
 
 static void round_over(void *opaque)
 {
-    tell_driver(opaque);
+    virtio_blk_tell_driver(opaque);
 }
 
 /* --- a queue --- */
-
-void virtio_blk_queue_run(BlkQueue *q)
-{
-    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
-    unsigned n, left = ELEMS_PER_RUN;
-    VqElem *elems[BATCH];
-
-    if (q->s->quiesced) {
-        return;
-    }
-    finish_held(q);
-    block_plug(q->bq);
-    do {
-        virtqueue_disable_kicks(q->vq);
-        while (left > 0 && (n = virtqueue_pop_batch(q->vq, elems, MIN(left, BATCH))) > 0) {
-            for (unsigned i = 0; i < n; i++) {
-                virtio_blk_start(q, elems[i]);
-            }
-            left -= n;
-        }
-    } while (left > 0 && virtqueue_enable_kicks(q->vq));
-    submit_open(q);
-    block_unplug(q->bq);
-    tell_driver(q);
-    if (left == 0) {
-        virtio_queue_run_later(vdev, q->vq);
-    }
-}
 
 void virtio_blk_queue_retry(BlkQueue *q)
 {

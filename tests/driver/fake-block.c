@@ -193,6 +193,7 @@ static bool fake_block_open(BlockNode *n, GError **err)
     n->limits.physical_block = (uint32_t)b->physical;
     n->limits.opt_io = (uint32_t)b->opt_io;
     n->limits.write_cache = b->write_cache;
+    n->limits.lifetime = b->lifetime;
     return fake_block_resize(n, b->size, err);
 }
 
@@ -207,6 +208,12 @@ static void fake_block_close(BlockNode *n)
     }
 }
 
+static bool fake_block_lifetime(BlockNode *n, BlockLifetime *ret_lifetime)
+{
+    *ret_lifetime = (BlockLifetime){1, 2, 3};
+    return true;
+}
+
 static void fake_block_class_init(ObjectClass *klass, const void *data)
 {
     BlockNodeClass *k = BLOCK_NODE_CLASS(klass);
@@ -214,6 +221,7 @@ static void fake_block_class_init(ObjectClass *klass, const void *data)
     k->open = fake_block_open;
     k->close = fake_block_close;
     k->resize = fake_block_resize;
+    k->lifetime = fake_block_lifetime;
     k->submit = fake_block_submit;
     k->cancel = fake_block_cancel;
     k->poll = fake_block_poll;
@@ -230,6 +238,7 @@ static const Property fake_block_props[] = {
     PROP_SIZE("physical", FakeBlock, physical, 0, 0, UINT32_MAX, "bytes"),
     PROP_SIZE("opt-io", FakeBlock, opt_io, 0, 0, UINT32_MAX, "bytes"),
     PROP_BOOL("write-cache", FakeBlock, write_cache, true, "writes are not stable at once"),
+    PROP_BOOL("lifetime", FakeBlock, lifetime, false, "tells how worn it is"),
     PROP_END,
 };
 

@@ -45,7 +45,7 @@ static Disk *disk_of(unsigned n)
 
         disk->b = fake_block_new(m, "disk0",
                                  "\"size\": 65536, \"max-transfer\": 4096, \"max-discard\": 8192, "
-                                 "\"max-zeroes\": 8192, \"max-erase\": 8192");
+                                 "\"max-zeroes\": 8192, \"max-erase\": 8192, \"lifetime\": true");
         m->p.ops = &platform_ops;
         disk->d = fake_driver_probe_on(
             m, "virtio-blk", cells[n],
