@@ -378,8 +378,8 @@ END_TEST
 /* --- under load --- */
 
 static const char *const slow[] = {
-    "{'driver': 'blkdebug', 'inject-error': [{'delay-ns': 3600000000000, 'errno': 0}], "
-    "'image': {'driver': 'file', 'filename': '%s'}}",
+    ("{'driver': 'blkdebug', 'inject-error': [{'delay-ns': 3600000000000, 'errno': 0}], "
+     "'image': {'driver': 'file', 'filename': '%s'}}"),
     "{'driver': 'file', 'filename': '%s', 'aio': 'io_uring'}",
     "{'driver': 'file', 'filename': '%s', 'aio': 'threads'}",
     "{'driver': 'raw', 'size': 1048576, 'file': {'driver': 'file', 'filename': '%s'}}",

@@ -109,7 +109,7 @@ START_TEST(requests_may_have_any_layout)
 {
     FakeBlock *b;
     g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
-    uint8_t bytes[16 + 1024], in[2048];
+    uint8_t bytes[16 + 1024], in[2048] = {0};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
         const Layout *l = &layouts[i];
