@@ -64,6 +64,7 @@ static void user_free(BlockUser *u)
     g_ptr_array_unref(u->queues);
     pthread_mutex_destroy(&u->lock);
     g_free((char *)u->ops.name);
+    g_free((char *)u->ops.path);
     g_free(u);
 }
 
@@ -78,6 +79,7 @@ BlockUser *block_attach(BlockNode *node, const BlockUserOps *ops, GError **err)
     u->node = node;
     u->ops = *ops;
     u->ops.name = g_strdup(ops->name ?: "");
+    u->ops.path = g_strdup(ops->path ?: u->ops.name);
     pthread_mutex_init(&u->lock, NULL);
     u->queues = g_ptr_array_new();
     g_ptr_array_add(node->users, u);
@@ -121,6 +123,11 @@ void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque),
     for (unsigned i = 0; i < node->users->len; i++) {
         fn(node->users->pdata[i], opaque);
     }
+}
+
+const char *block_user_path(const BlockUser *u)
+{
+    return u->ops.path;
 }
 
 const char *block_user_name(const BlockUser *u)

@@ -83,7 +83,8 @@ typedef struct {
 /* --- users: what a device does --- */
 
 typedef struct {
-    const char *name;            /* of the device, for messages and query-block; borrowed */
+    const char *name;            /* of the device, for messages; borrowed */
+    const char *path;            /* the device's in the tree, for query-block; NULL: the name; borrowed */
     bool writes;                 /* wants to write; false: reads only */
     bool share_rw;               /* other users may write meanwhile */
     void (*resized)(void *opaque); /* main loop; limits.size is new */
@@ -98,6 +99,7 @@ void block_detach(BlockUser *u); /* its queues are gone; NULL is fine */
 
 BlockNode *block_user_node(const BlockUser *u);
 const char *block_user_name(const BlockUser *u);
+const char *block_user_path(const BlockUser *u);
 void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque), void *opaque);
 const BlockLimits *block_limits(const BlockNode *node);
 bool block_lifetime(BlockNode *node, BlockLifetime *ret_lifetime); /* any thread; false: the storage does not tell */

@@ -424,6 +424,17 @@ START_TEST(two_devices_do_not_write_one_disk_unless_both_share_it)
 }
 END_TEST
 
+START_TEST(the_disk_knows_the_path_of_its_device)
+{
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d = blk_probe((unsigned)_i, NULL, NULL, &b);
+    g_autofree char *path = object_path(OBJECT(d->vdev));
+
+    ck_assert_ptr_nonnull(path);
+    ck_assert_str_eq(block_user_path(b->parent_obj.users->pdata[0]), path);
+}
+END_TEST
+
 START_TEST(a_device_may_be_realized_again)
 {
     FakeDriver *d = blk_start(0, NULL, NULL, NULL);
@@ -462,6 +473,7 @@ void add_blk_config_tests(Suite *s)
     tcase_add_loop_test(tc, a_bad_property_gets_one_line, 0, G_N_ELEMENTS(refused));
     tcase_add_test(tc, values_out_of_range_are_refused);
     tcase_add_test(tc, two_devices_do_not_write_one_disk_unless_both_share_it);
+    tcase_add_loop_test(tc, the_disk_knows_the_path_of_its_device, 0, FAKE_CELLS);
     tcase_add_test(tc, a_device_may_be_realized_again);
     suite_add_tcase(s, tc);
 }

@@ -165,6 +165,13 @@ START_TEST(latencies_are_counted_between_boundaries)
                  GENERIC, "boundaries must be positive and ascending");
     expect_error(client, "{'execute':'block-latency-histogram-set','arguments':{'id':'x'}}",
                  "DeviceNotFound", "Device 'x' not found");
+    expect_error(client,
+                 "{'execute':'block-latency-histogram-set','arguments':{'id':'virtio-backend'}}",
+                 "DeviceNotFound", "Device 'virtio-backend' not found");
+    expect_return(client,
+                  "{'execute':'block-latency-histogram-set','arguments':"
+                  "{'id':'/machine/peripheral/vd0/virtio-backend'}}",
+                  "{}");
     expect_return(client, "{'execute':'block-latency-histogram-set','arguments':{'id':'vd0'}}",
                   "{}");
     leave();

@@ -415,7 +415,9 @@ static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, G
 static bool attach(VirtioBlk *s, GError **err)
 {
     Device *dev = DEVICE(s);
+    g_autofree char *path = object_path(OBJECT(s));
     BlockUserOps ops = {
+        .path = path,
         .share_rw = s->share_rw,
         .resized = node_resized,
         .quiesce = node_quiesce,

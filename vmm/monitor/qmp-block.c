@@ -59,7 +59,7 @@ static json_t *describe_disk(BlockNode *node, BlockUser *user)
         json_object_set_new(disk, "io-status", json_string(states[block_io_status(user)]));
     }
     if (user) {
-        json_object_set_new(disk, "qdev", json_string(block_user_name(user)));
+        json_object_set_new(disk, "qdev", json_string(block_user_path(user)));
     }
     return disk;
 }
@@ -185,7 +185,7 @@ static json_t *describe_stats(BlockNode *node, BlockUser *user)
                               "node-name", block_node_name(node), "stats", stats_of(user));
 
     if (user) {
-        json_object_set_new(entry, "qdev", json_string(block_user_name(user)));
+        json_object_set_new(entry, "qdev", json_string(block_user_path(user)));
     }
     put_children(entry, node);
     return entry;
@@ -233,12 +233,17 @@ typedef struct {
     BlockUser *user;
 } UserSearch;
 
-/* By its whole path or by the id in it: /machine/peripheral/ID/virtio-backend. */
-static bool has_id(const char *name, const char *id)
+/* By its path, that of the device that a user knows, or the id of that. */
+static bool has_id(const char *path, const char *id)
 {
-    g_auto(GStrv) parts = g_strsplit(name, "/", 0);
+    static const char child[] = "/virtio-backend", users[] = "/machine/peripheral/";
+    g_autofree char *device = g_strdup(path);
 
-    return !strcmp(name, id) || g_strv_contains((const char *const *)parts, id);
+    if (g_str_has_suffix(device, child)) {
+        device[strlen(device) - strlen(child)] = '\0';
+    }
+    return !strcmp(path, id) || !strcmp(device, id) ||
+           (g_str_has_prefix(device, users) && !strcmp(device + strlen(users), id));
 }
 
 static void match_user(BlockUser *user, void *opaque)
@@ -246,7 +251,7 @@ static void match_user(BlockUser *user, void *opaque)
     UserSearch *s = opaque;
     const char *drive = block_node_drive_id(block_user_node(user));
 
-    if (!s->user && (has_id(block_user_name(user), s->id) || !g_strcmp0(drive, s->id))) {
+    if (!s->user && (has_id(block_user_path(user), s->id) || !g_strcmp0(drive, s->id))) {
         s->user = user;
     }
 }
