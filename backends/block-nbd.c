@@ -201,7 +201,7 @@ static bool is_same_disk(const NbdQueue *nq)
     const BlockNbd *n = nq->node;
     const BlockLimits *l = &n->parent_obj.limits;
 
-    return nbd_get_size(nq->nbd) >= (int64_t)l->size &&
+    return nbd_get_size(nq->nbd) >= (int64_t)n->size &&
            (l->read_only || nbd_is_read_only(nq->nbd) == 0) &&
            (!n->can_flush || nbd_can_flush(nq->nbd) == 1) &&
            (!n->can_fua || nbd_can_fua(nq->nbd) == 1) &&
@@ -449,7 +449,8 @@ static bool take_limits(BlockNbd *n, GError **err)
     n->can_flush = nbd_can_flush(n->spare) == 1;
     n->can_fua = nbd_can_fua(n->spare) == 1;
     n->can_multi_conn = nbd_can_multi_conn(n->spare) == 1;
-    l->size = (uint64_t)size / MAX(min, BLOCK_SECTOR) * MAX(min, BLOCK_SECTOR);
+    n->size = (uint64_t)size / min * min;
+    l->size = (n->size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     l->request_alignment = (uint32_t)min;
     l->max_transfer = MIN(max, MAX_TRANSFER) / BLOCK_MAX_ALIGN * BLOCK_MAX_ALIGN;
     l->physical_block = (uint32_t)MIN(block_size(n->spare, LIBNBD_SIZE_PREFERRED, 0), 65536);

@@ -28,6 +28,7 @@ typedef struct {
     uint32_t reconnect_delay, open_timeout, request_timeout; /* s */
     /* of the server, as it was when the node was made */
     bool can_flush, can_fua, can_multi_conn;
+    uint64_t size;           /* bytes; that of the disk is rounded up to whole sectors, what is missing reads as zeroes */
     struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
     char *filename;
     pthread_mutex_t lock;    /* guards spare and queues */

@@ -140,6 +140,34 @@ START_TEST(an_export_that_is_not_there_is_refused)
 }
 END_TEST
 
+START_TEST(the_rest_of_the_last_sector_is_zeroes)
+{
+    uint8_t buf[1024], in[1024];
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1000", sock);
+    nbd_disk(&d, ",'discard':'unmap'");
+    ck_assert_uint_eq(block_limits(d.node)->size, 1024);
+    memset(buf, 7, sizeof buf);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 1024), -EIO); /* it would not be kept */
+    memset(buf + 1000, 0, 24);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 1024), 0);
+    memset(in, 9, sizeof in);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, in, 1024), 0);
+    ck_assert_mem_eq(in, buf, 1024);
+    memset(in, 9, sizeof in);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 512, in, 512), 0);
+    ck_assert_mem_eq(in, buf + 512, 512);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 1000, in, 24), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE_ZEROES, 512, NULL, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_DISCARD, 512, NULL, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, in, 1024), 0);
+    expect_bytes(in, 7, 512);
+    expect_bytes(in + 512, 0, 512);
+    disk_close(&d);
+}
+END_TEST
+
 START_TEST(a_server_that_is_late_is_waited_for)
 {
     int64_t begin = g_get_monotonic_time();
@@ -465,6 +493,7 @@ int main(void)
     tcase_add_test(tc, bad_servers_and_options_get_one_line);
     tcase_add_test(tc, a_read_only_export_needs_a_read_only_node);
     tcase_add_test(tc, an_export_that_is_not_there_is_refused);
+    tcase_add_test(tc, the_rest_of_the_last_sector_is_zeroes);
     tcase_add_test(tc, a_server_that_is_late_is_waited_for);
     tcase_add_test(tc, the_servers_errors_reach_the_guest_and_the_disk_goes_on);
     tcase_add_loop_test(tc, requests_wait_for_a_server_that_comes_back, 0, 2);
