@@ -360,11 +360,14 @@ static void debug_queue_close(BlockQueue *q)
 
 /* --- the node --- */
 
+static bool has_lifetime(const BlockDebug *d)
+{
+    return d->pre_eol || d->typ_a || d->typ_b;
+}
+
 static bool debug_open(BlockNode *n, GError **err)
 {
-    const BlockDebug *d = BLOCK_DEBUG(n);
-
-    n->limits.lifetime = d->pre_eol || d->typ_a || d->typ_b;
+    n->limits.lifetime |= has_lifetime(BLOCK_DEBUG(n));
     return true;
 }
 
@@ -372,6 +375,9 @@ static bool debug_lifetime(BlockNode *n, BlockLifetime *ret_lifetime)
 {
     const BlockDebug *d = BLOCK_DEBUG(n);
 
+    if (!has_lifetime(d)) {
+        return block_lifetime(n->child[BLOCK_CHILD_FILE], ret_lifetime);
+    }
     *ret_lifetime = (BlockLifetime){d->pre_eol, d->typ_a, d->typ_b};
     return true;
 }
@@ -400,7 +406,8 @@ static const Property debug_props[] = {
     PROP_CUSTOM("inject-error", "list", get_rules, set_rules, PROP_RUNTIME,
                 "rules: iotype, sector, nth, once, errno, torn, delay-ns"),
     PROP_UINT8("pre-eol-info", BlockDebug, pre_eol, 0, 0, 3,
-               "what the disk tells of its reserved blocks (eMMC's PRE_EOL_INFO)"),
+               "what the disk tells of its reserved blocks (eMMC's PRE_EOL_INFO); all 0: the "
+               "truth"),
     PROP_UINT8("life-time-a", BlockDebug, typ_a, 0, 0, 11,
                "and of the wear of its SLC cells, in tenths (eMMC's DEVICE_LIFE_TIME_EST_TYP_A)"),
     PROP_UINT8("life-time-b", BlockDebug, typ_b, 0, 0, 11, "and of its MLC cells"),

@@ -211,6 +211,23 @@ static bool is_same_disk(const NbdQueue *nq)
            block_size(nq->nbd, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER) >= l->max_transfer;
 }
 
+/* What block_resize may make of it. */
+static void note_size(NbdQueue *nq)
+{
+    uint64_t size = (uint64_t)MAX(nbd_get_size(nq->nbd), 0);
+    static LogRate rate;
+
+    pthread_mutex_lock(&nq->node->lock);
+    nq->server_size = size;
+    pthread_mutex_unlock(&nq->node->lock);
+    if (size >= nq->node->size + BLOCK_MAX_ALIGN) {
+        log_warn_rated(&rate,
+                       "%s: the server has %" G_GUINT64_FORMAT
+                       " bytes now: block_resize lets the guest see them",
+                       nq->node->filename, size);
+    }
+}
+
 static void connected(NbdQueue *nq)
 {
     static LogRate rate;
@@ -222,6 +239,7 @@ static void connected(NbdQueue *nq)
         attempt_failed(nq);
         return;
     }
+    note_size(nq);
     nq->ready = true;
     nq->lost = false;
     nbd_send_waiting(nq);
@@ -338,18 +356,18 @@ static bool nbd_poll_queue(BlockQueue *q, bool wait)
 
 /* --- queues --- */
 
-static struct nbd_handle *take_connection(BlockNbd *n, GError **err)
+static struct nbd_handle *take_connection(BlockNbd *n, NbdQueue *nq, GError **err)
 {
     struct nbd_handle *h;
 
     pthread_mutex_lock(&n->lock);
-    if (n->queues > 0 && !n->can_multi_conn) {
+    if (n->queues->len > 0 && !n->can_multi_conn) {
         pthread_mutex_unlock(&n->lock);
         error_set(err, "%s: the server takes one connection only: use one iothread for the disk",
                   n->filename);
         return NULL;
     }
-    n->queues++;
+    g_ptr_array_add(n->queues, nq);
     h = g_steal_pointer(&n->spare);
     pthread_mutex_unlock(&n->lock);
     if (h && nbd_aio_is_ready(h)) {
@@ -359,7 +377,7 @@ static struct nbd_handle *take_connection(BlockNbd *n, GError **err)
     h = dial_and_wait(n, err);
     if (!h) {
         pthread_mutex_lock(&n->lock);
-        n->queues--;
+        g_ptr_array_remove(n->queues, nq);
         pthread_mutex_unlock(&n->lock);
     }
     return h;
@@ -373,10 +391,11 @@ static bool nbd_queue_open(BlockQueue *q, GError **err)
     nbd_list_init(&nq->back);
     nbd_list_init(&nq->waiting);
     nbd_list_init(&nq->starved);
-    nq->nbd = take_connection(nq->node, err);
+    nq->nbd = take_connection(nq->node, nq, err);
     if (!nq->nbd) {
         return false;
     }
+    note_size(nq);
     nq->ready = true;
     nq->clock = clock_new();
     nq->timer = loop_timer_new(q->loop, nq->clock, on_timer, nq);
@@ -400,7 +419,7 @@ static void nbd_queue_close(BlockQueue *q)
     clock_free(nq->clock);
     nbd_slots_free(nq);
     pthread_mutex_lock(&n->lock);
-    n->queues--;
+    g_ptr_array_remove(n->queues, nq);
     if (nq->ready && !n->spare) {
         n->spare = g_steal_pointer(&nq->nbd);
     }
@@ -496,20 +515,40 @@ static char *nbd_filename(BlockNode *node)
     return g_strdup(BLOCK_NBD(node)->filename);
 }
 
+/* To what the server has, as all connections know it: a server tells its size when it is connected
+ * to. */
 static bool nbd_resize(BlockNode *node, uint64_t size, GError **err)
 {
-    return size == node->limits.size ||
-           error_set(err, "driver 'nbd' cannot be resized: resize at the server, then restart");
+    BlockNbd *n = BLOCK_NBD(node);
+    uint64_t most = n->queues->len > 0 ? UINT64_MAX : n->size;
+
+    pthread_mutex_lock(&n->lock);
+    for (unsigned i = 0; i < n->queues->len; i++) {
+        most = MIN(most, ((NbdQueue *)n->queues->pdata[i])->server_size);
+    }
+    pthread_mutex_unlock(&n->lock);
+    if (size != node->limits.size && size > most) {
+        return error_set(err,
+                         "the server has %" G_GUINT64_FORMAT
+                         " bytes: resize there and let it close "
+                         "its connections, then give its size here",
+                         most);
+    }
+    n->size = size == node->limits.size ? n->size : size;
+    node->limits.size = size;
+    return true;
 }
 
 static void nbd_init(Object *obj)
 {
     pthread_mutex_init(&BLOCK_NBD(obj)->lock, NULL);
+    BLOCK_NBD(obj)->queues = g_ptr_array_new();
 }
 
 static void nbd_finalize(Object *obj)
 {
     pthread_mutex_destroy(&BLOCK_NBD(obj)->lock);
+    g_ptr_array_unref(BLOCK_NBD(obj)->queues);
 }
 
 static void nbd_class_init(ObjectClass *klass, const void *data)

@@ -32,7 +32,7 @@ typedef struct {
     struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
     char *filename;
     pthread_mutex_t lock;    /* guards spare and queues */
-    unsigned queues;
+    GPtrArray *queues;       /* of NbdQueue *, borrowed */
 } BlockNbd;
 
 enum { NBD_SERVER_UNSET, NBD_SERVER_UNIX, NBD_SERVER_INET };
@@ -60,6 +60,7 @@ typedef struct {
     struct nbd_handle *nbd;  /* NULL: no connection and no attempt at one */
     LoopFd *source;          /* of nbd */
     bool ready;              /* requests can be sent */
+    uint64_t server_size;    /* bytes that the last connection's server had; written with the node's lock */
     bool lost;               /* reconnect-delay is over: requests fail until there is a connection */
     unsigned sent, unwanted; /* commands that nbd has, and those of them that were cancelled */
     int64_t silent_since;    /* ns; the server owes an answer; 0: not known, or it owes none */

@@ -51,8 +51,9 @@ END_TEST
 START_TEST(blk_39_lifetime_metrics_of_the_storage_are_offered_and_told)
 {
     static const char node[] =
-        "{'driver': 'raw', 'file': {'driver': 'blkdebug', 'image': {'driver': 'null-co'}, "
-        "'pre-eol-info': 2, 'life-time-a': 3, 'life-time-b': 11}}";
+        "{'driver': 'blkdebug', 'image': {'driver': 'raw', 'file': {'driver': 'blkdebug', "
+        "'image': {'driver': 'null-co'}, "
+        "'pre-eol-info': 2, 'life-time-a': 3, 'life-time-b': 11}}}";
     g_autoptr(FakeDriver) d = blk_probe_node((unsigned)_i, node, NULL);
     static const uint8_t want[6] = {2, 0, 3, 0, 11, 0};
     uint8_t got[6];

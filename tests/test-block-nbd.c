@@ -452,6 +452,29 @@ START_TEST(a_server_that_comes_back_with_less_is_not_taken)
 }
 END_TEST
 
+START_TEST(a_server_that_comes_back_larger_can_be_shown)
+{
+    uint8_t buf[512] = {1};
+    g_autoptr(GError) err = NULL;
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    nbd_disk(&d, ",'reconnect-delay':60");
+    ck_assert(!block_node_resize(d.node, 2 * MIB, &err));
+    ck_assert_msg(strstr(err->message, "the server has 1048576 bytes") != NULL, "%s", err->message);
+    nbd_server_kill();
+    nbd_serve(sock, "nbdkit -f -U %s memory 2M", sock);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), 0);
+    ck_assert_uint_eq(block_limits(d.node)->size, MIB);
+    g_clear_error(&err);
+    ck_assert(!block_node_resize(d.node, 3 * MIB, &err));
+    ck_assert(block_node_resize(d.node, 2 * MIB, NULL));
+    ck_assert_uint_eq(d.resized, 1);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 2 * MIB - 512, buf, 512), 0);
+    disk_close(&d);
+}
+END_TEST
+
 /* --- TLS --- */
 
 START_TEST(a_server_with_tls_is_reached_by_its_uri)
@@ -506,6 +529,7 @@ int main(void)
     tcase_add_test(tc, a_slow_server_is_not_a_silent_one);
     tcase_add_loop_test(tc, a_server_that_comes_back_with_less_is_not_taken, 0,
                         G_N_ELEMENTS(changed));
+    tcase_add_test(tc, a_server_that_comes_back_larger_can_be_shown);
     tcase_add_test(tc, a_server_with_tls_is_reached_by_its_uri);
     return suite_run(s);
 }
