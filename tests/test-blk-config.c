@@ -82,6 +82,7 @@ START_TEST(secure_erase_is_offered_where_the_storage_has_it)
     } cases[] = {
         {NULL, NULL, false},
         {"\"max-erase\": 1048576", NULL, true},
+        {"\"max-erase\": 1048576", "discard_granularity=0", true},
         {"\"max-erase\": 1048576", "secure-erase=off", false},
         {"\"max-erase\": 1048576, \"read-only\": true", NULL, false},
     };

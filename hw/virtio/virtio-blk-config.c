@@ -132,8 +132,9 @@ static void fill_discard(const VirtioBlk *s, WireConfig *wire)
     if (virtio_blk_may_secure_erase(s)) {
         wire->max_secure_erase_sectors = le32_make(BLK_SECTORS_MAX);
         wire->max_secure_erase_seg = le32_make(BLK_RANGES_MAX);
+        /* Linux takes no disk with a 0 here. */
         wire->secure_erase_sector_alignment =
-            le32_make((uint32_t)(s->discard_granularity / BLK_SECTOR));
+            le32_make((uint32_t)(MAX(s->discard_granularity, s->block_size) / BLK_SECTOR));
     }
 }
 
