@@ -21,5 +21,7 @@ void group_devices_pc(void);
 void group_devices_pc_transitional(void);
 void group_devices_pc_legacy(void);
 void group_devices_microvm(void);
+void group_disk_pc(void);
+void group_disk_microvm(void);
 
 #endif
