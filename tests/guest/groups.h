@@ -23,5 +23,8 @@ void group_devices_pc_legacy(void);
 void group_devices_microvm(void);
 void group_disk_pc(void);
 void group_disk_microvm(void);
+void group_disk_queues(void);
+void group_disk_queues_microvm(void);
+void group_disk_full(void);
 
 #endif

@@ -40,6 +40,9 @@ static const struct {
     {"devices-microvm", group_devices_microvm},
     {"disk-pc", group_disk_pc},
     {"disk-microvm", group_disk_microvm},
+    {"disk-queues", group_disk_queues},
+    {"disk-queues-microvm", group_disk_queues_microvm},
+    {"disk-full", group_disk_full},
 };
 
 int main(int argc, char **argv)
