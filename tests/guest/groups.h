@@ -26,5 +26,8 @@ void group_disk_microvm(void);
 void group_disk_queues(void);
 void group_disk_queues_microvm(void);
 void group_disk_full(void);
+void group_disk_root(void);
+void group_disk_root_errors(void);
+void group_disk_iothreads(void);
 
 #endif

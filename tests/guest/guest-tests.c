@@ -43,6 +43,9 @@ static const struct {
     {"disk-queues", group_disk_queues},
     {"disk-queues-microvm", group_disk_queues_microvm},
     {"disk-full", group_disk_full},
+    {"disk-root", group_disk_root},
+    {"disk-root-errors", group_disk_root_errors},
+    {"disk-iothreads", group_disk_iothreads},
 };
 
 int main(int argc, char **argv)
