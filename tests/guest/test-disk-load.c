@@ -30,10 +30,12 @@ static Vm *start_queues(const char *machine, const char *driver, const char *pat
         "{\"driver\": \"%s\", \"id\": \"vd0\", \"drive\": \"disk\", \"num-queues\": %d, "
         "\"iothread-vq-mapping\": [{\"iothread\": \"io0\"}, {\"iothread\": \"io1\"}]}",
         driver, QUEUES);
+    double begin = now();
     Vm *vm = vm_start("-M", machine, "-smp", "4", "-object", "iothread,id=io0", "-object",
                       "iothread,id=io1", "-blockdev", node, "-device", device, NULL);
 
     vm_wait_ready(vm);
+    passed("%s: ready after %.1f s", machine, now() - begin);
     disk_guest_do(vm, "[ $(ls /sys/block/vda/mq | wc -l) = %d ]", QUEUES);
     disk_guest_do(vm, "mkdir -p /mnt && mount -t ext4 /dev/vda /mnt && for w in 0 1 2 3; do "
                       "dd if=/dev/urandom of=/tmp/src$w bs=1k count=$((700 + w * 64)) 2>&1 || "
