@@ -93,6 +93,15 @@ def file_rows(qmp, path):
                 yield f"{where}.{name}", got, want, same(got, want)
 
 
+def make_disks(path):
+    """The files of the file's drives, below the working directory."""
+    for group, _, keys in groups(path):
+        if group == "drive" and not os.path.isabs(keys["file"]):
+            os.makedirs(os.path.dirname(keys["file"]) or ".", exist_ok=True)
+            with open(keys["file"], "wb") as f:
+                f.truncate(1 << 20)
+
+
 def more_rows(qmp, wanted):
     for text in wanted:
         name, value = text.split("=", 1)
@@ -107,6 +116,7 @@ def main():
     vmm, path = (os.path.abspath(p) for p in sys.argv[1:3])
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
+        make_disks(path)
         child = subprocess.Popen([vmm, "-readconfig", path, "-accel", "qtest", "-qmp", "unix:test.sock,server=on,wait=off"],
                                  stdin=subprocess.DEVNULL)
         try:
