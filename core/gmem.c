@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,7 +21,13 @@
 #define HUGE_PAGE    (2 * 1024 * 1024UL)
 #define READ_AT_ONCE (1024 * 1024 * 1024UL) /* read(2) takes less than 2 GiB */
 
+typedef struct {
+    uint64_t gpa, len;
+} GmemPin;
+
 struct GuestMemory {
+    pthread_mutex_t pins_lock;
+    GArray *pins;         /* of GmemPin, in no order; pins_lock */
     GPtrArray *regions;   /* of GmemRegion, sorted by address, no overlaps */
     GPtrArray *listeners; /* of GmemListener, borrowed */
     uint64_t page_size;
@@ -50,6 +57,8 @@ GuestMemory *gmem_new(void)
     mem->listeners = g_ptr_array_new();
     mem->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
     atomic_init(&mem->generation, 1);
+    pthread_mutex_init(&mem->pins_lock, NULL);
+    mem->pins = g_array_new(FALSE, FALSE, sizeof(GmemPin));
     return mem;
 }
 
@@ -302,6 +311,7 @@ static GmemRegion *region_attach(GuestMemory *mem, const GmemRegion *model, GErr
     GmemRegion *r = g_memdup2(model, sizeof *model);
 
     r->slot = slot_unused(mem);
+    r->page_size = mem->page_size;
     g_ptr_array_insert(mem->regions, (int)region_lower_bound(mem, r->gpa.v), r);
     table_changed(mem);
     for (unsigned i = 0; i < mem->listeners->len; i++) {
@@ -386,6 +396,8 @@ void gmem_free(GuestMemory *mem)
     }
     g_ptr_array_free(mem->regions, TRUE);
     g_ptr_array_free(mem->listeners, TRUE);
+    g_array_free(mem->pins, TRUE);
+    pthread_mutex_destroy(&mem->pins_lock);
     g_free(mem);
 }
 
@@ -524,109 +536,46 @@ bool gmem_map(GuestMemory *mem, Gpa gpa, uint64_t len, GmemMap *ret_map)
     return true;
 }
 
-/* --- giving memory back, and counting it --- */
+/* --- pins --- */
 
-static bool region_discard(const GmemRegion *r, uint64_t off, uint64_t len)
+void gmem_pin(GuestMemory *mem, Gpa gpa, uint64_t len)
 {
-    if (r->fd >= 0) {
-        return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                         (off_t)(r->fd_offset + off), (off_t)len) == 0;
-    }
-    return madvise(r->host + off, len, MADV_DONTNEED) == 0;
+    GmemPin pin = {gpa.v, len};
+
+    pthread_mutex_lock(&mem->pins_lock);
+    g_array_append_val(mem->pins, pin);
+    pthread_mutex_unlock(&mem->pins_lock);
 }
 
-uint64_t gmem_discard(GuestMemory *mem, Gpa gpa, uint64_t len, unsigned *ret_calls)
+void gmem_unpin(GuestMemory *mem, Gpa gpa, uint64_t len)
 {
-    uint64_t mask = mem->page_size - 1, given = 0;
-    uint64_t last = len && gpa.v + (len - 1) >= gpa.v ? gpa.v + (len - 1) : UINT64_MAX;
+    bool found = false;
 
-    if (!len) {
-        return 0;
-    }
-    for (unsigned i = region_lower_bound(mem, gpa.v); i < mem->regions->len; i++) {
-        const GmemRegion *r = region_nth(mem, i);
-        uint64_t from, to; /* offsets in the region, whole pages */
+    pthread_mutex_lock(&mem->pins_lock);
+    for (unsigned i = mem->pins->len; i-- > 0 && !found;) {
+        const GmemPin *pin = &g_array_index(mem->pins, GmemPin, i);
 
-        if (r->gpa.v > last) {
-            break;
-        }
-        from = gpa.v > r->gpa.v ? ((gpa.v - r->gpa.v) + mask) & ~mask : 0;
-        to = last - r->gpa.v >= r->size - 1 ? r->size : (last - r->gpa.v + 1) & ~mask;
-        if (from >= to) {
-            continue;
-        }
-        if (ret_calls) {
-            ++*ret_calls;
-        }
-        if (region_discard(r, from, to - from)) {
-            given += to - from;
+        if (pin->gpa == gpa.v && pin->len == len) {
+            g_array_remove_index_fast(mem->pins, i);
+            found = true;
         }
     }
-    return given;
+    pthread_mutex_unlock(&mem->pins_lock);
+    g_assert(found);
 }
 
-/*
- * mincore(2) and the "present" bit of pagemap also count untouched memory that was only read: the
- * kernel maps the shared zero page there, even a huge one. That page is never mapped exclusively.
- */
-static uint64_t resident_anonymous(const GmemRegion *r, int pagemap, uint64_t page)
+bool gmem_pinned(GuestMemory *mem, Gpa gpa, uint64_t len)
 {
-    enum { CHUNK = 4096 };
-    const uint64_t mine = 1ULL << 63 | 1ULL << 56; /* PM_PRESENT, PM_MMAP_EXCLUSIVE */
-    uint64_t *entries = g_new(uint64_t, CHUNK);
-    uint64_t first = (uintptr_t)r->host / page, pages = r->size / page, count = 0;
+    bool found = false;
 
-    for (uint64_t at = 0; at < pages;) {
-        size_t want = MIN(CHUNK, pages - at) * sizeof *entries;
-        ssize_t got = pread(pagemap, entries, want, (off_t)((first + at) * sizeof *entries));
+    pthread_mutex_lock(&mem->pins_lock);
+    for (unsigned i = 0; i < mem->pins->len && !found; i++) {
+        const GmemPin *pin = &g_array_index(mem->pins, GmemPin, i);
 
-        if (got < (ssize_t)sizeof *entries) {
-            break;
-        }
-        for (size_t i = 0; i < (size_t)got / sizeof *entries; i++) {
-            count += (entries[i] & mine) == mine;
-        }
-        at += (size_t)got / sizeof *entries;
+        found = pin->gpa < gpa.v ? gpa.v - pin->gpa < pin->len : pin->gpa - gpa.v < len && pin->len;
     }
-    g_free(entries);
-    return count * page;
-}
-
-static uint64_t resident_mincore(const GmemRegion *r, uint64_t page)
-{
-    enum { CHUNK = 65536 };
-    unsigned char *vec = g_malloc(CHUNK);
-    uint64_t pages = r->size / page, count = 0;
-
-    for (uint64_t at = 0; at < pages; at += CHUNK) {
-        size_t n = MIN(CHUNK, pages - at);
-
-        if (mincore(r->host + at * page, n * page, vec) < 0) {
-            break;
-        }
-        for (size_t i = 0; i < n; i++) {
-            count += vec[i] & 1;
-        }
-    }
-    g_free(vec);
-    return count * page;
-}
-
-uint64_t gmem_resident(GuestMemory *mem)
-{
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < mem->regions->len; i++) {
-        const GmemRegion *r = region_nth(mem, i);
-
-        sum += r->fd < 0 && pagemap >= 0 ? resident_anonymous(r, pagemap, mem->page_size)
-                                         : resident_mincore(r, mem->page_size);
-    }
-    if (pagemap >= 0) {
-        close(pagemap);
-    }
-    return sum;
+    pthread_mutex_unlock(&mem->pins_lock);
+    return found;
 }
 
 /* --- listeners --- */
