@@ -17,11 +17,15 @@ enum { SMALL_PAGE = 4096 };
 
 bool gmem_region_discard(const GmemRegion *r, uint64_t off, uint64_t len)
 {
-    if (r->fd >= 0) {
+    switch (r->discard) {
+    case GMEM_DISCARD_ADVISE:
+        return madvise(r->host + off, len, MADV_DONTNEED) == 0;
+    case GMEM_DISCARD_PUNCH:
         return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
                          (off_t)(r->fd_offset + off), (off_t)len) == 0;
+    default:
+        return false;
     }
-    return madvise(r->host + off, len, MADV_DONTNEED) == 0;
 }
 
 bool gmem_region_populate(const GmemRegion *r, uint64_t off, uint64_t len)

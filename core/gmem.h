@@ -35,15 +35,26 @@ typedef enum {
     GMEM_MEMFD,     /* shared memfd, for peers in other processes */
 } GmemBacking;
 
+/* How a region's memory goes back to the host. */
+typedef enum {
+    GMEM_DISCARD_ADVISE, /* private memory: MADV_DONTNEED */
+    GMEM_DISCARD_PUNCH,  /* shared memory and files: a hole */
+    GMEM_DISCARD_NONE,   /* not at all: a private mapping of a file would show the file's bytes */
+} GmemDiscard;
+
+typedef struct GmemBlock GmemBlock; /* core/gmem-block.h */
+
 /* What listeners and walkers see of a region. host stays put for the region's life. */
 typedef struct {
     Gpa gpa;
     uint64_t size;   /* bytes, a multiple of page_size */
     uint8_t *host;   /* 2 MiB aligned when the region is that large */
     GmemBacking backing;
-    int fd;          /* of GMEM_MEMFD, else -1 */
+    int fd;          /* of GMEM_MEMFD, the block's; else -1 */
     uint64_t fd_offset;
     uint64_t page_size; /* of the host behind it: the least that can be given back */
+    GmemDiscard discard;
+    GmemBlock *block;   /* that it is a part of */
     unsigned slot;   /* small number, unique among the present regions; KVM's memory slot */
 } GmemRegion;
 
