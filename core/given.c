@@ -175,7 +175,7 @@ static void regions_update(GivenPages *g)
 
 void given_forget(GivenPages *g)
 {
-    for (unsigned i = 0; i < g->n_regions; i++) {
+    for (unsigned i = 0; i < g->n_regions && g->ledger.given > 0; i++) {
         GivenRegion *r = &g->regions[i];
 
         g->ledger.forgotten += take_back(g, r, 0, r->pages);

@@ -71,8 +71,8 @@ void given_set_told(GivenPages *g, bool told);
 void given_inflate(GivenPages *g, const uint32_t *pfns, unsigned n);
 void given_deflate(GivenPages *g, const uint32_t *pfns, unsigned n);
 
-/* Free pages as host memory inside of RAM: [iov, iov + n) in any order, n at most GIVEN_REPORT_MAX. take false: they are
- * only counted. Nothing is remembered of them: the guest may use them when the request is done. */
+/* Free pages as host memory inside of RAM: [iov, iov + n) in any order, n at most GIVEN_REPORT_MAX. take false: they
+ * are only counted. Nothing is remembered of them: the guest may use them when the request is done. */
 enum { GIVEN_REPORT_MAX = 256 };
 void given_report(GivenPages *g, const struct iovec *iov, unsigned n, bool take);
 

@@ -156,34 +156,38 @@ static int open_file(const GmemBlockSpec *spec, GError **err)
     return spec->path ? open_path(spec, err) : open_memfd(spec, err);
 }
 
+static GmemDiscard discard_of(const GmemBlockSpec *spec)
+{
+    if (spec->share) {
+        return GMEM_DISCARD_PUNCH;
+    }
+    return spec->path ? GMEM_DISCARD_NONE : GMEM_DISCARD_ADVISE;
+}
+
 GmemBlock *gmem_block_new(const GmemBlockSpec *spec, GError **err)
 {
     bool file = spec->path || spec->memfd || spec->share;
-    g_autofree GmemBlock *b = g_new0(GmemBlock, 1);
     int fd = file ? open_file(spec, err) : -1;
+    GmemBlock *b;
 
     if (file && fd < 0) {
         return NULL;
     }
+    b = g_new(GmemBlock, 1);
     *b = (GmemBlock){.refs = 1,
                      .size = spec->size,
                      .page_size = page_size_of(fd),
                      .fd = spec->share ? fd : -1,
                      .fd_offset = spec->offset,
+                     .discard = discard_of(spec),
                      .keep = spec->path != NULL};
-    b->discard = spec->share && fd >= 0       ? GMEM_DISCARD_PUNCH
-                 : spec->path && !spec->share ? GMEM_DISCARD_NONE
-                                              : GMEM_DISCARD_ADVISE;
     if (!check_sizes(b, spec, err) || !map_block(b, spec, fd, err)) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        return NULL;
+        g_clear_pointer(&b, g_free);
     }
-    if (fd >= 0 && b->fd < 0) { /* the mapping keeps it */
+    if (fd >= 0 && (!b || b->fd < 0)) { /* a mapping that nobody else sees keeps it */
         close(fd);
     }
-    return g_steal_pointer(&b);
+    return b;
 }
 
 GmemBlock *gmem_block_ref(GmemBlock *b)

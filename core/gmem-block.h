@@ -42,6 +42,7 @@ bool gmem_block_prealloc(GmemBlock *b, GError **err);
 /* [off, off+size) of the block as RAM at gpa; as gmem_add. */
 bool gmem_add_block(GuestMemory *mem, Gpa gpa, GmemBlock *b, uint64_t off, uint64_t size, GError **err);
 /* As gmem_add_split. */
-bool gmem_add_block_split(GuestMemory *mem, GmemBlock *b, uint64_t low_size, Gpa high, uint64_t high_size, GError **err);
+bool gmem_add_block_split(GuestMemory *mem, GmemBlock *b, uint64_t low_size, Gpa high, uint64_t high_size,
+                          GError **err);
 
 #endif

@@ -526,9 +526,10 @@ static const LedgerField ledger_fields[] = {
 static json_t *balloon_ledger(Object *obj, bool check)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(obj);
-    json_t *all = json_pack("{s:I, s:I}", "requested",
-                            (json_int_t)((uint64_t)s->num_pages << VIRTIO_BALLOON_PFN_SHIFT),
-                            "actual", (json_int_t)balloon_actual(obj));
+    uint64_t requested = (uint64_t)s->num_pages << VIRTIO_BALLOON_PFN_SHIFT;
+    uint64_t actual = s->given ? balloon_actual(obj) : 0; /* not realized: there is no memory */
+    json_t *all =
+        json_pack("{s:I, s:I}", "requested", (json_int_t)requested, "actual", (json_int_t)actual);
     GivenLedger ledger = {0};
     uint64_t again = 0;
 
@@ -570,16 +571,17 @@ static json_t *ledger_field_get(Object *obj, const Property *prop, GError **err)
 /* Hints tell a migration what it need not copy, and there is none. */
 static bool hint_set(Object *obj, const Property *prop, json_t *value, GError **err)
 {
-    if (json_is_true(value) || !g_strcmp0(json_string_value(value), "on") ||
-        !g_strcmp0(json_string_value(value), "true") ||
-        !g_strcmp0(json_string_value(value), "yes")) {
-        return error_set(err, "free page hints are of use to migration alone, which there is not; "
-                              "for memory back from the guest: free-page-reporting=on");
+    bool on = json_is_true(value);
+
+    if (json_is_string(value) && !parse_bool(json_string_value(value), &on, err)) {
+        return false;
     }
-    if (json_is_false(value) || json_is_string(value)) {
-        return true;
+    if (!json_is_string(value) && !json_is_boolean(value)) {
+        return error_set(err, "expects on or off");
     }
-    return error_set(err, "expects on or off");
+    return !on ||
+           error_set(err, "free page hints are of use to migration alone, which there is not; "
+                          "for memory back from the guest: free-page-reporting=on");
 }
 
 static json_t *hint_get(Object *obj, const Property *prop, GError **err)
