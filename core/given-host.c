@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 int64_t given_now(void)
 {
@@ -249,8 +250,8 @@ bool given_settle(GivenPages *g, unsigned budget)
 static uint64_t faulted_in_region(const GivenRegion *r)
 {
     enum { CHUNK = 4096 };
-    uint64_t count = 0;
-    uint8_t resident[CHUNK];
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), count = 0;
+    uint8_t resident[CHUNK]; /* by the host's pages, which may be larger */
 
     for (uint64_t at = 0; at < r->pages; at += CHUNK) {
         uint64_t n = MIN(CHUNK, r->pages - at);
@@ -260,7 +261,7 @@ static uint64_t faulted_in_region(const GivenRegion *r)
         }
         gmem_region_residency(&r->region, at * GIVEN_PAGE, n * GIVEN_PAGE, resident);
         for (uint64_t i = 0; i < n; i++) {
-            count += resident[i] && given_bit(r->gone, at + i);
+            count += resident[i * GIVEN_PAGE / page] && given_bit(r->gone, at + i);
         }
     }
     return count * GIVEN_PAGE;

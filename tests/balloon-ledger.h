@@ -55,4 +55,21 @@ static inline int ledger_wrong_sum(Object *balloon)
     return wrong;
 }
 
+/* All but three numbers only grow: which of them shrank since an earlier ledger; NULL: none. */
+static inline const char *ledger_shrunk(json_t *before, json_t *after)
+{
+    static const char *const may[] = {"requested", "actual", "given", "released", "held-back", NULL};
+    const char *name;
+    json_t *value;
+
+    json_object_foreach(before, name, value)
+    {
+        if (!g_strv_contains(may, name) &&
+            json_integer_value(value) > json_integer_value(json_object_get(after, name))) {
+            return name;
+        }
+    }
+    return NULL;
+}
+
 #endif

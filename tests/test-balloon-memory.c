@@ -301,16 +301,23 @@ START_TEST(ledger_adds_up_after_any_requests)
     g_autoptr(FakeDriver) d =
         driver_without(_i & 1 ? FAKE_PCI_PACKED : 0, props[_i / 2 % 3], _i >= 6 ? TELL : 0);
     g_autoptr(GRand) r = g_rand_new_with_seed((guint32)_i);
-    unsigned wrong = 0;
+    unsigned wrong = 0, shrunk = 0;
 
     for (unsigned i = 0; i < 300; i++) {
+        json_t *before = ledger_of(BALLOON(d)), *after;
+
         random_request(d, r);
         if (i % 7 == 0) {
             settle(d);
         }
         wrong += ledger_wrong_sum(BALLOON(d)) != 0;
+        after = ledger_of(BALLOON(d));
+        shrunk += ledger_shrunk(before, after) != NULL;
+        json_decref(before);
+        json_decref(after);
     }
     ck_assert_uint_eq(wrong, 0);
+    ck_assert_uint_eq(shrunk, 0);
     ck_assert_uint_gt(ledger(d, "inflated"), KIB(8192));
     ck_assert_uint_gt(ledger(d, "deflated"), KIB(64));
     if (_i < 10) { /* no request names a whole unit */
@@ -467,6 +474,7 @@ START_TEST(hints_have_no_consumer)
     Object *obj = object_new_by_name("virtio-balloon-device", NULL);
     g_autoptr(GError) err = NULL;
 
+    ck_assert_uint_eq(d->t->device_features(d) & BIT(VIRTIO_BALLOON_F_FREE_PAGE_HINT), 0);
     ck_assert(!property_set_string(obj, "free-page-hint", "on", &err));
     ck_assert_ptr_nonnull(strstr(err->message, "migration"));
     ck_assert_ptr_null(strchr(err->message, '\n'));
@@ -543,6 +551,34 @@ START_TEST(memory_goes_back_on_the_iothread)
 }
 END_TEST
 
+/* The timer belongs to the iothread's loop; here the clock is moved with its lock. */
+START_TEST(settling_goes_on_beside_requests_on_the_iothread)
+{
+    g_autoptr(FakeDriver) d =
+        fake_driver_probe_on(machine_with_iothread(), "virtio-balloon", 0, "iothread=io0");
+    Le32 pfn[2][300];
+
+    fake_driver_up(d);
+    mark(d, 0, 2 * UNIT);
+    for (unsigned n = 0; n < 2; n++) {
+        for (unsigned i = 0; i < 300; i++) {
+            pfn[n][i] = le32_make(RAM_PFN + n * UNIT + i);
+        }
+        virtio_lock(d->vdev);
+        fake_driver_add(d, INFLATE, OUT(pfn[n], sizeof pfn[n]));
+        virtio_unlock(d->vdev);
+        d->t->notify(d, INFLATE);
+        await(d, INFLATE);
+        virtio_lock(d->vdev);
+        settle(d);
+        virtio_unlock(d->vdev);
+    }
+    ck_assert_uint_eq(ledger(d, "held-back"), 0);
+    ck_assert_uint_eq(ledger(d, "released"), KIB(2400));
+    ck_assert_uint_eq(marked(d, 0, 2 * UNIT), 2 * (UNIT - 300));
+}
+END_TEST
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("balloon-memory");
@@ -569,6 +605,7 @@ static Suite *make_suite(void)
     tcase_add_test(tc, huge_report_takes_turns);
     tcase_add_test(tc, hints_have_no_consumer);
     tcase_add_loop_test(tc, memory_goes_back_on_the_iothread, 0, 2);
+    tcase_add_test(tc, settling_goes_on_beside_requests_on_the_iothread);
     suite_add_tcase(s, tc);
     return s;
 }
