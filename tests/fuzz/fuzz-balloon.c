@@ -295,8 +295,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Run run = {.in = {data, size}};
 
+    json_t *before, *after;
+
     run.m = fuzz_machine_any(FUZZ_BALLOON, &run.in);
     run.d = run.m->d;
+    before = ledger_of(OBJECT(run.d->vdev));
     g_assert(fuzz_up(run.d, 16, 0));
     mark_pages(&run);
     for (unsigned i = 0; i < OPS_MAX && run.in.left > 0; i++) {
@@ -305,6 +308,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_machine_run(run.d->m);
     check_pages(&run);
     check_balloon(&run);
+    after = ledger_of(OBJECT(run.d->vdev));
+    g_assert(!ledger_shrunk(before, after));
+    json_decref(before);
+    json_decref(after);
     fuzz_end(run.m, false);
     return 0;
 }
