@@ -312,6 +312,7 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
     }
     if (o->ram_size) {
         m->ram_size = o->ram_size;
+        m->ram_size_given = true;
     }
     if (o->has_smp) {
         m->smp = o->smp;

@@ -7,6 +7,7 @@
 #include "backends/block.h"
 #include "backends/block-throttle.h"
 #include "backends/chardev.h"
+#include "backends/hostmem.h"
 #include "backends/iothread.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
@@ -43,6 +44,10 @@ static const TypeInfo *const all_types[] = {
     &chardev_pty_type,
     &chardev_ringbuf_type,
     &iothread_type,
+    /* memory */
+    &memory_backend_ram_type,
+    &memory_backend_memfd_type,
+    &memory_backend_file_type,
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,

@@ -100,6 +100,39 @@ static void hmp_balloon(HmpMonitor *mon, const char *arg)
         qmp(mon, "balloon", json_pack("{s:I}", "value", (json_int_t)MIN(bytes, INT64_MAX))));
 }
 
+static double ledger_mib(json_t *ledger, const char *name)
+{
+    return (double)json_integer_value(json_object_get(ledger, name)) / (1024 * 1024);
+}
+
+/* The first line is QEMU's. */
+static void hmp_info_balloon(HmpMonitor *mon)
+{
+    json_t *l = qmp(mon, "x-query-balloon-ledger", json_pack("{s:b}", "check", 1));
+
+    if (!l) {
+        return;
+    }
+    print(mon, "balloon: actual=%" JSON_INTEGER_FORMAT "\r\n",
+          json_integer_value(json_object_get(l, "actual")) / (1024 * 1024));
+    print(mon, "asked for         %10.1f MiB\r\n", ledger_mib(l, "requested"));
+    print(mon, "given by guest    %10.1f MiB\r\n", ledger_mib(l, "given"));
+    print(mon, "  released        %10.1f MiB, of it in use again %.1f MiB\r\n",
+          ledger_mib(l, "released"), ledger_mib(l, "faulted-again"));
+    print(mon, "  held back       %10.1f MiB, in incomplete huge pages or refused by the host\r\n",
+          ledger_mib(l, "held-back"));
+    print(mon, "reported free     %10.1f MiB so far, released %.1f MiB\r\n",
+          ledger_mib(l, "reported"), ledger_mib(l, "report-returned"));
+    print(mon,
+          "ignored           %10.1f MiB so far: not RAM, in use, given twice, or not given\r\n",
+          ledger_mib(l, "inflate-outside") + ledger_mib(l, "inflate-in-use") +
+              ledger_mib(l, "repeated") + ledger_mib(l, "deflate-not-given"));
+    print(mon, "discards          %10" JSON_INTEGER_FORMAT " in %.1f ms\r\n",
+          json_integer_value(json_object_get(l, "discards")),
+          (double)json_integer_value(json_object_get(l, "time-ns")) / 1e6);
+    json_decref(l);
+}
+
 static void hmp_info(HmpMonitor *mon, const char *arg)
 {
     json_t *r;
@@ -114,11 +147,7 @@ static void hmp_info(HmpMonitor *mon, const char *arg)
             json_decref(r);
         }
     } else if (!strcmp(arg, "balloon")) {
-        if ((r = qmp(mon, "query-balloon", NULL))) {
-            print(mon, "balloon: actual=%" JSON_INTEGER_FORMAT "\r\n",
-                  json_integer_value(json_object_get(r, "actual")) / (1024 * 1024));
-            json_decref(r);
-        }
+        hmp_info_balloon(mon);
     } else if (!strcmp(arg, "version")) {
         print(mon, "%s\r\n", AEROSTAT_VERSION);
     } else if (!strcmp(arg, "name")) {
