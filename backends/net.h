@@ -26,6 +26,10 @@
 #include "core/loop.h"
 #include "qom/object.h"
 
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5 /* of Linux 6.2 */
+#endif
+
 OBJECT_DECLARE_CLASS(NetBackend, NetBackendClass, net_backend, NET_BACKEND)
 
 typedef struct NetUser NetUser;
@@ -77,11 +81,11 @@ typedef struct {
 /*
  * Takes the backend into use with n_queues pairs, queue i on loops[i]. ops is copied. NULL with one line: in use already,
  * fewer queues than that, or a loop that the kind cannot be served on. Frames come from now on, and wait until receive takes
- * them.
+ * them. Attaching and detaching are done with the locks of all the loops.
  */
 NetUser *net_attach(NetBackend *b, const NetUserOps *ops, EventLoop *const *loops, unsigned n_queues, GError **err);
 void net_detach(NetUser *u); /* no callback comes any more, frames that wait are dropped; NULL is fine */
-NetBackend *net_user_backend(const NetUser *u);
+NetBackend *net_user_backend(const NetUser *u); /* NULL: it was deleted (netdev_del); link_changed(false) came */
 
 /*
  * Sends frames[0..n) in order; returns how many were taken (sent, or dropped and counted: link down, malformed, larger than
@@ -121,11 +125,17 @@ void net_stats(const NetBackend *b, NetStats *ret_stats); /* any thread */
  * one line in err. Borrowed.
  */
 NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
-bool net_backend_del(Object *root, const char *id, GError **err); /* its device then has no peer: QEMU's netdev_del */
+/*
+ * QEMU's netdev_del. Its device then has no peer: what it sends is dropped. Takes the locks of the queues' loops.
+ */
+bool net_backend_del(Object *root, const char *id, GError **err);
+void net_backend_del_all(Object *root); /* before the main loop goes */
 NetBackend *net_backend_find(Object *root, const char *id);       /* NULL: none */
 const char *net_backend_id(const NetBackend *b);
 NetUser *net_backend_user(const NetBackend *b);                   /* NULL: nobody uses it */
 const char *net_user_name(const NetUser *u);
+/* fn for each, in order of their making, until it returns false. */
+void net_backend_foreach(Object *root, bool (*fn)(NetBackend *b, void *opaque), void *opaque);
 void net_backend_set_link(NetBackend *b, bool up);                /* set_link; tells the user */
 
 extern const TypeInfo *const net_types[]; /* concrete, NULL-terminated */

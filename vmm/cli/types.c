@@ -8,6 +8,7 @@
 #include "backends/block-throttle.h"
 #include "backends/chardev.h"
 #include "backends/iothread.h"
+#include "backends/net.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
 #include "hw/core/device.h"
@@ -71,6 +72,7 @@ void types_register_all(void)
 {
     type_register_list(all_types);
     type_register_list(block_types);
+    type_register_list(net_types);
     type_register_list(virtio_pci_types);
     type_register_list(accel_types);
     type_register_list(machine_types);
