@@ -138,6 +138,9 @@ const char *net_user_name(const NetUser *u);
 void net_backend_foreach(Object *root, bool (*fn)(NetBackend *b, void *opaque), void *opaque);
 void net_backend_set_link(NetBackend *b, bool up);                /* set_link; tells the user */
 
+/* Base of the -object filters, which need their netdev when they are made. */
+extern const TypeInfo net_filter_type;
+
 extern const TypeInfo *const net_types[]; /* concrete, NULL-terminated */
 
 #endif
