@@ -136,6 +136,8 @@ NetUser *net_backend_user(const NetBackend *b);                   /* NULL: nobod
 const char *net_user_name(const NetUser *u);
 /* fn for each, in order of their making, until it returns false. */
 void net_backend_foreach(Object *root, bool (*fn)(NetBackend *b, void *opaque), void *opaque);
+/* HMP hostfwd_add (text as after hostfwd=) and hostfwd_remove (tcp:[HOST]:PORT). Takes the locks of the queues' loops. */
+bool net_user_hostfwd(NetBackend *b, const char *text, bool add, GError **err);
 void net_backend_set_link(NetBackend *b, bool up);                /* set_link; tells the user */
 
 /* Base of the -object filters, which need their netdev when they are made. */
