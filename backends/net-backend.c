@@ -9,11 +9,12 @@
 #include "backends/user-creatable.h"
 
 extern const TypeInfo net_null_type, net_socket_type, net_stream_type, net_dgram_type,
-    net_user_stack_type, net_tap_type, net_bridge_type;
+    net_user_stack_type, net_tap_type, net_bridge_type, net_hubport_type;
 
 /* clang-format off */
 const TypeInfo *const net_types[] = {
-    &net_user_stack_type, &net_tap_type, &net_bridge_type, &net_socket_type, &net_stream_type, &net_dgram_type, &net_null_type,
+    &net_user_stack_type, &net_tap_type, &net_bridge_type, &net_socket_type, &net_stream_type, &net_dgram_type,
+    &net_hubport_type, &net_null_type,
     NULL,
 };
 /* clang-format on */

@@ -38,6 +38,16 @@ void net_filter_detach(NetFilter *f)
     f->backend = NULL;
     wake_queues(b);
     net_unlock_queues(&locks);
+    if (NET_FILTER_GET_CLASS(f)->end) {
+        NET_FILTER_GET_CLASS(f)->end(f);
+    }
+}
+
+void net_filter_wake(NetFilter *f)
+{
+    if (f->backend) {
+        wake_queues(f->backend);
+    }
 }
 
 static bool filter_complete(Object *obj, GError **err)
@@ -57,7 +67,7 @@ static bool filter_complete(Object *obj, GError **err)
     if (!b) {
         return error_set(err, "there is no netdev '%s'", f->netdev);
     }
-    if (k->begin && !k->begin(f, err)) {
+    if (k->begin && !k->begin(f, b, err)) {
         return false;
     }
     net_filter_attach(f, b);
@@ -78,9 +88,7 @@ static bool set_status(Object *obj, const Property *prop, json_t *value, GError 
         return error_set(err, "'status' is on or off");
     }
     __atomic_store_n(&f->off, !on, __ATOMIC_RELAXED);
-    if (f->backend) {
-        wake_queues(f->backend);
-    }
+    net_filter_wake(f);
     return true;
 }
 

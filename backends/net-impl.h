@@ -36,6 +36,7 @@ typedef struct {
     NetSegments *rx_seg;
     bool rx_stopped;          /* the kind was told to read no more */
     bool tx_blocked;          /* net_send took less than all */
+    bool admitted[2];         /* by direction: the filters have let the frame pass that is tried again */
     LoopTimer *timer[2];      /* by direction: a filter holds frames back; NULL: never did */
     NetStats stats;           /* written under the loop's lock; atomic, relaxed */
 } NetQueue;
@@ -135,7 +136,8 @@ struct NetFilter {
 
 struct NetFilterClass {
     ObjectClass parent_class;
-    bool (*begin)(NetFilter *f, GError **err); /* properties are set, the netdev is there; NULL: nothing to do */
+    bool (*begin)(NetFilter *f, NetBackend *b, GError **err); /* properties are set; NULL: nothing to do */
+    void (*end)(NetFilter *f);     /* taken out, or the netdev goes; main loop. NULL: nothing to do */
     /* May a frame pass now? 0, or after how many ns to ask again. NULL: always. Any queue's thread. */
     int64_t (*admit)(NetFilter *f, unsigned dir, size_t len, unsigned segments);
     /* It has passed. NULL: nothing. Any queue's thread. */
@@ -145,5 +147,6 @@ struct NetFilterClass {
 /* Takes a filter in and out; the backend lets go of its filters when it is deleted. Main loop. */
 void net_filter_attach(NetFilter *f, NetBackend *b);
 void net_filter_detach(NetFilter *f);
+void net_filter_wake(NetFilter *f); /* what it held back may try again; main loop */
 
 #endif

@@ -121,7 +121,7 @@ static bool filters_admit(NetQueue *q, unsigned dir, const NetFrame *f)
 {
     GPtrArray *filters = q->b->filters;
 
-    for (unsigned i = 0; i < filters->len; i++) {
+    for (unsigned i = 0; !q->admitted[dir] && i < filters->len; i++) {
         NetFilter *filter = filters->pdata[i];
         const NetFilterClass *k = NET_FILTER_GET_CLASS(filter);
         int64_t ns = 0;
@@ -134,11 +134,16 @@ static bool filters_admit(NetQueue *q, unsigned dir, const NetFrame *f)
             return false;
         }
     }
+    q->admitted[dir] = true;
     return true;
 }
 
-static void filters_saw(const NetBackend *b, unsigned dir, const NetFrame *f)
+/* It has passed. */
+static void filters_saw(NetQueue *q, unsigned dir, const NetFrame *f)
 {
+    const NetBackend *b = q->b;
+
+    q->admitted[dir] = false;
     for (unsigned i = 0; i < b->filters->len; i++) {
         NetFilter *filter = b->filters->pdata[i];
         const NetFilterClass *k = NET_FILTER_GET_CLASS(filter);
@@ -288,7 +293,7 @@ static bool send_one(NetQueue *q, const NetFrame *f)
     }
     taken = passes_as_it_is(b, f) ? send_plain(q, f, 1) == 1 : send_cut(q, f);
     if (taken && b->filters->len) {
-        filters_saw(b, NET_DIR_TX, f);
+        filters_saw(q, NET_DIR_TX, f);
     }
     return taken;
 }
@@ -374,7 +379,7 @@ static bool receive_one(NetQueue *q, const NetFrame *f)
     }
     count_frames(q, NET_DIR_RX, 1, f->len);
     if (b->filters->len) {
-        filters_saw(b, NET_DIR_RX, f);
+        filters_saw(q, NET_DIR_RX, f);
     }
     return true;
 }

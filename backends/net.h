@@ -141,7 +141,7 @@ bool net_user_hostfwd(NetBackend *b, const char *text, bool add, GError **err);
 void net_backend_set_link(NetBackend *b, bool up);                /* set_link; tells the user */
 
 /* Base of the -object filters, which need their netdev when they are made. */
-extern const TypeInfo net_filter_type;
+extern const TypeInfo net_filter_type, filter_dump_type, filter_throttle_type;
 
 extern const TypeInfo *const net_types[]; /* concrete, NULL-terminated */
 

@@ -40,7 +40,8 @@ GByteArray *net_flat(const NetFrame *f)
 
 void net_setup(void)
 {
-    static const TypeInfo *const types[] = {&user_creatable_type, &net_test_type, NULL};
+    static const TypeInfo *const types[] = {&user_creatable_type, &net_test_type, &filter_dump_type,
+                                            &filter_throttle_type, NULL};
 
     type_register_list(types);
     type_register_list(net_types);

@@ -44,6 +44,8 @@ static const TypeInfo *const all_types[] = {
     &chardev_pty_type,
     &chardev_ringbuf_type,
     &iothread_type,
+    &filter_dump_type,
+    &filter_throttle_type,
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,
