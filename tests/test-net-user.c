@@ -8,14 +8,21 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "net-fixture.h"
 #include "tests/suite.h"
 
 enum { HOST_IP = 0x0a000202, GUEST_IP = 0x0a00020f, DNS_IP = 0x0a000203, ETH = 14 };
+
+static uint32_t guest_ip = GUEST_IP, host_ip = HOST_IP;
 
 static const uint8_t guest_mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
 static uint8_t host_mac[6] = {0x52, 0x55, 10, 0, 2, 2};
@@ -193,9 +200,9 @@ static void arp(Card *c)
     ethernet(all, 0x0806);
     memcpy(buf + 14, (uint8_t[]){0, 1, 8, 0, 6, 4, 0, 1}, 8);
     memcpy(buf + 22, guest_mac, 6);
-    put32(buf + 28, GUEST_IP);
+    put32(buf + 28, guest_ip);
     memset(buf + 32, 0, 6);
-    put32(buf + 38, HOST_IP);
+    put32(buf + 38, host_ip);
     ck_assert(card_send(c, buf, 42));
     for (;;) {
         p = card_wait(c)->bytes->data;
@@ -204,7 +211,7 @@ static void arp(Card *c)
         }
         g_ptr_array_remove_index(c->got, 0);
     }
-    ck_assert_uint_eq(get32(p + 28), HOST_IP);
+    ck_assert_uint_eq(get32(p + 28), host_ip);
     memcpy(host_mac, p + 22, 6);
     g_ptr_array_remove_index(c->got, 0);
 }
@@ -276,7 +283,7 @@ static void tcp_send(Tcp *t, unsigned flags, const void *data, size_t len)
     if (len) {
         memcpy(tcp + 20, data, len);
     }
-    send_ip(t->card, 6, GUEST_IP, t->server ? t->server : HOST_IP, 20 + len);
+    send_ip(t->card, 6, guest_ip, t->server ? t->server : host_ip, 20 + len);
     t->seq += (uint32_t)len + (flags & (SYN | FIN) ? 1 : 0);
 }
 
@@ -343,12 +350,12 @@ static int listen_here(unsigned *ret_port)
 
 enum { BIG = 3000000 };
 
-/* A server's answer goes out as fast as the guest takes it; _i: the guest stops for a while. */
-START_TEST(a_guest_fetches_a_file_from_the_host)
+/* A server of the host sends a file as fast as the guest takes it; stalls: the guest stops thrice.
+ */
+static void fetch(NetBackend *b, Card *card, bool stall)
 {
     static const char request[] = "GET /file HTTP/1.0\r\n\r\n";
-    NetBackend *b = net_add("{'type': 'user', 'id': 'n'}");
-    Tcp t = {.card = card_new(b), .port = 1234, .seq = 1000, .in = g_byte_array_new()};
+    Tcp t = {.card = card, .port = 1234, .seq = 1000, .in = g_byte_array_new()};
     int server = listen_here(&t.peer_port), peer = -1;
     uint8_t *file = g_malloc(BIG);
     size_t sent = 0;
@@ -367,7 +374,7 @@ START_TEST(a_guest_fetches_a_file_from_the_host)
         ssize_t n = sent < BIG ? send(peer, file + sent, BIG - sent, 0) : 0;
 
         sent += n > 0 ? (size_t)n : 0;
-        if (_i && t.in->len > 200000 * (stalls + 1) && stalls < 3) {
+        if (stall && t.in->len > 200000 * (stalls + 1) && stalls < 3) {
             t.card->room = 0;
             net_run_for(50);
             t.card->room = -1;
@@ -386,6 +393,13 @@ START_TEST(a_guest_fetches_a_file_from_the_host)
     g_byte_array_unref(t.in);
     g_free(file);
     close(server);
+}
+
+START_TEST(a_guest_fetches_a_file_from_the_host)
+{
+    NetBackend *b = net_add("{'type': 'user', 'id': 'n'}");
+
+    fetch(b, card_new(b), _i);
 }
 END_TEST
 
@@ -627,6 +641,78 @@ static void teardown(void)
     g_free(dir);
 }
 
+/* --- passt: the same guest, behind a Unix stream socket --- */
+
+static pid_t passt;
+static char *passt_socket;
+
+static bool passt_can_run(void)
+{
+    g_autofree char *path = g_find_program_in_path("passt");
+
+    return path && geteuid() == 0 &&
+           system("unshare -n ip link add d0 type veth peer name d1 >/dev/null 2>&1") == 0;
+}
+
+/* A network namespace whose host is 192.0.2.5 behind 192.0.2.1, and passt in it. */
+static void passt_setup(void)
+{
+    ck_assert_int_eq(unshare(CLONE_NEWNET), 0);
+    ck_assert_int_eq(
+        system("ip link set lo up && ip link add d0 type veth peer name d1 && ip link set d1 up && "
+               "ip addr add 192.0.2.5/24 dev d0 && ip link set d0 up && "
+               "ip route add default via 192.0.2.1"),
+        0);
+    setup();
+    passt_socket = g_strdup_printf("/tmp/net-passt-%d", (int)getpid());
+    passt = fork();
+    if (passt == 0) {
+        int null = open("/dev/null", O_WRONLY);
+
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        dup2(null, 1);
+        dup2(null, 2);
+        execlp("passt", "passt", "-f", "-4", "-s", passt_socket, (char *)NULL);
+        _exit(127);
+    }
+    for (unsigned i = 0; i < 500 && access(passt_socket, F_OK) < 0; i++) {
+        g_usleep(10000);
+    }
+}
+
+static void passt_teardown(void)
+{
+    kill(passt, SIGKILL);
+    waitpid(passt, NULL, 0);
+    unlink(passt_socket);
+    g_free(passt_socket);
+    teardown();
+}
+
+START_TEST(passt_gives_an_address_and_a_file_of_the_host)
+{
+    g_autofree char *json = g_strdup_printf("{'type': 'stream', 'id': 'n', 'reconnect': 1, "
+                                            "'addr': {'type': 'unix', 'path': '%s'}}",
+                                            passt_socket);
+    NetBackend *b = net_add(json);
+    Card *c = card_new(b);
+    const uint8_t *p;
+    size_t len;
+
+    while (!net_link_up(b)) {
+        loop_iterate(net_loop, true);
+    }
+    p = dhcp(c, 1, &len);
+    guest_ip = get32(p + 16);
+    host_ip = get32(option(p, len, 3) + 1);
+    ck_assert_uint_eq(guest_ip, 0xc0000205);
+    ck_assert_uint_eq(host_ip, 0xc0000201);
+    p = dhcp(c, 3, &len);
+    ck_assert_uint_eq(option(p, len, 53)[1], 5);
+    fetch(b, c, true); /* the gateway's address is the host's loopback */
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("net-user");
@@ -647,5 +733,14 @@ int main(void)
     tcase_add_test(tc, frames_of_any_content_do_no_harm);
     tcase_add_loop_test(tc, bad_options_get_one_line, 0, 16);
     tcase_add_test(tc, a_port_in_use_gets_one_line);
+    if (passt_can_run()) {
+        TCase *peer = tcase_create("passt");
+
+        tcase_add_checked_fixture(peer, passt_setup, passt_teardown);
+        suite_add_tcase(s, peer);
+        tcase_add_test(peer, passt_gives_an_address_and_a_file_of_the_host);
+    } else {
+        fprintf(stderr, "SKIP: passt is not installed, or there are no network namespaces\n");
+    }
     return suite_run(s);
 }
