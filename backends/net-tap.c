@@ -64,22 +64,41 @@ static bool is_gone(int errnum)
     return errnum == EBADFD || errnum == ENXIO || errnum == ENODEV;
 }
 
+static bool has_gone(const NetTap *t)
+{
+    return __atomic_load_n(&t->gone, __ATOMIC_RELAXED);
+}
+
 static void watch(TapQueue *q)
 {
-    if (q->src && !__atomic_load_n(&q->tap->gone, __ATOMIC_RELAXED)) {
+    if (q->src && !has_gone(q->tap)) {
         loop_fd_set_events(q->src, (q->paused ? 0 : LOOP_READ) | (q->blocked ? LOOP_WRITE : 0));
     }
 }
 
 /* --- to the kernel --- */
 
+/* What the kernel is told of a frame: it refuses one whose header length, a mere hint, is beyond
+ * it. */
+static NetHdr kernel_header(const NetFrame *f)
+{
+    NetHdr hdr = f->hdr;
+
+    hdr.flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM;
+    if (hdr.gso_type == VIRTIO_NET_HDR_GSO_NONE || hdr.hdr_len > f->len) {
+        hdr.hdr_len = 0;
+    }
+    return hdr;
+}
+
 static ssize_t write_frame(TapQueue *q, const NetFrame *f)
 {
+    NetHdr hdr = kernel_header(f);
     struct iovec iov[NET_IOV_MAX];
     unsigned head = q->tap->vnet, niov = head + f->niov;
     ssize_t n;
 
-    iov[0] = (struct iovec){(void *)&f->hdr, HEADER};
+    iov[0] = (struct iovec){&hdr, HEADER};
     memcpy(iov + head, f->iov, f->niov * sizeof *iov);
     do {
         n = writev(q->fd, iov, (int)niov);
@@ -120,8 +139,8 @@ static bool lose(TapQueue *q, int errnum)
         net_count_dropped(b, q->index, NET_DIR_TX, 1); /* EIO: the interface is down */
     } else {
         net_count_errors(b, q->index, NET_DIR_TX, 1);
-        log_warn_rated(&q->tap->rate, "netdev '%s': cannot send: %s", net_backend_id(b),
-                       g_strerror(errnum));
+        log_guest_rated(&q->tap->rate, "netdev '%s': cannot send: %s", net_backend_id(b),
+                        g_strerror(errnum));
     }
     return true;
 }
@@ -216,7 +235,7 @@ static bool tap_attach(NetBackend *b, GError **err)
         if (!q->buf) {
             q->buf = g_malloc(HEADER + NET_FRAME_MAX);
         }
-        q->src = loop_fd_new(net_queue_loop(b, i), q->fd, t->gone ? 0 : LOOP_READ, on_tap, q);
+        q->src = loop_fd_new(net_queue_loop(b, i), q->fd, has_gone(t) ? 0 : LOOP_READ, on_tap, q);
     }
     for (unsigned i = b->n_queues; t->multiqueue && i < t->n; i++) {
         tap_set_queue(t->q[i].fd, false);
@@ -424,7 +443,7 @@ static void tap_close(NetBackend *b)
     NetTap *t = NET_TAP(b);
     g_autoptr(GError) err = NULL;
 
-    if (t->is_up && !t->gone && !run_script(t, "downscript", t->downscript, &err)) {
+    if (t->is_up && !has_gone(t) && !run_script(t, "downscript", t->downscript, &err)) {
         log_warn("netdev '%s': %s", net_backend_id(b), err->message);
     }
     for (unsigned i = 0; i < t->n; i++) {
@@ -443,7 +462,7 @@ static char *tap_info(NetBackend *b)
         return g_strdup_printf(",helper=%s,br=%s,ifname=%s", t->helper ?: TAP_HELPER,
                                t->br ?: "br0", t->name);
     }
-    return g_strdup_printf(",ifname=%s,queues=%u%s", t->name, t->n, t->gone ? ",gone" : "");
+    return g_strdup_printf(",ifname=%s,queues=%u%s", t->name, t->n, has_gone(t) ? ",gone" : "");
 }
 
 static void tap_class_init(ObjectClass *klass, const void *data)

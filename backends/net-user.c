@@ -37,7 +37,6 @@ struct NetUserStack {
     uint8_t *buf;        /* frames to the card, each behind its length (size_t) */
     size_t at, len;      /* of what is in use */
     uint8_t *flat;       /* a frame from the card in one piece */
-    bool in_send;        /* the card must not be called back */
     char *summary;
     LogRate rate;
     /* while attached */
@@ -47,7 +46,8 @@ struct NetUserStack {
     LoopBh *deliver; /* frames to the card */
 };
 
-/* libslirp keeps the time and the host's name servers in variables of the process. */
+/* libslirp keeps the time and the host's name servers in variables of the process. Nothing else is
+ * called with it. */
 static pthread_mutex_t slirp_mutex = PTHREAD_MUTEX_INITIALIZER;
 
 /* --- frames to the card --- */
@@ -67,7 +67,7 @@ static bool push(NetUserStack *s, const void *frame, size_t len)
     return true;
 }
 
-/* Called by libslirp, at any moment. */
+/* Called by libslirp, at any moment and with the mutex. */
 static ssize_t on_packet(const void *frame, size_t len, void *opaque)
 {
     NetUserStack *s = opaque;
@@ -76,9 +76,7 @@ static ssize_t on_packet(const void *frame, size_t len, void *opaque)
     if (!b->n_queues) {
         return (ssize_t)len; /* nobody is there */
     }
-    if (!s->in_send && s->len == 0 && net_can_deliver(b, 0)) {
-        net_deliver_flat(b, 0, frame, len);
-    } else if (push(s, frame, len)) {
+    if (push(s, frame, len)) {
         loop_bh_schedule(s->deliver);
     } else {
         net_count_dropped(b, 0, NET_DIR_RX, 1);
@@ -209,6 +207,7 @@ static void serve(NetUserStack *s)
     pthread_mutex_lock(&slirp_mutex);
     slirp_pollfds_poll(s->slirp, 0, get_revents, s);
     pthread_mutex_unlock(&slirp_mutex);
+    deliver(s);
     loop_bh_schedule(s->bh);
 }
 
@@ -326,7 +325,6 @@ static unsigned user_send(NetBackend *b, unsigned queue, const NetFrame *frames,
 {
     NetUserStack *s = NET_USER_STACK(b);
 
-    s->in_send = true;
     pthread_mutex_lock(&slirp_mutex);
     for (unsigned i = 0; i < n; i++) {
         size_t at = 0;
@@ -338,7 +336,6 @@ static unsigned user_send(NetBackend *b, unsigned queue, const NetFrame *frames,
         slirp_input(s->slirp, s->flat, (int)at);
     }
     pthread_mutex_unlock(&slirp_mutex);
-    s->in_send = false;
     loop_bh_schedule(s->bh);
     return n;
 }

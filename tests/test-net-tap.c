@@ -180,6 +180,32 @@ START_TEST(the_kernel_gets_datagrams_of_every_size)
 }
 END_TEST
 
+START_TEST(a_header_length_that_is_wrong_does_no_harm)
+{
+    NetBackend *b = net_add("{'type': 'tap', 'id': 'n', 'ifname': 'tap9', 'script': 'no'}");
+    Card *c = card_new(b);
+    int fd = udp_server(7000);
+    char got[100];
+    NetHdr hdr;
+
+    bring_up();
+    for (unsigned i = 0; i < 2; i++) {
+        udp_header(7000, 50);
+        hdr = wrap(17, 58);
+        hdr.hdr_len = 65535;
+        hdr.flags |= VIRTIO_NET_HDR_F_DATA_VALID;
+        hdr.gso_type = i ? VIRTIO_NET_HDR_GSO_UDP_L4 : VIRTIO_NET_HDR_GSO_NONE;
+        hdr.gso_size = 100;
+        ck_assert(card_send_hdr(c, buf, 92, hdr));
+        net_run_for(2);
+        ck_assert_int_eq(recv(fd, got, sizeof got, 0), 50);
+    }
+    ck_assert_uint_eq(net_counter(b, "tx-errors"), 0);
+    card_free(c);
+    close(fd);
+}
+END_TEST
+
 /* One large frame of datagrams (USO) or one large datagram (UFO). */
 START_TEST(the_kernel_gets_what_was_cut_for_it)
 {
@@ -686,6 +712,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
     tcase_add_loop_test(tc, the_kernel_gets_datagrams_of_every_size, 0, 2);
+    tcase_add_test(tc, a_header_length_that_is_wrong_does_no_harm);
     tcase_add_loop_test(tc, the_kernel_gets_what_was_cut_for_it, 0, 4);
     tcase_add_loop_test(tc, the_kernels_tcp_works_with_and_without_offloads, 0, 2);
     tcase_add_test(tc, a_slow_card_leaves_frames_in_the_kernel);

@@ -541,6 +541,27 @@ START_TEST(a_guest_reaches_a_program_through_guestfwd)
 }
 END_TEST
 
+/* What one of them sends on its own the other must be able to take. */
+START_TEST(two_stacks_on_one_hub_do_not_wait_for_each_other)
+{
+    unsigned port = free_port();
+    g_autofree char *json =
+        g_strdup_printf("{'type': 'user', 'id': 'u0', 'hostfwd': 'tcp:127.0.0.1:%u-:22'}", port);
+    Card *c;
+    int fd;
+
+    net_add(json);
+    net_add("{'type': 'user', 'id': 'u1', 'net': '10.5.0.0/16'}");
+    net_add("{'type': 'hubport', 'id': 'h0', 'hubid': 1, 'netdev': 'u0'}");
+    net_add("{'type': 'hubport', 'id': 'h1', 'hubid': 1, 'netdev': 'u1'}");
+    c = card_new(net_add("{'type': 'hubport', 'id': 'h2', 'hubid': 1}"));
+    fd = connect_port(port);
+    ck_assert_uint_eq(get16(card_wait(c)->bytes->data + 12), 0x0806); /* who has the guest? */
+    close(fd);
+    card_free(c);
+}
+END_TEST
+
 START_TEST(a_restricted_guest_reaches_nothing)
 {
     NetBackend *b = net_add("{'type': 'user', 'id': 'n', 'restrict': 'on'}");
@@ -729,6 +750,7 @@ int main(void)
     tcase_add_test(tc, the_host_connects_to_a_guests_port);
     tcase_add_test(tc, forwards_come_and_go_at_run_time);
     tcase_add_test(tc, a_guest_reaches_a_program_through_guestfwd);
+    tcase_add_test(tc, two_stacks_on_one_hub_do_not_wait_for_each_other);
     tcase_add_test(tc, a_restricted_guest_reaches_nothing);
     tcase_add_test(tc, frames_of_any_content_do_no_harm);
     tcase_add_loop_test(tc, bad_options_get_one_line, 0, 16);
