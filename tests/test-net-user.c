@@ -134,7 +134,7 @@ static const uint8_t *option(const uint8_t *p, size_t len, uint8_t code)
     return NULL;
 }
 
-static const uint8_t *dhcp(Card *c, uint8_t type, size_t *ret_len)
+static void dhcp_ask(Card *c, uint8_t type)
 {
     uint8_t p[300] = {1, 1, 6, 0, 1, 2, 3, 4};
     static const uint8_t magic[] = {0x63, 0x82, 0x53, 0x63, 53, 1},
@@ -148,6 +148,11 @@ static const uint8_t *dhcp(Card *c, uint8_t type, size_t *ret_len)
     memcpy(p + 245, (uint8_t[]){1, 3, 6, 255}, 4);
     ethernet(all, 0x0800);
     send_udp(c, 0, 0xffffffff, 68, 67, p, sizeof p);
+}
+
+static const uint8_t *dhcp(Card *c, uint8_t type, size_t *ret_len)
+{
+    dhcp_ask(c, type);
     return wait_udp(c, 68, ret_len);
 }
 
@@ -734,6 +739,100 @@ START_TEST(passt_gives_an_address_and_a_file_of_the_host)
 }
 END_TEST
 
+/* --- QEMU as the peer: its hub connects the socket with its own user network --- */
+
+static pid_t qemu;
+
+static const struct {
+    const char *ours, *theirs; /* %1$u and %2$u: ports; %3$s: a path */
+    bool stream;
+} peers[] = {
+    {"{'type': 'socket', 'id': 'n', 'listen': '127.0.0.1:%1$u'}",
+     "socket,id=s,connect=127.0.0.1:%1$u", true},
+    {"{'type': 'stream', 'id': 'n', 'server': true, 'addr': {'type': 'unix', 'path': '%3$s'}}",
+     "stream,id=s,server=off,addr.type=unix,addr.path=%3$s", true},
+    {"{'type': 'stream', 'id': 'n', 'reconnect': 1, 'addr': {'type': 'inet', 'host': '127.0.0.1', "
+     "'port': '%1$u'}}",
+     "stream,id=s,server=on,addr.type=inet,addr.host=127.0.0.1,addr.port=%1$u", true},
+    {"{'type': 'socket', 'id': 'n', 'udp': '127.0.0.1:%1$u', 'localaddr': '127.0.0.1:%2$u'}",
+     "socket,id=s,udp=127.0.0.1:%2$u,localaddr=127.0.0.1:%1$u", false},
+    {"{'type': 'dgram', 'id': 'n', 'local': {'type': 'unix', 'path': '%3$s'}, 'remote': {'type': "
+     "'unix', 'path': '%3$s-q'}}",
+     "dgram,id=s,local.type=unix,local.path=%3$s-q,remote.type=unix,remote.path=%3$s", false},
+};
+
+static char *fill(const char *text, unsigned a, unsigned b, const char *path)
+{
+    GString *s = g_string_new(text);
+    g_autofree char *pa = g_strdup_printf("%u", a), *pb = g_strdup_printf("%u", b);
+
+    g_string_replace(s, "%1$u", pa, 0);
+    g_string_replace(s, "%2$u", pb, 0);
+    g_string_replace(s, "%3$s", path, 0);
+    return g_string_free(s, FALSE);
+}
+
+static void start_qemu(const char *netdev)
+{
+    qemu = fork();
+    if (qemu == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        execlp("qemu-system-x86_64", "qemu-system-x86_64", "-M", "none", "-nodefaults", "-display",
+               "none", "-netdev", "user,id=u", "-netdev", "hubport,hubid=0,id=h0,netdev=u",
+               "-netdev", netdev, "-netdev", "hubport,hubid=0,id=h1,netdev=s", (char *)NULL);
+        _exit(127);
+    }
+}
+
+static void qemu_teardown(void)
+{
+    if (qemu > 0) {
+        kill(qemu, SIGKILL);
+        waitpid(qemu, NULL, 0);
+    }
+    teardown();
+}
+
+static bool qemu_can_run(void)
+{
+    g_autofree char *path = g_find_program_in_path("qemu-system-x86_64");
+
+    return path && system("qemu-system-x86_64 -M none -display none -netdev help 2>/dev/null | "
+                          "grep -q dgram") == 0;
+}
+
+START_TEST(qemu_takes_and_gives_our_frames)
+{
+    unsigned a = free_port(), b = free_port();
+    g_autofree char *path = g_build_filename(dir, "s", NULL);
+    g_autofree char *ours = fill(peers[_i].ours, a, b, path);
+    g_autofree char *theirs = fill(peers[_i].theirs, a, b, path);
+    g_autofree char *their_path = g_strconcat(path, "-q", NULL);
+    NetBackend *n = net_add(ours);
+    Card *c = card_new(n);
+    const uint8_t *p;
+    size_t len;
+
+    start_qemu(theirs);
+    while (!net_link_up(n)) {
+        loop_iterate(net_loop, true);
+    }
+    for (unsigned i = 0; !peers[_i].stream && c->got->len == 0 && i < 100; i++) {
+        dhcp_ask(c, 1); /* datagrams are lost until it is there */
+        net_run_for(100);
+    }
+    p = dhcp(c, 1, &len);
+    ck_assert_uint_eq(get32(p + 16), GUEST_IP);
+    if (peers[_i].stream) {
+        fetch(n, c, true);
+    } else {
+        arp(c);
+        card_free(c);
+    }
+    g_unlink(their_path);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("net-user");
@@ -763,6 +862,15 @@ int main(void)
         tcase_add_test(peer, passt_gives_an_address_and_a_file_of_the_host);
     } else {
         fprintf(stderr, "SKIP: passt is not installed, or there are no network namespaces\n");
+    }
+    if (qemu_can_run()) {
+        TCase *peer = tcase_create("qemu");
+
+        tcase_add_checked_fixture(peer, setup, qemu_teardown);
+        suite_add_tcase(s, peer);
+        tcase_add_loop_test(peer, qemu_takes_and_gives_our_frames, 0, G_N_ELEMENTS(peers));
+    } else {
+        fprintf(stderr, "SKIP: no qemu-system-x86_64 of version 7.2 or later\n");
     }
     return suite_run(s);
 }
