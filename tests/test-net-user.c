@@ -196,11 +196,10 @@ END_TEST
 
 /* --- ARP --- */
 
-/* Also tells the host our address. */
-static void arp(Card *c)
+/* Also tells the host our address. 42 bytes in buf. */
+static void arp_question(void)
 {
     static const uint8_t all[6] = {255, 255, 255, 255, 255, 255};
-    const uint8_t *p;
 
     ethernet(all, 0x0806);
     memcpy(buf + 14, (uint8_t[]){0, 1, 8, 0, 6, 4, 0, 1}, 8);
@@ -208,6 +207,13 @@ static void arp(Card *c)
     put32(buf + 28, guest_ip);
     memset(buf + 32, 0, 6);
     put32(buf + 38, host_ip);
+}
+
+static void arp(Card *c)
+{
+    const uint8_t *p;
+
+    arp_question();
     ck_assert(card_send(c, buf, 42));
     for (;;) {
         p = card_wait(c)->bytes->data;
@@ -546,6 +552,69 @@ START_TEST(a_guest_reaches_a_program_through_guestfwd)
 }
 END_TEST
 
+/* --- on an iothread --- */
+
+static unsigned replies; /* atomic */
+
+static bool count_replies(void *opaque, unsigned queue, const NetFrame *f)
+{
+    __atomic_fetch_add(&replies, 1, __ATOMIC_RELAXED);
+    return true;
+}
+
+static void no_ready(void *opaque, unsigned queue)
+{
+}
+
+static void send_locked(IoThread *t, NetUser *u, size_t len)
+{
+    struct iovec iov = {buf, len};
+    NetFrame f = {.iov = &iov, .niov = 1, .len = len};
+
+    iothread_lock(t);
+    ck_assert_uint_eq(net_send(u, 0, &f, 1), 1);
+    iothread_unlock(t);
+}
+
+START_TEST(a_stack_on_an_iothread_answers_and_is_changed_from_the_main_loop)
+{
+    NetBackend *b = net_add("{'type': 'user', 'id': 'n'}");
+    IoThread *t = iothread_new("IO net", NULL);
+    EventLoop *loop = iothread_loop(t);
+    NetUserOps ops = {"card", count_replies, no_ready, NULL, NULL};
+    unsigned port = free_port();
+    g_autofree char *text = g_strdup_printf("tcp:127.0.0.1:%u-:80", port);
+    NetUser *u;
+    int fd;
+
+    iothread_lock(t);
+    u = net_attach(b, &ops, &loop, 1, NULL);
+    iothread_unlock(t);
+    ck_assert_ptr_nonnull(u);
+    for (unsigned i = 0; i < 20; i++) {
+        arp_question();
+        send_locked(t, u, 42);
+    }
+    ck_assert(net_user_hostfwd(b, text, true, NULL));
+    fd = connect_port(port);
+    ck_assert_int_ge(fd, 0);
+    for (unsigned i = 0; __atomic_load_n(&replies, __ATOMIC_RELAXED) < 21 && i < 2000; i++) {
+        g_usleep(1000);
+    }
+    ck_assert_uint_ge(__atomic_load_n(&replies, __ATOMIC_RELAXED), 21);
+    close(fd);
+    if (_i) {
+        ck_assert(net_backend_del(net_root, "n", NULL)); /* under the card */
+        arp_question();
+        send_locked(t, u, 42);
+    }
+    iothread_lock(t);
+    net_detach(u);
+    iothread_unlock(t);
+    iothread_free(t);
+}
+END_TEST
+
 /* What one of them sends on its own the other must be able to take. */
 START_TEST(two_stacks_on_one_hub_do_not_wait_for_each_other)
 {
@@ -849,6 +918,7 @@ int main(void)
     tcase_add_test(tc, the_host_connects_to_a_guests_port);
     tcase_add_test(tc, forwards_come_and_go_at_run_time);
     tcase_add_test(tc, a_guest_reaches_a_program_through_guestfwd);
+    tcase_add_loop_test(tc, a_stack_on_an_iothread_answers_and_is_changed_from_the_main_loop, 0, 2);
     tcase_add_test(tc, two_stacks_on_one_hub_do_not_wait_for_each_other);
     tcase_add_test(tc, a_restricted_guest_reaches_nothing);
     tcase_add_test(tc, frames_of_any_content_do_no_harm);
