@@ -3,8 +3,9 @@
  * What the kinds of network backends share (net.h is for their users). A kind is one TypeInfo named "netdev-KIND" below
  * net_backend_type; its options are its properties.
  *
- * A kind exists from open to close, on the main loop. Between attach and detach it moves frames, each queue on that queue's
- * loop; its other functions are called with the locks of all the queues' loops, or on the queue's loop where they name one.
+ * A kind exists from open to close, on the main loop. Between attach and detach it moves frames, each queue on that
+ * queue's loop; its other functions are called with the locks of all the queues' loops, or on the queue's loop where
+ * they name one.
  */
 #ifndef AEROSTAT_BACKENDS_NET_IMPL_H
 #define AEROSTAT_BACKENDS_NET_IMPL_H
@@ -70,8 +71,8 @@ struct NetBackendClass {
     bool (*attach)(NetBackend *b, GError **err); /* queues are there; NULL: nothing to start */
     void (*detach)(NetBackend *b);
     /*
-     * Sends frames with no other offloads than host_offloads; hdr is valid. Returns how many were taken (or lost: counted
-     * by the kind as errors). Less than n: net_backend_writable(b, queue) will be called once there is room.
+     * Sends frames with no other offloads than host_offloads; hdr is valid. Returns how many were taken (or lost:
+     * counted by the kind as errors). Less than n: net_backend_writable(b, queue) will be called once there is room.
      */
     unsigned (*send)(NetBackend *b, unsigned queue, const NetFrame *frames, unsigned n);
     /* net_deliver said false before: read on. From the loop, or within a bottom half of it. */

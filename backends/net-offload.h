@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Offloads in software: what a network card would do with a frame that has a NetHdr before it goes out on a wire. Checksums
- * are completed; TCP and UDP segments are cut out of large frames (TSO, USO) and large datagrams are fragmented (UFO).
- * The frame is never written to and its payload is not copied. Nothing is allocated.
+ * Offloads in software: what a network card would do with a frame that has a NetHdr before it goes out on a wire.
+ * Checksums are completed; TCP and UDP segments are cut out of large frames (TSO, USO) and large datagrams are
+ * fragmented (UFO). The frame is never written to and its payload is not copied. Nothing is allocated.
  */
 #ifndef AEROSTAT_BACKENDS_NET_OFFLOAD_H
 #define AEROSTAT_BACKENDS_NET_OFFLOAD_H
@@ -31,8 +31,8 @@ typedef struct {
 } NetSegments;
 
 /*
- * Is hdr right for the frame? The checksum's place lies within it; a segment size is not 0; the gso type fits the protocol.
- * VIRTIO 1.4 §5.1.6.2.
+ * Is hdr right for the frame? The checksum's place lies within it; a segment size is not 0; the gso type fits the
+ * protocol. VIRTIO 1.4 §5.1.6.2.
  */
 bool net_offload_check(const NetFrame *f);
 /* Which NET_OFFLOAD_* a frame needs of who is to take it as it is. */

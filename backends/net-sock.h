@@ -55,7 +55,7 @@ bool net_sock_listen_fd(NetSock *s, int fd, GError **err); /* taken over when it
 bool net_sock_connect(NetSock *s, const SockAddr *to, unsigned reconnect, GError **err);
 bool net_sock_datagrams(NetSock *s, const SockAddr *local, const SockAddr *remote, GError **err);
 bool net_sock_multicast(NetSock *s, const SockAddr *group, const SockAddr *local, GError **err);
-bool net_sock_take_fd(NetSock *s, int fd, GError **err); /* a stream or datagrams, as it is; taken over when it is true */
+bool net_sock_take_fd(NetSock *s, int fd, GError **err); /* a stream or datagrams; taken over when it is true */
 
 /* --- net-sock-stream.c, net-sock-dgram.c --- */
 unsigned sock_stream_send(NetSock *s, const NetFrame *frames, unsigned n);

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Network backends. A NetBackend is what a network card is connected to: user, tap, socket, stream, dgram, hubport, null.
- * -netdev, -nic or netdev_add makes it, in /netdevs/ID of the tree. One NetUser (a device, or the hub of a hubport) is
- * attached to it at a time. A backend's kind is one TypeInfo (net-user.c, net-tap.c, ...).
+ * Network backends. A NetBackend is what a network card is connected to: user, tap, socket, stream, dgram, hubport,
+ * null. -netdev, -nic or netdev_add makes it, in /netdevs/ID of the tree. One NetUser (a device, or the hub of a
+ * hubport) is attached to it at a time. A backend's kind is one TypeInfo (net-user.c, net-tap.c, ...).
  *
  * A frame is an Ethernet frame without FCS, with what is known of its offloads in a NetHdr: the fields of struct
- * virtio_net_hdr in host byte order. A backend that cannot pass offloads on never sees any: net_send completes checksums
- * and cuts segments in software before. A backend delivers frames with offloads only as far as net_set_guest_offloads allows.
+ * virtio_net_hdr in host byte order. A backend that cannot pass offloads on never sees any: net_send completes
+ * checksums and cuts segments in software before. A backend delivers frames with offloads only as far as
+ * net_set_guest_offloads allows.
  *
  * Back-pressure: a frame that cannot be sent is refused, stays the caller's, and send_ready comes once there is room. A
  * frame that the user cannot receive is refused; the backend keeps that one and reads no more for that queue until
  * net_receive_ready. A source that cannot be stopped (libslirp) keeps a bounded number more, then drops and counts.
  *
- * Threads: backends are made, attached and freed on the main loop under the VM lock. A queue is used on its loop's thread, or
- * by who holds the loop's lock (main loop: the VM lock; iothread: iothread_lock). Callbacks of a queue come on its loop,
- * never from within net_send. Counters are read by any thread.
+ * Threads: backends are made, attached and freed on the main loop under the VM lock. A queue is used on its loop's
+ * thread, or by who holds the loop's lock (main loop: the VM lock; iothread: iothread_lock). Callbacks of a queue come
+ * on its loop, never from within net_send. Counters are read by any thread.
  */
 #ifndef AEROSTAT_BACKENDS_NET_H
 #define AEROSTAT_BACKENDS_NET_H
@@ -71,38 +72,38 @@ typedef struct {
 
 typedef struct {
     const char *name;              /* of the device, for messages; copied */
-    /* A frame from the network. False: no room now, see net_receive_ready. What the device filters out counts as taken. */
+    /* A frame from the network. False: no room now, see net_receive_ready. What the device filters out is taken. */
     bool (*receive)(void *opaque, unsigned queue, const NetFrame *f);
     void (*send_ready)(void *opaque, unsigned queue); /* net_send took less than all before: there may be room */
-    void (*link_changed)(void *opaque, bool up);      /* set_link of the backend, or its other end came or went; main loop */
+    void (*link_changed)(void *opaque, bool up);      /* by set_link, or the other end came or went; main loop */
     void *opaque;
 } NetUserOps;
 
 /*
- * Takes the backend into use with n_queues pairs, queue i on loops[i]. ops is copied. NULL with one line: in use already,
- * fewer queues than that, or a loop that the kind cannot be served on. Frames come from now on, and wait until receive takes
- * them. Attaching and detaching are done with the locks of all the loops.
+ * Takes the backend into use with n_queues pairs, queue i on loops[i]. ops is copied. NULL with one line: in use
+ * already, fewer queues than that, or a loop that the kind cannot be served on. Frames come from now on, and wait until
+ * receive takes them. Attaching and detaching are done with the locks of all the loops.
  */
 NetUser *net_attach(NetBackend *b, const NetUserOps *ops, EventLoop *const *loops, unsigned n_queues, GError **err);
 void net_detach(NetUser *u); /* no callback comes any more, frames that wait are dropped; NULL is fine */
 NetBackend *net_user_backend(const NetUser *u); /* NULL: it was deleted (netdev_del); link_changed(false) came */
 
 /*
- * Sends frames[0..n) in order; returns how many were taken (sent, or dropped and counted: link down, malformed, larger than
- * NET_FRAME_MAX). Fewer than n: full, and send_ready will come. hdr is checked against the frame (offsets beyond it, a
- * segment size of 0, a type that does not fit its protocol): a bad one is dropped and counted as an error.
+ * Sends frames[0..n) in order; returns how many were taken (sent, or dropped and counted: link down, malformed, larger
+ * than NET_FRAME_MAX). Fewer than n: full, and send_ready will come. hdr is checked against the frame (offsets beyond
+ * it, a segment size of 0, a type that does not fit its protocol): a bad one is dropped and counted as an error.
  */
 unsigned net_send(NetUser *u, unsigned queue, const NetFrame *frames, unsigned n);
 /* receive refused a frame before and could take one now: it is delivered again, from the loop. */
 void net_receive_ready(NetUser *u, unsigned queue);
 
 /*
- * Which offloads the backend may deliver to the user from now on (NET_OFFLOAD_*), a subset of net_guest_offloads. At first
- * none. Under the locks of all its loops.
+ * Which offloads the backend may deliver to the user from now on (NET_OFFLOAD_*), a subset of net_guest_offloads. At
+ * first none. Under the locks of all its loops.
  */
 void net_set_guest_offloads(NetUser *u, unsigned offloads);
 unsigned net_guest_offloads(const NetBackend *b);  /* what it can deliver */
-unsigned net_host_offloads(const NetBackend *b);   /* what it passes on as it is; all others net_send does in software */
+unsigned net_host_offloads(const NetBackend *b);   /* what it passes on as it is; net_send does all others */
 unsigned net_max_queues(const NetBackend *b);      /* pairs that it can serve; at least 1 */
 /* How many of the pairs are in use: the others get no frames. */
 void net_set_queues(NetUser *u, unsigned n);
@@ -121,8 +122,8 @@ void net_stats(const NetBackend *b, NetStats *ret_stats); /* any thread */
 /* --- what -netdev, -nic and QMP do --- */
 
 /*
- * opts: an object with "type", "id" and the kind's options, strings or JSON values. Lands in /netdevs/ID of root. NULL with
- * one line in err. Borrowed.
+ * opts: an object with "type", "id" and the kind's options, strings or JSON values. Lands in /netdevs/ID of root. NULL
+ * with one line in err. Borrowed.
  */
 NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
 /*
@@ -136,7 +137,7 @@ NetUser *net_backend_user(const NetBackend *b);                   /* NULL: nobod
 const char *net_user_name(const NetUser *u);
 /* fn for each, in order of their making, until it returns false. */
 void net_backend_foreach(Object *root, bool (*fn)(NetBackend *b, void *opaque), void *opaque);
-/* HMP hostfwd_add (text as after hostfwd=) and hostfwd_remove (tcp:[HOST]:PORT). Takes the locks of the queues' loops. */
+/* HMP hostfwd_add (text as after hostfwd=) and hostfwd_remove (tcp:[HOST]:PORT). Takes the queues' locks. */
 bool net_user_hostfwd(NetBackend *b, const char *text, bool add, GError **err);
 void net_backend_set_link(NetBackend *b, bool up);                /* set_link; tells the user */
 

@@ -14,8 +14,8 @@
 bool unix_socket_address(const char *path, struct sockaddr_un *ret_addr, GError **err);
 
 /*
- * Makes way for a new socket of type (SOCK_STREAM, SOCK_DGRAM) at path: removes one that nobody listens on any more. Fails
- * where another process does, and on a file that is no socket.
+ * Makes way for a new socket of type (SOCK_STREAM, SOCK_DGRAM) at path: removes one that nobody listens on any more.
+ * Fails where another process does, and on a file that is no socket.
  */
 bool unix_socket_remove_stale(const char *path, int type, GError **err);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Network backends under test: a main loop, a tree, a card that records what it gets and sends what the test says, and the
- * kind "test", which records what is sent and gives what the test says.
+ * Network backends under test: a main loop, a tree, a card that records what it gets and sends what the test says, and
+ * the kind "test", which records what is sent and gives what the test says.
  */
 #ifndef AEROSTAT_TESTS_NET_FIXTURE_H
 #define AEROSTAT_TESTS_NET_FIXTURE_H

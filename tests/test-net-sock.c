@@ -413,7 +413,6 @@ END_TEST
 
 START_TEST(a_client_connects_again)
 {
-    g_autofree char *path = g_build_filename(dir, "s", NULL);
     NetBackend *b = add("{'type': 'stream', 'id': 'b', 'reconnect': 1, 'addr': {'type': 'unix', "
                         "'path': '%D/s'}}",
                         NULL); /* nobody is there yet */

@@ -546,7 +546,7 @@ END_TEST
 
 START_TEST(a_macvtap_is_taken_by_its_descriptor)
 {
-    g_autofree char *index = NULL, *dev = NULL, *json = NULL;
+    g_autofree char *dev = NULL, *json = NULL;
     NetBackend *b;
     Card *c;
     int fd;
