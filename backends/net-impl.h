@@ -39,6 +39,8 @@ typedef struct {
     bool tx_blocked;          /* net_send took less than all */
     bool admitted[2];         /* by direction: the filters have let the frame pass that is tried again */
     LoopTimer *timer[2];      /* by direction: a filter holds frames back; NULL: never did */
+    unsigned lost;            /* of what send took */
+    size_t lost_bytes;
     NetStats stats;           /* written under the loop's lock; atomic, relaxed */
 } NetQueue;
 
@@ -71,8 +73,9 @@ struct NetBackendClass {
     bool (*attach)(NetBackend *b, GError **err); /* queues are there; NULL: nothing to start */
     void (*detach)(NetBackend *b);
     /*
-     * Sends frames with no other offloads than host_offloads; hdr is valid. Returns how many were taken (or lost:
-     * counted by the kind as errors). Less than n: net_backend_writable(b, queue) will be called once there is room.
+     * Sends frames with no other offloads than host_offloads; hdr is valid. Returns how many were taken; it
+     * tells net_count_lost which of them are lost. Less than n: net_backend_writable(b, queue) will be called once there
+     * is room.
      */
     unsigned (*send)(NetBackend *b, unsigned queue, const NetFrame *frames, unsigned n);
     /* net_deliver said false before: read on. From the loop, or within a bottom half of it. */
@@ -107,7 +110,9 @@ void net_backend_writable(NetBackend *b, unsigned queue);
 void net_backend_tell_link(void *backend); /* link_bh */
 /* The other end came or went. Any of the backend's threads; the user hears of it on the main loop. */
 void net_set_carrier(NetBackend *b, bool up);
-/* What the kind lost itself. On the queue's loop. */
+/* send took frames and lost them: dropped (nobody is there) or, with error, failed. They do not count as sent. */
+void net_count_lost(NetBackend *b, unsigned queue, const NetFrame *frames, unsigned n, bool error);
+/* Others that are lost. On the queue's loop. */
 void net_count_dropped(NetBackend *b, unsigned queue, unsigned dir, unsigned n);
 void net_count_errors(NetBackend *b, unsigned queue, unsigned dir, unsigned n);
 /* Locks of the queues' loops, but for the main loop, whose lock the caller has. In order of address. */

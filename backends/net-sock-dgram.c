@@ -15,7 +15,7 @@ static bool is_full(int errnum)
 }
 
 /* The frame at the head cannot be sent: what becomes of it. True: it is lost. */
-static bool lose(NetSock *s, int errnum)
+static bool lose(NetSock *s, const NetFrame *f, int errnum)
 {
     NetBackend *b = &s->parent_obj;
 
@@ -23,9 +23,9 @@ static bool lose(NetSock *s, int errnum)
         return false;
     }
     if (errnum == ECONNREFUSED || errnum == ENOENT || errnum == ECONNRESET) {
-        net_count_dropped(b, 0, NET_DIR_TX, 1); /* nobody is there */
+        net_count_lost(b, 0, f, 1, false); /* nobody is there */
     } else {
-        net_count_errors(b, 0, NET_DIR_TX, 1);
+        net_count_lost(b, 0, f, 1, true);
         log_warn_rated(&s->rate, "netdev '%s': cannot send: %s", net_backend_id(b),
                        g_strerror(errnum));
     }
@@ -60,7 +60,7 @@ unsigned sock_dgram_send(NetSock *s, const NetFrame *frames, unsigned n)
 
         if (sent > 0) {
             done += (unsigned)sent;
-        } else if (lose(s, errno)) {
+        } else if (lose(s, frames + done, errno)) {
             done++;
         } else {
             s->blocked = true;

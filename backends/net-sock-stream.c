@@ -122,7 +122,7 @@ unsigned sock_stream_send(NetSock *s, const NetFrame *frames, unsigned n)
         ssize_t sent = send_iov(s, b.iov, MIN(b.first[k], BATCH_IOV));
 
         if (sent < 0 && errno != EAGAIN) {
-            net_count_dropped(&s->parent_obj, 0, NET_DIR_TX, n - done);
+            net_count_lost(&s->parent_obj, 0, frames + done, n - done, false);
             sock_lost(s, "the connection is gone", errno);
             return n;
         }

@@ -366,7 +366,7 @@ static unsigned sock_send(NetBackend *b, unsigned queue, const NetFrame *frames,
     NetSock *s = NET_SOCK(b);
 
     if (s->fd < 0 || s->connecting) {
-        net_count_dropped(b, queue, NET_DIR_TX, n);
+        net_count_lost(b, queue, frames, n, false);
         return n;
     }
     return s->dgram ? sock_dgram_send(s, frames, n) : sock_stream_send(s, frames, n);

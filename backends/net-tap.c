@@ -125,7 +125,7 @@ static ssize_t write_flat(TapQueue *q, const NetFrame *f)
 }
 
 /* The kernel does not take a frame; true: it is lost, false: later. */
-static bool lose(TapQueue *q, int errnum)
+static bool lose(TapQueue *q, const NetFrame *f, int errnum)
 {
     NetBackend *b = &q->tap->parent_obj;
 
@@ -136,9 +136,9 @@ static bool lose(TapQueue *q, int errnum)
         vanish(q);
     }
     if (is_gone(errnum) || errnum == EIO || errnum == ENOBUFS || errnum == ENOMEM) {
-        net_count_dropped(b, q->index, NET_DIR_TX, 1); /* EIO: the interface is down */
+        net_count_lost(b, q->index, f, 1, false); /* EIO: the interface is down */
     } else {
-        net_count_errors(b, q->index, NET_DIR_TX, 1);
+        net_count_lost(b, q->index, f, 1, true);
         log_guest_rated(&q->tap->rate, "netdev '%s': cannot send: %s", net_backend_id(b),
                         g_strerror(errnum));
     }
@@ -153,7 +153,7 @@ static unsigned tap_send(NetBackend *b, unsigned queue, const NetFrame *frames, 
         ssize_t done =
             frames[i].niov < NET_IOV_MAX ? write_frame(q, &frames[i]) : write_flat(q, &frames[i]);
 
-        if (done < 0 && !lose(q, errno)) {
+        if (done < 0 && !lose(q, &frames[i], errno)) {
             q->blocked = true;
             watch(q);
             return i;
@@ -352,8 +352,20 @@ static bool run_script(NetTap *t, const char *what, const char *script, GError *
     return tap_run_script(what, script, t->name, err);
 }
 
+/* A daemon changes its directory before the end. */
+static void make_absolute(char **path)
+{
+    if (*path && strchr(*path, '/') && !g_path_is_absolute(*path)) {
+        char *whole = g_canonicalize_filename(*path, NULL);
+
+        g_free(*path);
+        *path = whole;
+    }
+}
+
 static bool open_interface(NetTap *t, GError **err)
 {
+    make_absolute(&t->downscript);
     if (t->ifname && strlen(t->ifname) >= IFNAMSIZ) {
         return error_set(err, "ifname=%s: the name is longer than %d bytes", t->ifname,
                          IFNAMSIZ - 1);

@@ -145,7 +145,7 @@ static void families(Object *obj, const UserOpts *o, SlirpConfig *c)
     c->in6_enabled = o->ipv6 && !(set4 && o->ipv4 && !set6);
 }
 
-bool user_config(Object *obj, const UserOpts *o, SlirpConfig *ret_config, GError **err)
+bool user_config(Object *obj, UserOpts *o, SlirpConfig *ret_config, GError **err)
 {
     SlirpConfig c = {
         .version = SLIRP_CONFIG_VERSION_MAX,
@@ -158,6 +158,11 @@ bool user_config(Object *obj, const UserOpts *o, SlirpConfig *ret_config, GError
         .vdomainname = o->domainname,
     };
 
+    if (o->tftp) { /* a daemon changes its directory */
+        g_autofree char *given = g_steal_pointer(&o->tftp);
+
+        c.tftp_path = o->tftp = g_canonicalize_filename(given, NULL);
+    }
     families(obj, o, &c);
     if (!c.in_enabled && !c.in6_enabled) {
         return error_set(err, "one of ipv4 and ipv6 must be on");

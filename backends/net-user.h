@@ -26,8 +26,8 @@ typedef struct {
     uint16_t host_port, guest_port;
 } HostForward;
 
-/* Addresses, with QEMU's defaults: 10.0.2.0/24, gateway .2, DHCP from .15, DNS .3. Borrows from o and obj. */
-bool user_config(Object *obj, const UserOpts *o, SlirpConfig *ret_config, GError **err);
+/* Addresses, with QEMU's defaults: 10.0.2.0/24, gateway .2, DHCP from .15, DNS .3. Borrows from o. */
+bool user_config(Object *obj, UserOpts *o, SlirpConfig *ret_config, GError **err);
 /* "tcp:HOST:PORT-GUEST:PORT" as after hostfwd=; guest: false for the part before '-' alone (hostfwd_remove). */
 bool user_parse_hostfwd(const char *text, bool guest, HostForward *ret_fwd, GError **err);
 /* "tcp:SERVER:PORT-cmd:COMMAND" or "-unix:PATH"; *ret_target points into text, at "cmd:" or "unix:". */

@@ -29,6 +29,17 @@ void net_count_errors(NetBackend *b, unsigned queue, unsigned dir, unsigned n)
     count(dir == NET_DIR_RX ? &s->rx_errors : &s->tx_errors, n);
 }
 
+void net_count_lost(NetBackend *b, unsigned queue, const NetFrame *frames, unsigned n, bool error)
+{
+    NetQueue *q = &b->queues[queue];
+
+    count(error ? &q->stats.tx_errors : &q->stats.tx_dropped, n);
+    q->lost += n;
+    for (unsigned i = 0; i < n; i++) {
+        q->lost_bytes += frames[i].len;
+    }
+}
+
 static void count_frames(NetQueue *q, unsigned dir, unsigned n, size_t bytes)
 {
     count(dir == NET_DIR_RX ? &q->stats.rx_frames : &q->stats.tx_frames, n);
@@ -207,7 +218,9 @@ static unsigned send_plain(NetQueue *q, const NetFrame *frames, unsigned n)
     for (unsigned i = 0; i < taken; i++) {
         bytes += frames[i].len;
     }
-    count_frames(q, NET_DIR_TX, taken, bytes);
+    count_frames(q, NET_DIR_TX, taken - q->lost, bytes - q->lost_bytes);
+    q->lost = 0;
+    q->lost_bytes = 0;
     return taken;
 }
 
@@ -243,6 +256,8 @@ static bool resume_rest(NetQueue *q)
         net_segments_next(q->tx_seg, &cur);
     }
     done = send_segments(q, &cur);
+    q->lost = 0; /* the frame was counted when it was taken */
+    q->lost_bytes = 0;
     if (done) {
         q->tx.len = 0;
     } else {
@@ -270,7 +285,11 @@ static bool send_cut(NetQueue *q, const NetFrame *f)
         }
         keep_rest(q, f);
     }
-    count_frames(q, NET_DIR_TX, 1, f->len);
+    if (q->lost == 0) { /* else its segments count as lost, in whole or in part */
+        count_frames(q, NET_DIR_TX, 1, f->len);
+    }
+    q->lost = 0;
+    q->lost_bytes = 0;
     return true;
 }
 

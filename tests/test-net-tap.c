@@ -432,6 +432,8 @@ START_TEST(an_interface_that_is_down_loses_frames_only)
     bring_up();
     ck_assert(card_send(c, buf, 60));
     ck_assert_uint_eq(net_counter(b, "tx-dropped"), 1);
+    ck_assert_uint_eq(net_counter(b, "tx-frames"), 1);
+    ck_assert_uint_eq(net_counter(b, "tx-bytes"), 60);
     card_free(c);
 }
 END_TEST
