@@ -232,6 +232,9 @@ START_TEST(a_known_packet_gets_its_known_checksum)
     ck_assert_mem_eq(sent, buf, 40);
     ck_assert_mem_eq(sent + 42, buf + 42, sizeof frame - 42);
     ck_assert_uint_eq(net_test_sent(t, 0)->hdr.flags, 0);
+    put(buf + 44, 0x35c1); /* the sum is ffff now; a checksum of 0 would mean that there is none */
+    ck_assert(card_send_hdr(c, buf, sizeof frame, hdr));
+    ck_assert_uint_eq(be16(net_test_sent(t, 1)->bytes->data + 40), 0xffff);
     card_free(c);
 }
 END_TEST
