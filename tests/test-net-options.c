@@ -4,6 +4,7 @@
  */
 #include <check.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/net.h"
 #include "qom/property.h"
@@ -127,6 +128,29 @@ START_TEST(a_card_that_is_asked_for_gets_a_network)
 }
 END_TEST
 
+START_TEST(a_config_file_has_netdevs_and_their_lists)
+{
+    static const char text[] = "[netdev \"n0\"]\n type = \"user\"\n"
+                               " hostfwd = \"tcp:127.0.0.1:0-:22\"\n"
+                               " hostfwd = \"tcp:127.0.0.1:0-:23\"\n"
+                               "[nic]\n type = \"null\"\n mac = \"52:54:00:00:00:07\"\n"
+                               "[netdev \"n1\"]\n type = \"user\"\n net = \"x\"\n";
+    g_autofree char *path = g_strdup_printf("net-options-%d.cfg", (int)getpid());
+    g_autofree char *line = g_strconcat("-readconfig ", path, NULL), *err = NULL, *want = NULL;
+    json_t *list;
+
+    ck_assert(g_file_set_contents(path, text, -1, NULL));
+    err = make(line);
+    unlink(path);
+    want = g_strdup_printf("%s:8: netdev 'n1': net=x: not an IPv4 address", path);
+    ck_assert_str_eq(err, want);
+    list = property("n0", "hostfwd");
+    ck_assert_uint_eq(json_array_size(list), 2);
+    json_decref(list);
+    ck_assert_uint_eq(opts.nics->len, 1);
+}
+END_TEST
+
 static const char *const bad[][2] = {
     {"-netdev user", "-netdev user: 'id' is missing: give TYPE,id=ID"},
     {"-netdev id=n0", "-netdev ,id=n0: 'type' is missing: give TYPE,id=ID"},
@@ -163,6 +187,7 @@ int main(void)
     tcase_add_test(tc, a_netdev_is_made_with_its_options);
     tcase_add_test(tc, a_nic_is_a_backend_and_a_card);
     tcase_add_loop_test(tc, a_card_that_is_asked_for_gets_a_network, 0, G_N_ELEMENTS(defaults));
+    tcase_add_test(tc, a_config_file_has_netdevs_and_their_lists);
     tcase_add_loop_test(tc, bad_options_get_one_line, 0, G_N_ELEMENTS(bad));
     return suite_run(s);
 }
