@@ -11,7 +11,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backends/unix-socket.h"
@@ -247,7 +246,6 @@ bool net_sock_connect(NetSock *s, const SockAddr *to, unsigned reconnect, GError
 /* A socket that is bound to at; -1 with a line. */
 static int bind_socket(NetSock *s, const SockAddr *at, int type, const char *what, GError **err)
 {
-    struct stat st;
     int fd, one = 1;
 
     if (at->path && !unix_socket_remove_stale(at->path, type, err)) {
@@ -265,7 +263,7 @@ static int bind_socket(NetSock *s, const SockAddr *at, int type, const char *wha
         }
         return -1;
     }
-    if (at->path && stat(at->path, &st) == 0) {
+    if (at->path && stat(at->path, &s->made_stat) == 0) {
         s->made = sock_addr_copy(at);
     }
     return fd;
@@ -419,6 +417,7 @@ static void sock_detach(NetBackend *b)
 static void sock_close(NetBackend *b)
 {
     NetSock *s = NET_SOCK(b);
+    struct stat st;
 
     if (s->fd >= 0) {
         close(s->fd);
@@ -427,7 +426,8 @@ static void sock_close(NetBackend *b)
         close(s->listen_fd);
     }
     s->fd = s->listen_fd = -1;
-    if (s->made.path) {
+    if (s->made.path && lstat(s->made.path, &st) == 0 && st.st_ino == s->made_stat.st_ino &&
+        st.st_dev == s->made_stat.st_dev) {
         unlink(s->made.path);
     }
 }

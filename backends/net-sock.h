@@ -10,6 +10,7 @@
 #define AEROSTAT_BACKENDS_NET_SOCK_H
 
 #include <sys/socket.h>
+#include <sys/stat.h>
 
 #include "backends/net-impl.h"
 
@@ -30,7 +31,8 @@ struct NetSock {
     SockAddr remote;          /* where to connect to, or to send to */
     unsigned reconnect;       /* seconds between attempts; 0: none after the first */
     bool connecting;          /* fd is not through yet */
-    SockAddr made;            /* its file is ours to unlink */
+    SockAddr made;            /* its file is ours to unlink, as long as it is the one of made_stat */
+    struct stat made_stat;
     /* while attached; on the queue's loop */
     LoopFd *src, *listener;
     LoopTimer *timer;         /* to connect again; to send again to a Unix socket */
