@@ -19,9 +19,50 @@ const TypeInfo *const net_types[] = {
 };
 /* clang-format on */
 
+/* What holds them: a container that knows whom to tell. */
+OBJECT_DECLARE(Netdevs, netdevs, NETDEVS)
+
+struct Netdevs {
+    Object parent_obj;
+    void (*event)(void *opaque, const char *event, json_t *data);
+    void *opaque;
+};
+
+const TypeInfo netdevs_type = {
+    .name = "netdevs",
+    .parent = &container_type,
+    .instance_size = sizeof(Netdevs),
+};
+
 static Object *netdevs_of(Object *root)
 {
-    return object_container(root, "netdevs");
+    Object *all = object_child(root, "netdevs");
+
+    if (!all) {
+        all = object_new(&netdevs_type);
+        object_add_child(root, "netdevs", all, NULL);
+    }
+    return all;
+}
+
+void net_set_event_handler(Object *root, void (*fn)(void *opaque, const char *event, json_t *data),
+                           void *opaque)
+{
+    Netdevs *all = NETDEVS(netdevs_of(root));
+
+    all->event = fn;
+    all->opaque = opaque;
+}
+
+void net_event(NetBackend *b, const char *event, json_t *data)
+{
+    const Netdevs *all = NETDEVS(b->parent_obj.parent);
+
+    if (all->event) {
+        all->event(all->opaque, event, data);
+    } else {
+        json_decref(data);
+    }
 }
 
 Object *net_backend_root(NetBackend *b)

@@ -50,6 +50,7 @@ struct NetBackend {
     bool opened;
     bool link, carrier;       /* set_link; is there somebody at the other end? Atomic, relaxed */
     bool link_told;           /* what the user knows */
+    bool carrier_told;        /* what carrier_changed knows */
     LoopBh *link_bh;          /* on the main loop: tells the user */
     NetUser *user;            /* NULL: nobody */
     NetQueue *queues;         /* n_queues, while attached */
@@ -83,6 +84,7 @@ struct NetBackendClass {
     bool (*set_guest_offloads)(NetBackend *b, unsigned offloads); /* false: not to be had, none are delivered */
     void (*set_queues)(NetBackend *b, unsigned n);
     void (*set_mac)(NetBackend *b, const uint8_t mac[6]);
+    void (*carrier_changed)(NetBackend *b, bool up); /* main loop, without the queues' locks */
     char *(*info)(NetBackend *b);              /* what follows "type=KIND" in info network, with its comma; g_free */
 };
 
@@ -127,6 +129,7 @@ void net_backend_orphan_user(NetBackend *b);
 /* Refuses a loop that is not the main loop: for kinds that are served there only. */
 bool net_needs_main_loop(NetBackend *b, GError **err);
 Object *net_backend_root(NetBackend *b);
+void net_event(NetBackend *b, const char *event, json_t *data); /* see net_set_event_handler; main loop */
 
 /* --- filters: objects that see the frames of a backend (net-filter.c) --- */
 

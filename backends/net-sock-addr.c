@@ -44,6 +44,22 @@ char *sock_addr_text(const SockAddr *a)
     return g_strdup_printf(a->addr.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
+json_t *sock_addr_json(const SockAddr *a)
+{
+    char host[NI_MAXHOST], port[NI_MAXSERV];
+
+    if (a->path || a->addr.ss_family == AF_UNIX || a->len == 0) {
+        g_autofree char *text = a->len ? sock_addr_text(a) : g_strdup("");
+
+        return json_pack("{s:s, s:s}", "type", "unix", "path", text);
+    }
+    if (getnameinfo((const struct sockaddr *)&a->addr, a->len, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+        return json_object();
+    }
+    return json_pack("{s:s, s:s, s:s}", "type", "inet", "host", host, "port", port);
+}
+
 bool sock_addr_is_multicast(const SockAddr *a)
 {
     const struct sockaddr_in *in = (const struct sockaddr_in *)&a->addr;

@@ -164,9 +164,12 @@ static void on_socket(void *opaque, unsigned events)
 static void on_listener(void *opaque, unsigned events)
 {
     NetSock *s = opaque;
-    int fd = accept4(s->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    SockAddr peer = {.len = sizeof peer.addr};
+    int fd = accept4(s->listen_fd, (struct sockaddr *)&peer.addr, &peer.len,
+                     SOCK_CLOEXEC | SOCK_NONBLOCK);
 
     if (fd >= 0) {
+        s->peer = peer;
         begin(s, fd, false);
     }
 }

@@ -28,6 +28,7 @@ struct NetSock {
     bool dgram;
     int fd;                   /* to the peer; -1: none */
     int listen_fd;            /* -1: none */
+    SockAddr peer;            /* who has connected to a server; without path */
     SockAddr remote;          /* where to connect to, or to send to */
     unsigned reconnect;       /* seconds between attempts; 0: none after the first */
     bool connecting;          /* fd is not through yet */
@@ -99,6 +100,7 @@ bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_add
 bool sock_addr_parse_fd(const char *text, int *ret_fd, GError **err);
 void sock_addr_finish(SockAddr *a);
 SockAddr sock_addr_copy(const SockAddr *a);
+json_t *sock_addr_json(const SockAddr *a); /* as QEMU's SocketAddress; new reference */
 char *sock_addr_text(const SockAddr *a); /* "127.0.0.1:1234", "/tmp/x"; g_free */
 bool sock_addr_is_multicast(const SockAddr *a);
 

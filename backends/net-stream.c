@@ -68,6 +68,27 @@ static bool stream_open(NetBackend *b, GError **err)
     return ok;
 }
 
+/* QEMU's events. A server on a Unix socket tells its own address: its peers have none. */
+static void stream_carrier_changed(NetBackend *b, bool up)
+{
+    NetStream *s = NET_STREAM(b);
+    const NetSock *sock = &s->parent_obj;
+    json_t *data = json_pack("{s:s}", "netdev-id", net_backend_id(b));
+    NetLocks locks;
+
+    if (up) {
+        net_lock_queues(b, &locks);
+        json_object_set_new(data, "addr",
+                            sock_addr_is(&s->addr, "fd")
+                                ? json_pack("{s:s, s:s}", "type", "fd", "str", s->addr.str)
+                            : !s->server                     ? sock_addr_json(&sock->remote)
+                            : sock_addr_is(&s->addr, "unix") ? sock_addr_json(&sock->made)
+                                                             : sock_addr_json(&sock->peer));
+        net_unlock_queues(&locks);
+    }
+    net_event(b, up ? "NETDEV_STREAM_CONNECTED" : "NETDEV_STREAM_DISCONNECTED", data);
+}
+
 static char *stream_info(NetBackend *b)
 {
     NetStream *s = NET_STREAM(b);
@@ -87,6 +108,7 @@ static void stream_class_init(ObjectClass *klass, const void *data)
 
     k->open = stream_open;
     k->info = stream_info;
+    k->carrier_changed = stream_carrier_changed;
 }
 
 static const Property stream_props[] = {

@@ -78,8 +78,15 @@ bool net_link_up(const NetBackend *b)
 void net_backend_tell_link(void *opaque)
 {
     NetBackend *b = opaque;
-    bool up = net_link_up(b);
+    const NetBackendClass *k = NET_BACKEND_GET_CLASS(b);
+    bool up = net_link_up(b), carrier = __atomic_load_n(&b->carrier, __ATOMIC_RELAXED);
 
+    if (carrier != b->carrier_told) {
+        b->carrier_told = carrier;
+        if (k->carrier_changed) {
+            k->carrier_changed(b, carrier);
+        }
+    }
     if (b->user && up != b->link_told) {
         b->link_told = up;
         if (b->user->ops.link_changed) {
@@ -580,7 +587,6 @@ static void disconnect(NetBackend *b)
         k->detach(b);
     }
     b->user = NULL;
-    loop_bh_cancel(b->link_bh);
     drop_queues(b);
 }
 

@@ -139,6 +139,11 @@ const char *net_user_name(const NetUser *u);
 void net_backend_foreach(Object *root, bool (*fn)(NetBackend *b, void *opaque), void *opaque);
 /* HMP hostfwd_add (text as after hostfwd=) and hostfwd_remove (tcp:[HOST]:PORT). Takes the queues' locks. */
 bool net_user_hostfwd(NetBackend *b, const char *text, bool add, GError **err);
+/*
+ * What clients of a monitor may hear: NETDEV_STREAM_CONNECTED and NETDEV_STREAM_DISCONNECTED. On the main loop; data is
+ * stolen. One handler per tree; NULL: none.
+ */
+void net_set_event_handler(Object *root, void (*fn)(void *opaque, const char *event, json_t *data), void *opaque);
 void net_backend_set_link(NetBackend *b, bool up);                /* set_link; tells the user */
 
 /* Base of the -object filters, which need their netdev when they are made. */

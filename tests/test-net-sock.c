@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -435,6 +436,49 @@ START_TEST(a_client_connects_again)
 }
 END_TEST
 
+static GString *events;
+
+static void on_event(void *opaque, const char *event, json_t *data)
+{
+    char *text = json_dumps(data, JSON_SORT_KEYS);
+
+    g_string_append_printf(events, "%s %s\n", event, text);
+    free(text);
+    json_decref(data);
+}
+
+START_TEST(connections_of_a_stream_are_told)
+{
+    g_autofree char *path = g_build_filename(dir, "s", NULL);
+    g_autofree char *want = g_strdup_printf(
+        "NETDEV_STREAM_CONNECTED {\"addr\": {\"path\": \"%s\", \"type\": \"unix\"}, \"netdev-id\": "
+        "\"a\"}\nNETDEV_STREAM_DISCONNECTED {\"netdev-id\": \"a\"}\n",
+        path);
+    NetBackend *b;
+    Card *c;
+    int fd;
+
+    events = g_string_new(NULL);
+    net_set_event_handler(net_root, on_event, NULL);
+    b = add("{'type': 'stream', 'id': 'a', 'server': true, 'addr': {'type': 'unix', 'path': "
+            "'%D/s'}}",
+            NULL);
+    c = card_new(b);
+    net_run_for(2);
+    ck_assert_str_eq(events->str, "");
+    fd = connect_unix(path);
+    net_run_until(link_is_up, b);
+    net_run_for(2);
+    close(fd);
+    net_run_until(link_is_down, b);
+    net_run_for(2);
+    ck_assert_str_eq(events->str, want);
+    card_free(c);
+    net_set_event_handler(net_root, NULL, NULL);
+    g_string_free(events, TRUE);
+}
+END_TEST
+
 START_TEST(bad_options_get_one_line)
 {
     static const char *const bad[][2] = {
@@ -591,6 +635,7 @@ int main(void)
     tcase_add_test(tc, long_datagrams_are_errors);
     tcase_add_test(tc, a_server_takes_the_next_peer_when_one_has_gone);
     tcase_add_test(tc, a_client_connects_again);
+    tcase_add_test(tc, connections_of_a_stream_are_told);
     tcase_add_loop_test(tc, bad_options_get_one_line, 0, 21);
     tcase_add_test(tc, an_address_in_use_gets_one_line);
     tcase_add_loop_test(tc, a_queue_on_an_iothread_works_beside_the_main_loop, 0, 2);

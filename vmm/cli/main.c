@@ -411,8 +411,14 @@ static bool make_blocks(Vmm *vmm, GError **err)
                               vmm->opts.drives, vmm->opts.devices, err);
 }
 
+static void on_net_event(void *opaque, const char *event, json_t *data)
+{
+    platform_event(opaque, event, data);
+}
+
 static bool make_nets(Vmm *vmm, GError **err)
 {
+    net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
     return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
            make_objects(vmm, true, err);
 }
@@ -452,6 +458,7 @@ static void tear_down_machine(Vmm *vmm)
     g_ptr_array_set_size(vmm->monitors, 0);
     qtest_free(vmm->qtest);
     machine_finish(vmm->machine);
+    net_set_event_handler(vmm->root, NULL, NULL);
     net_backend_del_all(vmm->root);
     for (unsigned i = 0; i < vmm->chardevs->len; i++) {
         Chardev *c = vmm->chardevs->pdata[i];
