@@ -37,18 +37,6 @@ static NetUser *use(const char *id)
     return u;
 }
 
-static void setup_net(void)
-{
-    type_register_list(net_types);
-    setup();
-}
-
-static void teardown_net(void)
-{
-    net_backend_del_all(vm.m->platform.root);
-    teardown();
-}
-
 #define ADD  "{'execute':'netdev_add','arguments':"
 #define DEL  "{'execute':'netdev_del','arguments':"
 #define LINK "{'execute':'set_link','arguments':"
@@ -138,7 +126,7 @@ int main(void)
     Suite *s = suite_create("qmp-net");
     TCase *tc = tcase_create("net");
 
-    tcase_add_checked_fixture(tc, setup_net, teardown_net);
+    tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
     tcase_add_test(tc, netdevs_come_and_go);
     tcase_add_test(tc, the_link_is_set_by_the_name_of_card_or_netdev);
