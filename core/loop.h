@@ -34,6 +34,8 @@ void loop_run(EventLoop *loop);                            /* until loop_quit; m
 void loop_quit(EventLoop *loop);                           /* any thread; sticky if the loop is not running yet */
 bool loop_iterate(EventLoop *loop, bool block);            /* one round, for tests; true when something ran */
 bool loop_in_thread(EventLoop *loop);                      /* is the caller the thread in loop_run? */
+void loop_lock(EventLoop *loop);                           /* what is held in its callbacks; none: nothing */
+void loop_unlock(EventLoop *loop);
 
 /* Runs fn(opaque) once on the loop's thread, in order of posting. Any thread. */
 void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque);

@@ -29,7 +29,7 @@ typedef struct {
 typedef struct {
     char *name, *id;    /* id NULL: none */
     unsigned line;
-    GPtrArray *entries; /* of ConfigEntry *; no key twice */
+    GPtrArray *entries; /* of ConfigEntry *; no key twice, but for hostfwd and its like of [netdev] and [nic] */
 } ConfigGroup;
 
 typedef struct {

@@ -16,6 +16,7 @@
 #include "vmm/cli/daemon.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
+#include "vmm/cli/net-options.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
 #include "vmm/machine/machine.h"
@@ -381,11 +382,22 @@ static bool make_machine(Vmm *vmm, GError **err)
     return set_accel_properties(vmm, accel, err) && set_machine_properties(vmm, err);
 }
 
-static bool make_objects(Vmm *vmm, GError **err)
+/* Filters need their netdev, and a netdev may need an object. */
+static bool is_net_filter(json_t *opts)
+{
+    const TypeInfo *type = type_find(json_string_value(json_object_get(opts, "qom-type")) ?: "");
+
+    return type && type_is_a(type, &net_filter_type);
+}
+
+static bool make_objects(Vmm *vmm, bool net_filters, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.objects->len; i++) {
         json_t *opts = vmm->opts.objects->pdata[i];
 
+        if (is_net_filter(opts) != net_filters) {
+            continue;
+        }
         if (!user_creatable_add(vmm->root, opts, err)) {
             say_where_of(&vmm->opts, opts, err, "-object", "qom-type");
             return false;
@@ -398,6 +410,18 @@ static bool make_blocks(Vmm *vmm, GError **err)
 {
     return block_options_make(vmm->root, vmm->machine->platform.loop, vmm->opts.blockdevs,
                               vmm->opts.drives, vmm->opts.devices, err);
+}
+
+static void on_net_event(void *opaque, const char *event, json_t *data)
+{
+    platform_event(opaque, event, data);
+}
+
+static bool make_nets(Vmm *vmm, GError **err)
+{
+    net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
+    return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
+           make_objects(vmm, true, err);
 }
 
 static bool make_devices(Vmm *vmm, GError **err)
@@ -416,9 +440,9 @@ static bool make_devices(Vmm *vmm, GError **err)
 /* Everything up to the first instruction of the guest. VM lock held. */
 static bool build(Vmm *vmm, GError **err)
 {
-    if (!watch_signals(vmm, err) || !connect_qtest(vmm, err) || !make_objects(vmm, err) ||
-        !make_blocks(vmm, err) || !make_chardevs(vmm, err) || !make_serial(vmm, err) ||
-        !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
+    if (!watch_signals(vmm, err) || !connect_qtest(vmm, err) || !make_objects(vmm, false, err) ||
+        !make_blocks(vmm, err) || !make_nets(vmm, err) || !make_chardevs(vmm, err) ||
+        !make_serial(vmm, err) || !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
         !machine_boot(vmm->machine, err) || !make_monitors(vmm, err) || !serve_qtest(vmm, err)) {
         return false;
     }
@@ -435,6 +459,8 @@ static void tear_down_machine(Vmm *vmm)
     g_ptr_array_set_size(vmm->monitors, 0);
     qtest_free(vmm->qtest);
     machine_finish(vmm->machine);
+    net_set_event_handler(vmm->root, NULL, NULL);
+    net_backend_del_all(vmm->root);
     for (unsigned i = 0; i < vmm->chardevs->len; i++) {
         Chardev *c = vmm->chardevs->pdata[i];
 
