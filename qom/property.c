@@ -183,19 +183,24 @@ static void collect_name(const Property *prop, const TypeInfo *owner, void *opaq
     g_ptr_array_add(opaque, (gpointer)prop->name);
 }
 
-static bool unknown_property(Object *obj, const char *name, GError **err)
+static bool unknown_property(const TypeInfo *type, const char *name, GError **err)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new();
     const char *near;
 
-    type_property_foreach(obj->klass->type, collect_name, names);
+    type_property_foreach(type, collect_name, names);
     g_ptr_array_add(names, NULL);
     near = error_near_miss(name, (const char *const *)names->pdata);
     if (near == NULL) {
-        return error_set(err, "unknown property '%s' of %s", name, object_type_name(obj));
+        return error_set(err, "unknown property '%s' of %s", name, type->name);
     }
-    return error_set(err, "unknown property '%s' of %s; did you mean '%s'?", name,
-                     object_type_name(obj), near);
+    return error_set(err, "unknown property '%s' of %s; did you mean '%s'?", name, type->name,
+                     near);
+}
+
+bool type_property_check_name(const TypeInfo *type, const char *name, GError **err)
+{
+    return type_property_find(type, name) || unknown_property(type, name, err);
 }
 
 /* --- set --- */
@@ -213,7 +218,7 @@ static bool target_find(Target *target, Object *obj, const char *name, GError **
     target->obj = obj;
     target->name = name;
     target->prop = property_find(obj, name, &target->holder);
-    return target->prop != NULL || unknown_property(obj, name, err);
+    return target->prop != NULL || unknown_property(obj->klass->type, name, err);
 }
 
 static bool target_find_writable(Target *target, Object *obj, const char *name, GError **err)

@@ -128,6 +128,9 @@ const Property *property_find(Object *obj, const char *name, Object **ret_holder
 /* By type alone, without an instance (delegates followed; an alias is given as such, for its child is not known). */
 const Property *type_property_find(const TypeInfo *type, const char *name);
 
+/* Fails as property_set_string does for a name that the type has not. */
+bool type_property_check_name(const TypeInfo *type, const char *name, GError **err);
+
 /* Calls fn for each property of a type, its own first, then parents', then the delegate's; shadowed names once. */
 void type_property_foreach(const TypeInfo *type, void (*fn)(const Property *prop, const TypeInfo *owner, void *opaque),
                            void *opaque);

@@ -63,7 +63,7 @@ START_TEST(good_text_is_read)
 {
     g_autofree char *text = quotes(good[_i].text);
     g_autoptr(GError) err = NULL;
-    g_autoptr(ConfigFile) f = config_file_parse("f", text, strlen(text), &err);
+    g_autoptr(ConfigFile) f = config_file_parse("f", text, strlen(text), NULL, &err);
     g_autofree char *got = f ? dump(f) : g_strdup(err->message);
 
     ck_assert_str_eq(got, good[_i].want);
@@ -113,7 +113,7 @@ START_TEST(bad_text_gets_file_and_line)
     g_autofree char *text = quotes(bad_text[_i].text), *want = NULL;
     g_autoptr(GError) err = NULL;
 
-    ck_assert_ptr_null(config_file_parse("f", text, strlen(text), &err));
+    ck_assert_ptr_null(config_file_parse("f", text, strlen(text), NULL, &err));
     want = strstr(bad_text[_i].want, FORM) ? quotes(bad_text[_i].want) : NULL;
     ck_assert_str_eq(err->message, want ? want : bad_text[_i].want);
 }
@@ -123,7 +123,7 @@ START_TEST(a_zero_byte_is_not_text)
 {
     g_autoptr(GError) err = NULL;
 
-    ck_assert_ptr_null(config_file_parse("f", "[a]\n\0", 5, &err));
+    ck_assert_ptr_null(config_file_parse("f", "[a]\n\0", 5, NULL, &err));
     ck_assert_str_eq(err->message, "f:2: this is not text (UTF-8)");
 }
 END_TEST
@@ -261,11 +261,11 @@ static const struct {
 } bad_meanings[] = {
     {"[mahine]", "f:1: unknown group 'mahine'; did you mean 'machine'?"},
     {"\n[spice 'd']",
-     "f:2: unknown group 'spice'; known: accel, chardev, device, drive, machine, memory, mon, "
-     "name, netdev, nic, object, smp-opts, trace"},
+     "f:2: unknown group 'spice'; known: accel, chardev, device, drive, global, include, machine, "
+     "memory, mon, name, netdev, nic, object, smp-opts, trace"},
     {"[x]",
-     "f:1: unknown group 'x'; known: accel, chardev, device, drive, machine, memory, mon, name, "
-     "netdev, nic, object, smp-opts, trace"},
+     "f:1: unknown group 'x'; known: accel, chardev, device, drive, global, include, machine, "
+     "memory, mon, name, netdev, nic, object, smp-opts, trace"},
     {"[drive 'd']\nformat='raw'", "f:1: [drive] needs a line file = \"...\""},
     {"[memory]\nsiez='1G'", "f:2: unknown key 'siez' of [memory]; did you mean 'size'?"},
     {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus"},
@@ -291,6 +291,21 @@ static const struct {
     {"[machine]\ntype='help'", "f:2: help is for the command line: -machine help"},
     {"[accel]\naccel='help'", "f:2: help is for the command line: -accel help"},
     {"[device]\ndriver='virtio-rng'\nhelp='on'", "f:3: help is for the command line: -device help"},
+    {"[global]\ndriver='virtio-rng-pci'\nproperty='x'", "f:1: the form is DRIVER.PROPERTY=VALUE"},
+    {"[global]\nvalue='x'", "f:1: [global] needs a line driver = \"...\""},
+    {"[global]\ndriver='x'\nproperty='y'\nvalue='z'",
+     "f:1: unknown device type 'x'; '-device help' lists all"},
+    {"[global]\ndriver='virtio-rng-pci'\nproperty='vectros'\nvalue='z'",
+     "f:1: unknown property 'vectros' of virtio-rng-pci; did you mean 'vectors'?"},
+    {"[global 'g']\ndriver='x'", "f:1: [global] has no id: leave \"g\" out"},
+    {"[include]", "f:1: [include] needs a line file = \"...\""},
+    {"[include]\nflie='g'", "f:2: unknown key 'flie' of [include]; did you mean 'file'?"},
+    {"[include]\nfile=''", "f:2: include: give the path of a file"},
+    {"[include]\nfile='-'", "f:2: include: give the path of a file"},
+    {"[include]\nfile='g'", "f:2: include g: cannot open: No such file or directory"},
+    {"[include]\nfile='.'", "f:2: include .: cannot read: Is a directory"},
+    {"[include]\nfile='f'", "f:2: include f: the file includes itself"},
+    {"[include]\nfile='./f'", "f:2: include ./f: the file includes itself"},
     {"[name]\nguest='help'", NULL},
 };
 
@@ -337,6 +352,161 @@ START_TEST(what_comes_from_a_file_is_remembered)
     ck_assert_ptr_null(options_origin(&o, o.devices->pdata[2]));
     ck_assert_str_eq(((MonOption *)o.mons->pdata[0])->origin, "f:11");
     options_finish(&o);
+}
+END_TEST
+
+/* Errors of the machine begin with an option; "-smp" of the command line is no file's. */
+static const struct {
+    const char *words, *error, *want;
+} late[] = {
+    {"", "-m: too much", "f:2: too much"},
+    {"", "-smp: machine 'pc' takes 1", "f:4: machine 'pc' takes 1"},
+    {"", "-kernel k: is empty", "f:6: kernel k: is empty"},
+    {"", "-initrd i: is empty", "-initrd i: is empty"},
+    {"", "-device x: no", "-device x: no"},
+    {"", "-", "-"},
+    {"", "nothing", "nothing"},
+    {"-smp 2", "-smp: machine", "-smp: machine"},
+    {"-kernel k", "-kernel k: is empty", "-kernel k: is empty"},
+    {"-M kernel=k", "-kernel k: is empty", "-kernel k: is empty"},
+};
+
+START_TEST(errors_of_late_checks_get_the_place)
+{
+    put_file("f", "[memory]\nsize='1G'\n[smp-opts]\ncpus='2'\n[machine]\nkernel='k'");
+    for (unsigned i = 0; i < G_N_ELEMENTS(late); i++) {
+        g_autofree char *line =
+            g_strdup_printf("-readconfig f%s%s", *late[i].words ? " " : "", late[i].words);
+        GError *err = g_error_new_literal(AEROSTAT_ERROR, 0, late[i].error);
+        Options o;
+
+        ck_assert(parse(&o, line, NULL));
+        options_blame(&o, &err);
+        ck_assert_str_eq(err->message, late[i].want);
+        g_error_free(err);
+        options_finish(&o);
+    }
+}
+END_TEST
+
+START_TEST(globals_are_taken_in_both_forms)
+{
+    Options o;
+
+    put_file("f", "[global]\ndriver='virtio-rng-pci'\nproperty='vectors'\nvalue='3'\n");
+    ck_assert(parse(&o, "-global virtio-rng-pci.vectors=a.b=c,d -readconfig f", NULL));
+    ck_assert_uint_eq(o.globals->len, 2);
+    for (unsigned i = 0; i < 2; i++) {
+        const GlobalOption *global = o.globals->pdata[i];
+
+        ck_assert_str_eq(global->driver, "virtio-rng-pci");
+        ck_assert_str_eq(global->property, "vectors");
+        ck_assert_str_eq(global->value, i ? "a.b=c,d" : "3");
+        ck_assert_pstr_eq(global->origin, i ? NULL : "f:1");
+    }
+    options_finish(&o);
+}
+END_TEST
+
+/* --- included files --- */
+
+START_TEST(an_included_file_stands_in_its_place)
+{
+    g_autofree char *want = dump_options("-m 3G -smp 2 -device virtio-rng,id=a -device virtio-rng,"
+                                         "id=b -device virtio-rng,id=c"),
+                    *got = NULL, *path = g_build_filename(dir, "f", NULL);
+
+    put_file("f", "[memory]\nsize='1G'\n[device 'a']\ndriver='virtio-rng'\n[include]\nfile='g'\n"
+                  "[device 'c']\ndriver='virtio-rng'\n[smp-opts]\ncpus='2'");
+    put_file("g", "[device 'b']\ndriver='virtio-rng'\n[memory]\nsize='3G'\n[smp-opts]\ncpus='7'");
+    got = dump_options("-readconfig f");
+    ck_assert_str_eq(got, want);
+    g_free(got);
+    ck_assert_int_eq(g_chdir("/"), 0); /* relative to the file that includes it */
+    path[0] = ' ';
+    got = g_strconcat("-readconfig /", path + 1, NULL);
+    path[0] = '/';
+    g_free(want);
+    want = dump_options(got);
+    ck_assert_ptr_nonnull(strstr(want, "\"b\""));
+    ck_assert_int_eq(g_chdir(dir), 0);
+}
+END_TEST
+
+static void expect_fault(const char *line, const char *want)
+{
+    g_autoptr(GError) err = NULL;
+    Options o;
+
+    ck_assert(!parse(&o, line, &err));
+    ck_assert_str_eq(err->message, want);
+    options_finish(&o);
+}
+
+START_TEST(mistakes_of_an_included_file_have_its_name)
+{
+    put_file("f", "[include]\nfile='g'");
+    put_file("g", "[memory]\n\nsize='x'");
+    expect_fault("-readconfig f", "g:3: 'x' is not a size (as in 4096, 512M or 1.5G)");
+    put_file("g", "[memory\n");
+    expect_fault("-readconfig f", "g:1: the closing ']' of group 'memory' is missing");
+    put_file("g", "[include]\nfile='f'");
+    expect_fault("-readconfig f", "g:2: include f: the file includes itself");
+    put_file("f", "[device 'a']\ndriver='virtio-rng'\n[include]\nfile='g'");
+    put_file("g", "\n[device 'a']\ndriver='virtio-rng'");
+    expect_fault("-readconfig f", "g:2: duplicate id 'a'; the first [device \"a\"] is at f:1");
+}
+END_TEST
+
+/* Twice the same file is no cycle; but what doubles with each file has an end. */
+START_TEST(the_number_of_included_files_is_bounded)
+{
+    g_autoptr(GString) text = g_string_new(NULL);
+    Options o;
+
+    put_file("g", "[memory]\nsize='1G'");
+    for (unsigned i = 0; i < 63; i++) {
+        g_string_append(text, "[include]\nfile='g'\n");
+    }
+    put_file("f", text->str);
+    ck_assert(parse(&o, "-readconfig f", NULL));
+    options_finish(&o);
+    g_string_append(text, "[include]\nfile='g'\n");
+    put_file("f", text->str);
+    expect_fault("-readconfig f", "f:128: include g: more than 64 files");
+}
+END_TEST
+
+/* --- all faults --- */
+
+START_TEST(all_faults_of_a_text_are_found)
+{
+    g_autofree char *text = quotes("a='1'\n[b]\nc\nd='2'\n[e\nf='3'\n[g]\nh='4'\nh='5'\n");
+    g_autoptr(GPtrArray) faults = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(ConfigFile) f = config_file_parse("f", text, strlen(text), faults, NULL);
+    g_autofree char *got = dump(f), *all = NULL;
+
+    g_ptr_array_add(faults, NULL);
+    all = g_strjoinv("; ", (char **)faults->pdata);
+    ck_assert_str_eq(got, "b: d=2@4; g: h=4@8");
+    ck_assert_str_eq(all, "f:1: key 'a' before the first [group]; f:3: a line is key = \"value\", "
+                          "[group], [group \"id\"] or # comment; f:5: the closing ']' of group 'e' "
+                          "is missing; f:9: key 'h' a second time; the first one is in line 8");
+}
+END_TEST
+
+START_TEST(faults_of_what_is_no_config_file_are_bounded)
+{
+    g_autofree char *text = g_strnfill(1000, '\n');
+    g_autoptr(GPtrArray) faults = g_ptr_array_new_with_free_func(g_free);
+    g_autoptr(GError) err = NULL;
+
+    for (unsigned i = 0; i < 1000; i += 2) {
+        text[i] = '?';
+    }
+    ck_assert_ptr_null(config_file_parse("f", text, strlen(text), faults, &err));
+    ck_assert_uint_eq(faults->len, CONFIG_FAULTS_MAX);
+    ck_assert(g_str_has_prefix(err->message, "f:101: "));
 }
 END_TEST
 
@@ -436,7 +606,7 @@ START_TEST(changed_files_do_no_harm)
                 g_string_erase(text, at, g_rand_int_range(r, 0, (gint32)text->len - (gint32)at));
             }
         }
-        f = config_file_parse("f", text->str, text->len, &err);
+        f = config_file_parse("f", text->str, text->len, NULL, &err);
         ck_assert(!f == (err != NULL));
         ck_assert(f || (g_utf8_validate(err->message, -1, NULL) && !strchr(err->message, '\n')));
     }
@@ -452,6 +622,8 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, good_text_is_read, 0, G_N_ELEMENTS(good));
     tcase_add_loop_test(tc, bad_text_gets_file_and_line, 0, G_N_ELEMENTS(bad_text));
     tcase_add_test(tc, a_zero_byte_is_not_text);
+    tcase_add_test(tc, all_faults_of_a_text_are_found);
+    tcase_add_test(tc, faults_of_what_is_no_config_file_are_bounded);
     tcase_add_test(tc, changed_files_do_no_harm);
     suite_add_tcase(s, tc);
     tc = tcase_create("meaning");
@@ -460,6 +632,11 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, a_mistake_gets_file_and_line, 0, G_N_ELEMENTS(bad_meanings));
     tcase_add_test(tc, an_id_is_unique_over_all_files);
     tcase_add_test(tc, what_comes_from_a_file_is_remembered);
+    tcase_add_test(tc, an_included_file_stands_in_its_place);
+    tcase_add_test(tc, mistakes_of_an_included_file_have_its_name);
+    tcase_add_test(tc, the_number_of_included_files_is_bounded);
+    tcase_add_test(tc, errors_of_late_checks_get_the_place);
+    tcase_add_test(tc, globals_are_taken_in_both_forms);
     tcase_add_test(tc, stdin_is_a_file);
     tcase_add_test(tc, files_that_are_none_are_refused);
     tcase_add_test(tc, files_after_a_text_or_a_mistake_are_not_read);

@@ -129,6 +129,20 @@ UNIT = [
      "device.cfg:2: device 'b': unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean 'deflate-on-oom'?"),
     ("-readconfig device.cfg -accel qtest -device virtio-rng,id=b", "/device.cfg:2: .*/"),
     ("-readconfig mon.cfg -accel qtest", "mon.cfg:1: there is no -chardev with id=c"),
+    ("-readconfig kernel.cfg", "kernel.cfg:2: kernel missing: cannot open: No such file or directory"),
+    ("-readconfig cpus.cfg -accel qtest", "cpus.cfg:4: machine 'pc' takes 1 to 64 vCPUs"),
+    ("-readconfig include.cfg", "sub/memory.cfg:2: '512X' is not a size (as in 4096, 512M or 1.5G)"),
+    ("-readconfig ./cycle.cfg", "./cycle.cfg:2: include ./cycle.cfg: the file includes itself"),
+    ("-readconfig cycle.cfg", "cycle.cfg:2: include ./cycle.cfg: the file includes itself"),
+    ("-readconfig global.cfg -accel qtest -device virtio-balloon",
+     "-device virtio-balloon: global.cfg:1: property 'deflate-on-oom' of virtio-balloon-pci: 'maybe' is neither 'on' "
+     "nor 'off'"),
+    ("-global virtio-balloon-pci.deflate-on-om=on",
+     "-global virtio-balloon-pci.deflate-on-om=on: unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean "
+     "'deflate-on-oom'?"),
+    ("-global pc-machine.rtc=on", "-global pc-machine.rtc=on: unknown device type 'pc-machine'; '-device help' lists all"),
+    ("-global nothing", "-global nothing: unknown 'nothing'; known: driver, property, value"),
+    ("-global a=b", "-global a=b: unknown 'a'; known: driver, property, value"),
 ]
 
 # Config files of the rows above.
@@ -139,6 +153,12 @@ CONFIGS = {
     "object": '# a source\n[object "r"]\n  qom-type = "rng-random"\n  filename = "/missing"\n',
     "chardev": '[chardev "c"]\n  backend = "file"\n  path = "missing/x"\n',
     "device": '\n[device "b"]\n  driver = "virtio-balloon"\n  deflate-on-om = "on"\n',
+    "kernel": '[machine]\n  kernel = "missing"\n',
+    "cpus": '[machine]\n\n[smp-opts]\n  cpus = "0"\n',
+    "include": '[include]\n  file = "sub/memory.cfg"\n',
+    "sub/memory": '[memory]\n  size = "512X"\n',
+    "cycle": '[include]\n  file = "./cycle.cfg"\n',
+    "global": '[global]\n  driver = "virtio-balloon-pci"\n  property = "deflate-on-oom"\n  value = "maybe"\n',
     "mon": '[mon]\n  chardev = "c"\n',
 }
 
@@ -258,18 +278,18 @@ class Test:
 
     # what needs more than words
 
-    def unreadable_kernel(self):
+    def unreadable(self, option):
         """Root reads everything, so somebody else is asked."""
         def drop():
             if os.getuid() == 0:
                 os.setgid(65534)
                 os.setuid(65534)
         try:
-            got = self.run(["-kernel", "secret"], preexec_fn=drop)
+            got = self.run([option, "secret"], preexec_fn=drop)
         except (PermissionError, subprocess.SubprocessError):
-            print("skipped: unreadable kernel: nobody cannot run the VMM here")
+            print(f"skipped: unreadable {option}: nobody cannot run the VMM here")
             return
-        self.bad("-kernel secret", "-kernel secret: cannot open: Permission denied", got, set(os.listdir()))
+        self.bad(f"{option} secret", f"{option} secret: cannot open: Permission denied", got, set(os.listdir()))
 
     def without_kvm(self):
         """In a mount namespace of its own, /dev/kvm is something else, or nothing."""
@@ -329,6 +349,7 @@ def tiny_elf(address=1 << 20, bits=64):
 
 def make_files():
     os.mkdir("dir")
+    os.mkdir("sub")
     os.mkfifo("fifo")
     for name, data in (("empty", b""), ("text", b"no kernel\n" * 1000), ("tiny", tiny_elf()),
                        ("elf32", tiny_elf(bits=32)), ("cut", tiny_elf()[:100]), ("high", tiny_elf(100 << 20)),
@@ -359,7 +380,8 @@ def main():
         if sys.argv[1] == "unit":
             t.help_rows()
             t.bad_rows(UNIT)
-            t.unreadable_kernel()
+            t.unreadable("-kernel")
+            t.unreadable("-readconfig")
             t.without_kvm()
         else:
             try:

@@ -34,7 +34,7 @@ static void check_group(const ConfigGroup *g, unsigned after)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autoptr(GError) err = NULL;
-    g_autoptr(ConfigFile) f = config_file_parse("f", (const char *)data, size, &err);
+    g_autoptr(ConfigFile) f = config_file_parse("f", (const char *)data, size, NULL, &err);
     unsigned line = 0;
 
     if (!f) {

@@ -202,31 +202,53 @@ static bool is_text(const char *line, size_t len)
     return g_utf8_validate(line, (gssize)len, NULL);
 }
 
-ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GError **err)
+/* A group whose line is wrong takes the keys that follow with it. */
+static bool parse_text_line(ConfigFile *f, const char *line, size_t len, unsigned number,
+                            bool *in_bad_group, GError **err)
+{
+    g_autofree char *copy = g_strndup(line, len);
+    const char *p = copy;
+    bool ok;
+
+    skip_space(&p);
+    if (*in_bad_group && *p != '[') {
+        return true;
+    }
+    ok = is_text(line, len) ? parse_line(f, copy, number, err)
+                            : error_set(err, "this is not text (UTF-8)");
+    *in_bad_group = *p == '[' && !ok;
+    if (!ok) {
+        g_prefix_error(err, "%s:%u: ", f->name, number);
+    }
+    return ok;
+}
+
+ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GPtrArray *faults,
+                              GError **err)
 {
     ConfigFile *f = g_new(ConfigFile, 1);
     const char *end = text + len;
-    unsigned line = 1;
-    bool ok = true;
+    bool in_bad_group = false;
 
     *f = (ConfigFile){
         .name = g_strdup(name),
         .groups = g_ptr_array_new_with_free_func((GDestroyNotify)group_free),
     };
-    for (; ok && text < end; line++) {
+    for (unsigned line = 1; text < end; line++) {
         const char *eol = memchr(text, '\n', (size_t)(end - text)) ?: end;
         size_t n = (size_t)(eol - text);
-        g_autofree char *copy = NULL;
+        g_autoptr(GError) why = NULL;
 
         n -= n > 0 && text[n - 1] == '\r';
-        copy = g_strndup(text, n);
-        ok = is_text(text, n) ? parse_line(f, copy, line, err)
-                              : error_set(err, "this is not text (UTF-8)");
+        if (!parse_text_line(f, text, n, line, &in_bad_group, &why)) {
+            if (!faults || faults->len >= CONFIG_FAULTS_MAX) {
+                g_propagate_error(err, g_steal_pointer(&why));
+                config_file_free(f);
+                return NULL;
+            }
+            g_ptr_array_add(faults, g_strdup(why->message));
+        }
         text = eol < end ? eol + 1 : end;
-    }
-    if (!ok) {
-        g_prefix_error(err, "%s:%u: ", name, line - 1);
-        g_clear_pointer(&f, config_file_free);
     }
     return f;
 }
@@ -249,7 +271,7 @@ static bool read_all(int fd, GByteArray *data, GError **err)
            error_set(err, "is larger than %d KiB; that is no config file", CONFIG_FILE_MAX >> 10);
 }
 
-ConfigFile *config_file_read(const char *path, GError **err)
+ConfigFile *config_file_read(const char *what, const char *path, GPtrArray *faults, GError **err)
 {
     bool is_stdin = !strcmp(path, "-");
     g_autoptr(GByteArray) data = g_byte_array_new();
@@ -260,9 +282,9 @@ ConfigFile *config_file_read(const char *path, GError **err)
         close(fd);
     }
     if (!ok) {
-        g_prefix_error(err, "-readconfig %s: ", path);
+        g_prefix_error(err, "%s %s: ", what, path);
         return NULL;
     }
     return config_file_parse(is_stdin ? "stdin" : path, data->len ? (const char *)data->data : "",
-                             data->len, err);
+                             data->len, faults, err);
 }

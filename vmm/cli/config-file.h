@@ -16,10 +16,12 @@
 #define AEROSTAT_VMM_CLI_CONFIG_FILE_H
 
 #include <stddef.h>
+#include <glib.h>
 
 #include "qom/error.h"
 
 enum { CONFIG_FILE_MAX = 1 << 20 }; /* bytes */
+enum { CONFIG_FAULTS_MAX = 100 };    /* one more ends the reading */
 
 typedef struct {
     char *key, *value;  /* valid UTF-8 without control characters; of the key ASCII only */
@@ -37,9 +39,15 @@ typedef struct {
     GPtrArray *groups;  /* of ConfigGroup * in the order of the file */
 } ConfigFile;
 
-/* "-" is stdin. Errors about the file as such begin with -readconfig and path, those about its text with NAME:LINE. */
-ConfigFile *config_file_read(const char *path, GError **err);
-ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GError **err);
+/*
+ * "-" is stdin. Errors about the file as such begin with what asks for it ("-readconfig") and path, those about its text
+ * with NAME:LINE.
+ *
+ * With faults (an array of char *) the lines that are wrong are left out and described there, and so are the keys of a
+ * group whose line is wrong; without it the first fault ends the reading.
+ */
+ConfigFile *config_file_read(const char *what, const char *path, GPtrArray *faults, GError **err);
+ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GPtrArray *faults, GError **err);
 void config_file_free(ConfigFile *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigFile, config_file_free)
 

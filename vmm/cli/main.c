@@ -318,6 +318,14 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
     if (o->has_smp) {
         m->smp = o->smp;
     }
+    for (unsigned i = 0; i < o->globals->len; i++) {
+        const GlobalOption *global = o->globals->pdata[i];
+        g_autofree char *where =
+            g_strdup_printf("-global %s.%s=%s", global->driver, global->property, global->value);
+
+        machine_add_global(m, type_find(global->driver), global->property, global->value,
+                           global->origin ?: where);
+    }
     m->no_reboot |= o->no_reboot;
     m->no_shutdown |= o->no_shutdown;
     m->defaults = !o->nodefaults;
@@ -570,6 +578,7 @@ static int run(Vmm *vmm, GError **err)
     ok = build(vmm, err);
     pthread_mutex_unlock(lock);
     if (!ok) {
+        options_blame(&vmm->opts, err);
         return 1;
     }
     if (vmm->machine->dumpdtb) {

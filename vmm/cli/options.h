@@ -18,6 +18,12 @@ typedef struct {
     char *origin;             /* as of options_origin */
 } MonOption;
 
+/* -global: a value that the properties of all devices of a type begin with. */
+typedef struct {
+    char *driver, *property, *value;
+    char *origin;             /* as of options_origin */
+} GlobalOption;
+
 typedef struct {
     const char *target;       /* see machine_program_target */
     char *machine;            /* type name of -M; NULL: the default */
@@ -48,6 +54,9 @@ typedef struct {
     char *help_driver;        /* -device TYPE,help and -object TYPE,help */
     GHashTable *origins;      /* json_t * of the above to char *: see options_origin */
     GHashTable *config_ids;   /* "GROUP ID" of config files to "FILE:LINE" */
+    GHashTable *places;       /* options that a config file set ("m", "smp") to "FILE:LINE"; see options_blame */
+    GPtrArray *globals;       /* of GlobalOption * */
+    GPtrArray *faults;        /* of char *: see options_fault; NULL: the first one ends the program */
 } Options;
 
 /*
@@ -66,6 +75,15 @@ bool options_take(Options *o, const char *option, const char *arg, GError **err)
  */
 const char *options_origin(const Options *o, json_t *opts);
 void options_set_origin(Options *o, json_t *opts, char *origin);
+
+/*
+ * An error that begins with an option, from code that knows nothing of config files: where a config file set that
+ * option, its place comes instead.
+ */
+void options_blame(const Options *o, GError **err);
+
+/* After an error: true when all faults are wanted. It is among o->faults then, *err is clear, and the caller goes on. */
+bool options_fault(Options *o, GError **err);
 
 /*
  * "driver,a=1,flag,b=x,,y" as a JSON object of strings: the word without '=' that comes first goes to first_key (NULL:

@@ -6,6 +6,7 @@
  */
 #include "vmm/cli/readconfig.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "backends/user-creatable.h"
@@ -13,11 +14,21 @@
 #include "vmm/machine/machine.h"
 
 enum { KEYS_MAX = 3 };
+enum { FILES_MAX = 64 }; /* of one -readconfig, with all that they include */
+
+/* The files that are being read, from the innermost outwards. */
+typedef struct Reading Reading;
+struct Reading {
+    const Reading *from; /* NULL: -readconfig */
+    char *path;      /* without links and "..", to tell whether it is one of them; NULL: stdin */
+    char *folder;    /* what includes are relative to */
+    unsigned *files; /* count of all */
+};
 
 typedef enum { ID_NONE, ID_OPTIONAL, ID_NEEDED } GroupId;
 
 typedef struct {
-    const char *name, *option;
+    const char *name, *option; /* option NULL: include, which is none */
     GroupId id;
     const char *needed;             /* key without which it says nothing; NULL: none */
     const char *keys[KEYS_MAX + 1]; /* all there are; none: they are properties of a type */
@@ -29,6 +40,8 @@ static const GroupKind kinds[] = {
     {"chardev", "chardev", ID_NEEDED, "backend", .list = offsetof(Options, chardevs)},
     {"device", "device", ID_OPTIONAL, "driver", .list = offsetof(Options, devices)},
     {"drive", "drive", ID_OPTIONAL, "file", .list = offsetof(Options, drives)},
+    {"global", "global", ID_NONE, "driver", .keys = {"driver", "property", "value"}},
+    {"include", NULL, ID_NONE, "file", .keys = {"file"}},
     {"machine", "machine", ID_NONE, NULL, .props = offsetof(Options, machine_props)},
     {"memory", "m", ID_NONE, "size", .keys = {"size"}},
     {"mon", "mon", ID_OPTIONAL, "chardev", .keys = {"chardev", "mode", "pretty"}},
@@ -113,7 +126,7 @@ static bool check_entry(const GroupKind *k, const ConfigEntry *e, GError **err)
     g_autofree char *hint = NULL;
 
     if (!strcmp(e->key, "help") || (!strcmp(e->value, "help") && names_type(k, e))) {
-        return error_set(err, "help is for the command line: -%s help", k->option);
+        return error_set(err, "help is for the command line: -%s help", k->option ?: k->name);
     }
     if (!strcmp(e->key, "id") && k->id != ID_NONE) {
         return error_set(err, "the id goes to the group's name: [%s \"ID\"]", k->name);
@@ -162,6 +175,17 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
 
         mon->origin = g_strdup_printf("%s:%u", f->name, g->line);
     }
+    if (!strcmp(k->name, "global")) {
+        GlobalOption *global = o->globals->pdata[o->globals->len - 1];
+
+        global->origin = g_strdup_printf("%s:%u", f->name, g->line);
+    }
+    if (k->id == ID_NONE && k->keys[0]) {
+        const ConfigEntry *e = config_group_find(g, k->needed);
+
+        g_hash_table_replace(o->places, g_strdup(k->option),
+                             g_strdup_printf("%s:%u", f->name, e->line));
+    }
     for (unsigned i = 0; k->props && i < g->entries->len; i++) {
         const ConfigEntry *e = g->entries->pdata[i];
         json_t *value = json_object_get(G_STRUCT_MEMBER(json_t *, o, k->props), e->key);
@@ -172,15 +196,14 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
     }
 }
 
-/* *ret_line is set to the line of an error. */
-static bool take_group(Options *o, const ConfigFile *f, const ConfigGroup *g, unsigned *ret_line,
-                       GError **err)
+/* What a group says as such, before its option takes it. *ret_line is set to the line of an error.
+ */
+static bool check_group(Options *o, const GroupKind *k, const ConfigFile *f, const ConfigGroup *g,
+                        unsigned *ret_line, GError **err)
 {
-    const GroupKind *k = find_kind(g->name, err);
-    g_autofree char *where = g_strdup_printf("%s:%u", f->name, g->line), *text = NULL;
+    g_autofree char *where = g_strdup_printf("%s:%u", f->name, g->line);
 
-    *ret_line = g->line;
-    if (!k || !check_id(o, k, g, where, err)) {
+    if (!check_id(o, k, g, where, err)) {
         return false;
     }
     for (unsigned i = 0; i < g->entries->len; i++) {
@@ -191,33 +214,102 @@ static bool take_group(Options *o, const ConfigFile *f, const ConfigGroup *g, un
             return false;
         }
     }
-    if (k->needed && !config_group_find(g, k->needed)) {
-        return error_set(err, "[%s] needs a line %s = \"...\"", k->name, k->needed);
+    return !k->needed || config_group_find(g, k->needed) ||
+           error_set(err, "[%s] needs a line %s = \"...\"", k->name, k->needed);
+}
+
+static bool read_file(Options *o, const char *what, const char *path, const Reading *from,
+                      GError **err);
+
+/* Errors of the included file are complete, as they begin with its own name. */
+static bool include(Options *o, const Reading *r, const ConfigFile *f, const ConfigGroup *g,
+                    GError **err)
+{
+    const ConfigEntry *e = config_group_find(g, "file");
+    g_autofree char *what = g_strdup_printf("%s:%u: include", f->name, e->line);
+    g_autofree char *path = NULL;
+
+    if (!*e->value || !strcmp(e->value, "-")) {
+        return error_set(err, "%s: give the path of a file", what);
     }
-    if (g->entries->len == 0) {
-        return true;
+    path = g_path_is_absolute(e->value) || !strcmp(r->folder, ".")
+               ? g_strdup(e->value)
+               : g_build_filename(r->folder, e->value, NULL);
+    return read_file(o, what, path, r, err);
+}
+
+static bool take_group(Options *o, const Reading *r, const ConfigFile *f, const ConfigGroup *g,
+                       GError **err)
+{
+    const GroupKind *k = find_kind(g->name, err);
+    g_autofree char *text = NULL;
+    unsigned line = g->line;
+    bool ok = k && check_group(o, k, f, g, &line, err);
+
+    if (ok && !k->option) {
+        return include(o, r, f, g, err);
     }
-    if (g->entries->len == 1) {
-        *ret_line = ((ConfigEntry *)g->entries->pdata[0])->line;
+    if (ok && g->entries->len > 0) {
+        if (g->entries->len == 1) {
+            line = ((ConfigEntry *)g->entries->pdata[0])->line;
+        }
+        text = to_text(k, g);
+        ok = options_take(o, k->option, text, err);
+        if (ok) {
+            note_origins(o, k, f, g);
+        }
     }
-    text = to_text(k, g);
-    if (!options_take(o, k->option, text, err)) {
-        return false;
+    if (!ok) {
+        g_prefix_error(err, "%s:%u: ", f->name, line);
     }
-    note_origins(o, k, f, g);
+    return ok;
+}
+
+static bool take_groups(Options *o, const Reading *r, const ConfigFile *f, GError **err)
+{
+    for (unsigned i = 0; i < f->groups->len; i++) {
+        if (!take_group(o, r, f, f->groups->pdata[i], err) && !options_fault(o, err)) {
+            return false;
+        }
+    }
     return true;
+}
+
+/* Is path one of the files that are being read? */
+static bool check_cycle(const Reading *r, const char *what, const char *path, GError **err)
+{
+    for (const Reading *outer = r->from; r->path && outer; outer = outer->from) {
+        if (!g_strcmp0(outer->path, r->path)) {
+            return error_set(err, "%s %s: the file includes itself", what, path);
+        }
+    }
+    return ++*r->files <= FILES_MAX ||
+           error_set(err, "%s %s: more than %d files", what, path, FILES_MAX);
+}
+
+static bool read_file(Options *o, const char *what, const char *path, const Reading *from,
+                      GError **err)
+{
+    unsigned files = 0;
+    bool is_stdin = !from && !strcmp(path, "-"), ok = false;
+    Reading r = {
+        .from = from,
+        .path = is_stdin ? NULL : realpath(path, NULL),
+        .folder = is_stdin ? g_strdup(".") : g_path_get_dirname(path),
+        .files = from ? from->files : &files,
+    };
+
+    if (check_cycle(&r, what, path, err)) {
+        g_autoptr(ConfigFile) f = config_file_read(what, path, o->faults, err);
+
+        ok = f && take_groups(o, &r, f, err);
+    }
+    free(r.path);
+    g_free(r.folder);
+    return ok;
 }
 
 bool readconfig(Options *o, const char *path, GError **err)
 {
-    g_autoptr(ConfigFile) f = config_file_read(path, err);
-    unsigned line;
-
-    for (unsigned i = 0; f && i < f->groups->len; i++) {
-        if (!take_group(o, f, f->groups->pdata[i], &line, err)) {
-            g_prefix_error(err, "%s:%u: ", f->name, line);
-            return false;
-        }
-    }
-    return f != NULL;
+    return read_file(o, "-readconfig", path, NULL, err);
 }

@@ -128,6 +128,52 @@ static bool place(Machine *m, Device *dev, const char *id, GError **err)
     return true;
 }
 
+/* --- -global --- */
+
+enum { GLOBAL_DRIVER, GLOBAL_PROPERTY, GLOBAL_VALUE, GLOBAL_WHERE, GLOBAL_TEXTS };
+
+void machine_add_global(Machine *m, const TypeInfo *driver, const char *property, const char *value,
+                        const char *where)
+{
+    char **texts = g_new0(char *, GLOBAL_TEXTS + 1);
+
+    texts[GLOBAL_DRIVER] = g_strdup(driver->name);
+    texts[GLOBAL_PROPERTY] = g_strdup(property);
+    texts[GLOBAL_VALUE] = g_strdup(value);
+    texts[GLOBAL_WHERE] = g_strdup(where);
+    g_ptr_array_add(m->globals, texts);
+}
+
+typedef struct {
+    Machine *m;
+    GError **err;
+} GlobalWalk;
+
+static bool apply_globals(Object *obj, void *opaque)
+{
+    const GlobalWalk *w = opaque;
+
+    for (unsigned i = 0; i < w->m->globals->len; i++) {
+        char **texts = w->m->globals->pdata[i];
+
+        if (object_is_a(obj, type_find(texts[GLOBAL_DRIVER])) &&
+            !property_set_string(obj, texts[GLOBAL_PROPERTY], texts[GLOBAL_VALUE], w->err)) {
+            g_prefix_error(w->err, "%s: ", texts[GLOBAL_WHERE]);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool machine_apply_globals(Machine *m, Object *obj, GError **err)
+{
+    GlobalWalk walk = {m, err};
+
+    return object_foreach(obj, apply_globals, &walk);
+}
+
+/* --- -device --- */
+
 static bool set_properties(Device *dev, json_t *opts, GError **err)
 {
     const char *key;
@@ -185,7 +231,8 @@ Device *machine_add_device(Machine *m, json_t *opts, GError **err)
     if (!place(m, dev, id, err)) {
         return NULL;
     }
-    if (!set_properties(dev, opts, err) || !device_realize(dev, bus, err)) {
+    if (!machine_apply_globals(m, OBJECT(dev), err) || !set_properties(dev, opts, err) ||
+        !device_realize(dev, bus, err)) {
         object_unparent(OBJECT(dev));
         return NULL;
     }

@@ -521,6 +521,7 @@ static void machine_instance_init(Object *obj)
     m->platform.ops = &machine_platform_ops;
     m->platform.opaque = m;
     m->event_sinks = g_ptr_array_new_with_free_func(g_free);
+    m->globals = g_ptr_array_new_with_free_func((GDestroyNotify)g_strfreev);
     m->state = RUN_STATE_PRELAUNCH;
     m->defaults = true;
 }
@@ -530,6 +531,7 @@ static void machine_instance_finalize(Object *obj)
     Machine *m = MACHINE(obj);
 
     g_ptr_array_unref(m->event_sinks);
+    g_ptr_array_unref(m->globals);
     platform_finish(&m->platform);
 }
 

@@ -52,6 +52,7 @@ struct Machine {
     RunState state;
     bool realized;
     GmemBlock *ram;           /* during init: what RAM is to be made of */
+    GPtrArray *globals;       /* see machine_add_global */
     GPtrArray *event_sinks;   /* see machine_add_event_sink */
     int exit_status;
     /* requests posted from devices and signals; handled on the main loop in machine.c */
@@ -103,6 +104,14 @@ bool machine_init(Machine *m, GError **err);
  * Errors name the device.
  */
 Device *machine_add_device(Machine *m, json_t *opts, GError **err);
+
+/*
+ * -global: the property of each device of that type, of the board's and the user's, begins with value; later ones win.
+ * where begins the line of an error about the value. Before machine_init. apply is for boards, before they set
+ * properties of obj, a device that is in the tree.
+ */
+void machine_add_global(Machine *m, const TypeInfo *driver, const char *property, const char *value, const char *where);
+bool machine_apply_globals(Machine *m, Object *obj, GError **err);
 
 /* The concrete type of a -device name, aliases resolved ("virtio-balloon" -> "virtio-balloon-pci"). NULL with err. */
 const TypeInfo *machine_device_type(Machine *m, const char *driver, GError **err);

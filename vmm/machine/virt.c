@@ -54,7 +54,7 @@ static Device *new_device(Machine *m, const char *type, const char *name, GError
         object_unref(obj);
         return NULL;
     }
-    return obj ? DEVICE(obj) : NULL;
+    return obj && machine_apply_globals(m, obj, err) ? DEVICE(obj) : NULL;
 }
 
 /* --- virtio windows --- */

@@ -52,7 +52,7 @@ Device *x86_new_device(X86Machine *x, const char *type, const char *name, GError
         object_unref(obj);
         return NULL;
     }
-    return obj ? DEVICE(obj) : NULL;
+    return obj && machine_apply_globals(&x->parent_obj, obj, err) ? DEVICE(obj) : NULL;
 }
 
 static bool x86_realize_isa(X86Machine *x, Device *dev, int gsi, GError **err)
