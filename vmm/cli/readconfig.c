@@ -157,12 +157,28 @@ static char *to_text(const GroupKind *k, const ConfigGroup *g)
     return g_string_free(text, FALSE);
 }
 
+static void note_lines(Options *o, json_t *opts, const ConfigFile *f, const ConfigGroup *g)
+{
+    for (unsigned i = 0; i < g->entries->len; i++) {
+        const ConfigEntry *e = g->entries->pdata[i];
+        json_t *value = json_object_get(opts, e->key);
+
+        if (json_is_string(value)) {
+            options_set_origin(
+                o, value,
+                g->id ? g_strdup_printf("%s:%u: %s '%s'", f->name, e->line, g->name, g->id)
+                      : g_strdup_printf("%s:%u", f->name, e->line));
+        }
+    }
+}
+
 /* Remembers where the group's things came from, for errors that are found later. */
 static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, const ConfigGroup *g)
 {
     if (k->list) {
         GPtrArray *list = G_STRUCT_MEMBER(GPtrArray *, o, k->list);
 
+        note_lines(o, list->pdata[list->len - 1], f, g);
         options_set_origin(o, list->pdata[list->len - 1],
                            g->id
                                ? g_strdup_printf("%s:%u: %s '%s'", f->name, g->line, g->name, g->id)
@@ -266,7 +282,10 @@ static bool take_group(Options *o, const Reading *r, const ConfigFile *f, const 
 static bool take_groups(Options *o, const Reading *r, const ConfigFile *f, GError **err)
 {
     for (unsigned i = 0; i < f->groups->len; i++) {
-        if (!take_group(o, r, f, f->groups->pdata[i], err) && !options_fault(o, err)) {
+        g_autoptr(GError) why = NULL;
+
+        if (!take_group(o, r, f, f->groups->pdata[i], &why) && !options_fault(o, &why)) {
+            g_propagate_error(err, g_steal_pointer(&why));
             return false;
         }
     }

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "core/log.h"
 
@@ -18,6 +19,8 @@ typedef struct {
     void (*fn)(void *opaque, const char *name, json_t *data);
     void *opaque;
 } EventSink;
+
+#define CHECKED_RAM (UINT64_C(128) << 20) /* when the wanted size is none */
 
 static const char *const run_state_names[] = {
     [RUN_STATE_PRELAUNCH] = "prelaunch",
@@ -339,7 +342,7 @@ static const PlatformOps machine_platform_ops = {
 
 /* --- building and ending --- */
 
-static bool check_limits(Machine *m, GError **err)
+static bool check_ram(Machine *m, GError **err)
 {
     MachineClass *mc = MACHINE_GET_CLASS(m);
 
@@ -350,10 +353,69 @@ static bool check_limits(Machine *m, GError **err)
     if (m->ram_size % (1024 * 1024) != 0) {
         return error_set(err, "-m: the memory size must be a multiple of 1 MiB");
     }
-    if (m->smp < 1 || m->smp > mc->max_cpus) {
-        return error_set(err, "-smp: machine '%s' takes 1 to %u vCPUs", mc->alias, mc->max_cpus);
-    }
     return true;
+}
+
+static bool check_smp(Machine *m, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+
+    return (m->smp >= 1 && m->smp <= mc->max_cpus) ||
+           error_set(err, "-smp: machine '%s' takes 1 to %u vCPUs", mc->alias, mc->max_cpus);
+}
+
+static bool check_limits(Machine *m, GError **err)
+{
+    return check_ram(m, err) && check_smp(m, err);
+}
+
+/* What belongs to a kernel says nothing without one. */
+static bool check_kernel_given(Machine *m, GError **err)
+{
+    const char *extra = m->initrd && *m->initrd ? "-initrd" : "-append";
+
+    return m->kernel || ((!m->initrd || !*m->initrd) && (!m->append || !*m->append)) ||
+           error_set(err, "%s: there is no kernel to pass it to: give -kernel FILE", extra);
+}
+
+static bool check_boot(Machine *m, bool runs_guests, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+
+    if (!mc->prepare_boot || !(m->kernel || runs_guests)) {
+        return check_kernel_given(m, err);
+    }
+    return mc->prepare_boot(m, err);
+}
+
+void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why),
+                   void *opaque)
+{
+    g_autoptr(GError) ram = NULL, smp = NULL, boot = NULL, initrd = NULL;
+
+    if (!check_ram(m, &ram)) {
+        fault(opaque, ram);
+        m->ram_size = MAX(MACHINE_GET_CLASS(m)->min_ram, CHECKED_RAM);
+    }
+    if (!check_smp(m, &smp)) {
+        fault(opaque, smp);
+        m->smp = 1;
+    }
+    if (check_boot(m, runs_guests, &boot)) {
+        if (MACHINE_GET_CLASS(m)->prepare_boot) {
+            MACHINE_GET_CLASS(m)->finish(m); /* machine_init opens the files itself */
+        }
+        return;
+    }
+    fault(opaque, boot);
+    if (m->kernel && m->initrd && !g_str_has_prefix(boot->message, "-initrd") &&
+        access(m->initrd, R_OK) != 0) {
+        error_set_errno(&initrd, errno, "-initrd %s: cannot open", m->initrd);
+        fault(opaque, initrd);
+    }
+    g_clear_pointer(&m->kernel, g_free);
+    g_clear_pointer(&m->initrd, g_free);
+    g_clear_pointer(&m->append, g_free);
 }
 
 bool machine_init(Machine *m, GError **err)
@@ -364,7 +426,7 @@ bool machine_init(Machine *m, GError **err)
     if (!check_limits(m, err)) {
         return false;
     }
-    if (mc->prepare_boot && has_boot(m) && !mc->prepare_boot(m, err)) {
+    if (!check_boot(m, accel_runs_guests(m->accel), err)) {
         return false;
     }
     m->main_bus = bus_new(&main_bus_type, NULL, "main-system-bus", p);
