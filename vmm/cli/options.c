@@ -149,6 +149,7 @@ static bool take_accel_name(Options *o, const char *name, GError **err)
         json_object_clear(o->accel_props); /* they were another's */
     }
     set_text(&o->accel, name);
+    g_hash_table_remove(o->places, "accel");
     return true;
 }
 
@@ -164,6 +165,7 @@ static bool take_machine(Options *o, const char *arg, GError **err)
     accel = pop_key(opts, "accel");
     if (type) {
         set_text(&o->machine, type);
+        g_hash_table_remove(o->places, "type");
     }
     json_object_update(o->machine_props, opts);
     json_decref(opts);
@@ -512,6 +514,7 @@ static const Option option_table[] = {
      "take options from a file of [group] and key = \"value\" ('-': stdin); the command line wins, "
      "and later files do",
      NULL},
+    {"config", "FILE", "the same; both take JSON, too", NULL},
     {"check", NULL,
      "only look for faults in all of the options and config files, and print each; needs no KVM",
      take_check},
@@ -606,16 +609,32 @@ bool options_take(Options *o, const char *option, const char *arg, GError **err)
     return find_option(option)->take(o, arg, err);
 }
 
+bool options_take_launch(Options *o, const char *option, const char *value, GError **err)
+{
+    const Option *opt = find_option(option);
+    bool on = true;
+
+    if (opt->arg) {
+        return opt->take(o, value, err);
+    }
+    if (!parse_bool(value, &on, err)) {
+        g_prefix_error(err, "%s: ", option);
+        return false;
+    }
+    return !on || opt->take(o, NULL, err);
+}
+
 static const char *word_name(const char *word)
 {
     return word + (word[1] == '-' ? 2 : 1);
 }
 
-static bool read_config_file(Options *o, const char *path, GError **err)
+static bool read_config_file(Options *o, const char *name, const char *path, GError **err)
 {
+    g_autofree char *option = g_strconcat("-", name, NULL);
     g_autoptr(GError) why = NULL;
 
-    if (!readconfig(o, path, &why) && !options_fault(o, &why)) {
+    if (!readconfig(o, option, path, &why) && !options_fault(o, &why)) {
         g_propagate_error(err, g_steal_pointer(&why));
         return false;
     }
@@ -636,7 +655,8 @@ static bool parse_files(Options *o, int argc, char **argv, GError **err)
             break;
         }
         i += opt->arg != NULL;
-        if (!strcmp(opt->name, "readconfig") && !read_config_file(o, argv[i], err)) {
+        if ((!strcmp(opt->name, "readconfig") || !strcmp(opt->name, "config")) &&
+            !read_config_file(o, opt->name, argv[i], err)) {
             return false;
         }
     }
@@ -662,6 +682,9 @@ static bool parse_word(Options *o, char **argv, int *i, GError **err)
         return error_set(err, "%s: needs an argument: %s", text, opt->arg);
     }
     arg = opt->arg ? argv[++*i] : NULL;
+    if (opt->take == take_serial && g_hash_table_remove(o->places, opt->name)) {
+        g_ptr_array_set_size(o->serials, 0);
+    }
     if (opt->take && !opt->take(o, arg, &why)) {
         return error_set(err, "-%s %s: %s", opt->name, arg, why->message);
     }

@@ -41,7 +41,7 @@ typedef struct {
     GPtrArray *drives;        /* of json_t * */
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
     GPtrArray *mons;          /* of MonOption * */
-    GPtrArray *serials;       /* of char *, the texts of -serial */
+    GPtrArray *serials;       /* of char *, the texts of -serial; the command line's replace those of files */
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
@@ -53,7 +53,8 @@ typedef struct {
     char *help_driver;        /* -device TYPE,help and -object TYPE,help */
     GHashTable *origins;      /* json_t * of the above to char *: see options_origin */
     GHashTable *config_ids;   /* "GROUP ID" of config files to "FILE:LINE" */
-    GHashTable *places;       /* options that a config file set ("m", "smp") to "FILE:LINE"; see options_blame */
+    GHashTable *places;       /* options that a config file set ("m", "smp", "serial", and "type" and "accel" of the
+                               * machine) to "FILE:LINE"; see options_blame */
     GPtrArray *globals;       /* of GlobalOption * */
     GPtrArray *broken;        /* of char *: see options_broken */
     GPtrArray *faults;        /* of char *: see options_fault; NULL: the first one ends the program */
@@ -68,6 +69,9 @@ void options_finish(Options *o);
 
 /* Takes one option, as from the command line; option is its name without '-', and one that takes an argument. */
 bool options_take(Options *o, const char *option, const char *arg, GError **err);
+
+/* Takes one that may stand in a [launch] group; value is "on" or "off" for one that takes no argument. */
+bool options_take_launch(Options *o, const char *option, const char *value, GError **err);
 
 /*
  * Where a device, object, stream or a property of machine or accelerator came from: "FILE:LINE", with the name of what
