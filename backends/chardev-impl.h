@@ -85,4 +85,7 @@ Chardev *chardev_pty_new(EventLoop *loop, const char *label, GError **err);
 Chardev *chardev_ringbuf_new(EventLoop *loop, const char *label, uint64_t size, GError **err);
 Chardev *chardev_mux_new(EventLoop *loop, const char *label, Chardev *below); /* takes over the reference */
 
+/* A null stream in the place of one that has to do with path (NULL: with none), whose folder must be there. */
+Chardev *chardev_stand_in(EventLoop *loop, const char *label, const char *path, GError **err);
+
 #endif

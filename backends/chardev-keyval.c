@@ -15,6 +15,7 @@ typedef struct {
     EventLoop *loop;
     const char *label;
     json_t *opts;
+    bool check; /* see chardev_check_keyvals */
 } KeyvalRequest;
 
 typedef struct {
@@ -69,8 +70,11 @@ static Chardev *make_stdio(const KeyvalRequest *r, GError **err)
 {
     bool signals = true;
 
-    return flag_of(r, "signal", &signals, err) ? chardev_stdio_new(r->loop, r->label, signals, err)
-                                               : NULL;
+    if (!flag_of(r, "signal", &signals, err)) {
+        return NULL;
+    }
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_stdio_new(r->loop, r->label, signals, err);
 }
 
 static Chardev *make_file(const KeyvalRequest *r, GError **err)
@@ -81,19 +85,24 @@ static Chardev *make_file(const KeyvalRequest *r, GError **err)
     if (!path || !flag_of(r, "append", &append, err)) {
         return NULL;
     }
-    return chardev_file_new(r->loop, r->label, path, append, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, path, err)
+                    : chardev_file_new(r->loop, r->label, path, append, err);
 }
 
 static Chardev *make_pipe(const KeyvalRequest *r, GError **err)
 {
     const char *path = path_of(r, err);
 
-    return path ? chardev_pipe_new(r->loop, r->label, path, err) : NULL;
+    if (!path || r->check) {
+        return path ? chardev_stand_in(r->loop, r->label, path, err) : NULL;
+    }
+    return chardev_pipe_new(r->loop, r->label, path, err);
 }
 
 static Chardev *make_pty(const KeyvalRequest *r, GError **err)
 {
-    return chardev_pty_new(r->loop, r->label, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_pty_new(r->loop, r->label, err);
 }
 
 static Chardev *make_socket(const KeyvalRequest *r, GError **err)
@@ -104,7 +113,8 @@ static Chardev *make_socket(const KeyvalRequest *r, GError **err)
     if (!path || !flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err)) {
         return NULL;
     }
-    return chardev_socket_new(r->loop, r->label, path, server, wait, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, path, err)
+                    : chardev_socket_new(r->loop, r->label, path, server, wait, err);
 }
 
 static Chardev *make_ringbuf(const KeyvalRequest *r, GError **err)
@@ -196,9 +206,9 @@ void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *o
     }
 }
 
-Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err)
+static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, GError **err)
 {
-    KeyvalRequest r = {.loop = loop, .opts = opts};
+    KeyvalRequest r = {.loop = loop, .opts = opts, .check = check};
     const char *backend = text_of(&r, "backend");
     const KeyvalKind *kind;
     bool mux = false;
@@ -216,4 +226,14 @@ Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err)
     }
     c = kind->make(&r, err);
     return c && mux ? chardev_mux_new(loop, r.label, c) : c;
+}
+
+Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err)
+{
+    return from_keyvals(loop, opts, false, err);
+}
+
+Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err)
+{
+    return from_keyvals(loop, opts, true, err);
 }

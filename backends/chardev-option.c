@@ -13,6 +13,7 @@ typedef struct {
     EventLoop *loop;
     const char *label;
     bool mux;
+    bool check;      /* see chardev_check_option */
     const char *arg; /* after the colon; NULL: there was none */
 } ChardevRequest;
 
@@ -23,22 +24,26 @@ static Chardev *option_null(const ChardevRequest *r, GError **err)
 
 static Chardev *option_stdio(const ChardevRequest *r, GError **err)
 {
-    return chardev_stdio_new(r->loop, r->label, !r->mux, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_stdio_new(r->loop, r->label, !r->mux, err);
 }
 
 static Chardev *option_file(const ChardevRequest *r, GError **err)
 {
-    return chardev_file_new(r->loop, r->label, r->arg, false, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, r->arg, err)
+                    : chardev_file_new(r->loop, r->label, r->arg, false, err);
 }
 
 static Chardev *option_pipe(const ChardevRequest *r, GError **err)
 {
-    return chardev_pipe_new(r->loop, r->label, r->arg, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, r->arg, err)
+                    : chardev_pipe_new(r->loop, r->label, r->arg, err);
 }
 
 static Chardev *option_pty(const ChardevRequest *r, GError **err)
 {
-    return chardev_pty_new(r->loop, r->label, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_pty_new(r->loop, r->label, err);
 }
 
 /* Cuts the first comma-separated word off *text; ",," stands for a comma in it. NULL at the end. */
@@ -97,7 +102,8 @@ static Chardev *option_unix(const ChardevRequest *r, GError **err)
             return NULL;
         }
     }
-    return chardev_socket_new(r->loop, r->label, path, server, wait, err);
+    return r->check ? chardev_stand_in(r->loop, r->label, path, err)
+                    : chardev_socket_new(r->loop, r->label, path, server, wait, err);
 }
 
 static const struct {
@@ -148,11 +154,11 @@ static Chardev *option_make(ChardevRequest *r, const char *text, GError **err)
     return NULL;
 }
 
-Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option,
-                                 GError **err)
+static Chardev *from_option(EventLoop *loop, const char *label, const char *option, bool check,
+                            GError **err)
 {
     bool mux = g_str_has_prefix(option, "mon:");
-    ChardevRequest r = {.loop = loop, .label = label, .mux = mux};
+    ChardevRequest r = {.loop = loop, .label = label, .mux = mux, .check = check};
     Chardev *c = option_make(&r, mux ? option + 4 : option, err);
 
     if (!c) {
@@ -160,4 +166,15 @@ Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char 
         return NULL;
     }
     return mux ? chardev_mux_new(loop, label, c) : c;
+}
+
+Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option,
+                                 GError **err)
+{
+    return from_option(loop, label, option, false, err);
+}
+
+Chardev *chardev_check_option(EventLoop *loop, const char *label, const char *option, GError **err)
+{
+    return from_option(loop, label, option, true, err);
 }

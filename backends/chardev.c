@@ -3,6 +3,7 @@
  * Character streams: the base class (front end, life) and the null stream, which takes everything
  * and says nothing.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "backends/chardev-impl.h"
@@ -180,6 +181,21 @@ const TypeInfo chardev_type = {
 };
 
 /* --- null --- */
+
+Chardev *chardev_stand_in(EventLoop *loop, const char *label, const char *path, GError **err)
+{
+    g_autofree char *folder = path ? g_path_get_dirname(path) : NULL;
+
+    if (path && g_file_test(path, G_FILE_TEST_IS_DIR)) {
+        error_set(err, "cannot open: %s", g_strerror(EISDIR));
+        return NULL;
+    }
+    if (folder && !g_file_test(folder, G_FILE_TEST_IS_DIR)) {
+        error_set(err, "there is no folder '%s'", folder);
+        return NULL;
+    }
+    return chardev_new(&chardev_null_type, loop, label);
+}
 
 static void chardev_null_init(Object *obj)
 {

@@ -54,6 +54,13 @@ Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char 
  */
 Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err);
 
+/*
+ * The same two for a checker: they refuse what they can without touching anything, and what they return is a null stream
+ * in the place of the one that was asked for.
+ */
+Chardev *chardev_check_option(EventLoop *loop, const char *label, const char *option, GError **err);
+Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err);
+
 /* Calls fn for each word that may stand after -chardev. */
 void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *opaque);
 

@@ -111,6 +111,21 @@ bool property_value_check_link(const Property *prop, Object *target, GError **er
     return true;
 }
 
+/* "object 'x' not found" names the kind that was looked for. */
+static bool say_kind(const Property *prop, GError **err)
+{
+    static const char prefix[] = "object '";
+    const char *text = err && *err ? (*err)->message : "";
+
+    if (g_str_has_prefix(text, prefix) && prop->link_type != &object_type) {
+        char *better = g_strdup_printf("%s '%s", prop->link_type->name, text + sizeof prefix - 1);
+
+        g_free((*err)->message);
+        (*err)->message = better;
+    }
+    return false;
+}
+
 static bool link_from_string(Object *obj, const Property *prop, const char *text, Object **ret,
                              GError **err)
 {
@@ -119,7 +134,7 @@ static bool link_from_string(Object *obj, const Property *prop, const char *text
     if (text[0] != '\0') {
         target = object_resolve_link(object_root(obj), text, prop->link_type, err);
         if (target == NULL) {
-            return false;
+            return say_kind(prop, err);
         }
     }
     if (!property_value_check_link(prop, target, err)) {

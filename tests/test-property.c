@@ -698,9 +698,9 @@ START_TEST(a_link_to_nothing_or_to_another_type_is_refused)
 
     ck_assert(!property_set_string(a, "peer", "bate", &err));
     ck_assert_int_eq(err->code, AEROSTAT_ERROR_NOT_FOUND); /* kept through the prefix */
-    assert_error(&err, "property 'peer' of test-gadget: object 'bate' not found");
+    assert_error(&err, "property 'peer' of test-gadget: test-gadget 'bate' not found");
     ck_assert(!property_set_string(a, "peer", "beat", &err));
-    assert_error(&err, "property 'peer' of test-gadget: object 'beat' not found; "
+    assert_error(&err, "property 'peer' of test-gadget: test-gadget 'beat' not found; "
                        "did you mean 'beta'?");
     ck_assert(!property_set_string(a, "peer", "objects", &err));
     assert_error(&err, "property 'peer' of test-gadget: 'objects' is of type container, "

@@ -193,6 +193,7 @@ static char *dump_options(const char *line)
     append_list(s, "device", o.devices);
     append_list(s, "object", o.objects);
     append_list(s, "chardev", o.chardevs);
+    append_list(s, "blockdev", o.blockdevs);
     for (unsigned i = 0; i < o.mons->len; i++) {
         const MonOption *mon = o.mons->pdata[i];
 
@@ -216,6 +217,8 @@ static const struct {
     {"[name]\nguest='vm,1'\ndebug-threads='on'", NULL, "", "-name vm,,1"},
     {"[device]\ndriver='virtio-rng'\n[device 'b']\ndriver='virtio-balloon'", NULL, "",
      "-device virtio-rng -device virtio-balloon,id=b"},
+    {"[blockdev 'n']\ndriver='raw'\nfile.driver='null-co'", NULL, "",
+     "-blockdev driver=raw,file.driver=null-co,node-name=n"},
     {"[object 'r']\nqom-type='rng-builtin'", NULL, "", "-object rng-builtin,id=r"},
     {"[chardev 'c']\nbackend='file'\npath='a,b'\n[mon 'm']\nchardev='c'\nmode='control'", NULL, "",
      "-chardev file,path=a,,b,id=c -mon c,mode=control"},
@@ -260,12 +263,12 @@ static const struct {
     const char *f, *want; /* want NULL: what a file may hold */
 } bad_meanings[] = {
     {"[mahine]", "f:1: unknown group 'mahine'; did you mean 'machine'?"},
-    {"\n[spice 'd']",
-     "f:2: unknown group 'spice'; known: accel, chardev, device, drive, global, include, machine, "
-     "memory, mon, name, netdev, nic, object, smp-opts, trace"},
+    {"\n[spice 'd']", "f:2: unknown group 'spice'; known: accel, blockdev, chardev, device, "
+                      "drive, global, include, "
+                      "launch, machine, memory, mon, name, netdev, nic, object, smp-opts, trace"},
     {"[x]",
-     "f:1: unknown group 'x'; known: accel, chardev, device, drive, global, include, machine, "
-     "memory, mon, name, netdev, nic, object, smp-opts, trace"},
+     "f:1: unknown group 'x'; known: accel, blockdev, chardev, device, drive, global, include, "
+     "launch, machine, memory, mon, name, netdev, nic, object, smp-opts, trace"},
     {"[drive 'd']\nformat='raw'", "f:1: [drive] needs a line file = \"...\""},
     {"[memory]\nsiez='1G'", "f:2: unknown key 'siez' of [memory]; did you mean 'size'?"},
     {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus"},
@@ -298,6 +301,13 @@ static const struct {
     {"[global]\ndriver='virtio-rng-pci'\nproperty='vectros'\nvalue='z'",
      "f:1: unknown property 'vectros' of virtio-rng-pci; did you mean 'vectors'?"},
     {"[global 'g']\ndriver='x'", "f:1: [global] has no id: leave \"g\" out"},
+    {"[launch]\nS='maybe'", "f:2: S: 'maybe' is neither 'on' nor 'off'"},
+    {"[launch]\nseral='x'", "f:2: unknown key 'seral' of [launch]; did you mean 'serial'?"},
+    {"[blockdev 'n']\ndriver='null-co'\nnode-name='m'",
+     "f:3: the node-name goes to the group's name: [blockdev \"ID\"]"},
+    {"[blockdev]\ndriver='null-co'", "f:1: [blockdev] needs an id: [blockdev \"ID\"]"},
+    {"{'memory': {'size': ['1G', '2G']}}", "f:1: key 'size' of [memory] takes one value"},
+    {"\n{'memory': {\n'siez': '1G'}}", "f:3: unknown key 'siez' of [memory]; did you mean 'size'?"},
     {"[include]", "f:1: [include] needs a line file = \"...\""},
     {"[include]\nflie='g'", "f:2: unknown key 'flie' of [include]; did you mean 'file'?"},
     {"[include]\nfile=''", "f:2: include: give the path of a file"},
@@ -477,6 +487,92 @@ START_TEST(the_number_of_included_files_is_bounded)
 }
 END_TEST
 
+/* --- JSON --- */
+
+static const struct {
+    const char *text, *want; /* what is made of it, or the error */
+} json_texts[] = {
+    {"{}", ""},
+    {" \n{\n}\n", ""},
+    {"{'memory': {'size': '1G'}}", "memory: size=1G@1"},
+    {"{\n'memory'\n:\n{\n'size'\n:\n'1G'\n}\n}", "memory: size=1G@7"},
+    {"{'device': [\n{'driver': 'x', 'id': 'd0',\n'a': true, 'b': false,\n'c': -3},\n{'driver': "
+     "'y'}]}",
+     "device/d0: driver=x@2 a=on@3 b=off@3 c=-3@4; device: driver=y@5"},
+    {"{'launch': {'qmp': ['a',\n'b'], 'S': true},\n'smp-opts': {'cpus': 2}}",
+     "launch: qmp=a@1 qmp=b@2 S=on@2; smp-opts: cpus=2@3"},
+    {"{'blockdev': [{'driver': 'raw',\n'file': {'driver': 'file',\n'filename': 'a,b'}}]}",
+     "blockdev: driver=raw@1 file.driver=file@2 file.filename=a,b@3"},
+    {"{'a': {'b': '\\'\\\\',\n'c': '\\u00e9{}[]'}}", "a: b=\"\\@1 c=\xc3\xa9{}[]@2"},
+    {"{'a': []}", ""},
+    {"{'a': {}}", "a:"},
+    {"{", "f:1: string or '}' expected near end of file"},
+    {"{'a': {'b': '1', 'b': '2'}}", "f:1: duplicate object key near '\"b\"'"},
+    {"{'a': 1}", "f:1: 'a' must be an object, or a list of objects"},
+    {"{'a': [1]}", "f:1: 'a' must be an object, or a list of objects"},
+    {"{'a': {'b': 1.5}}", "f:1: the value of 'b' must be a text, a whole number, true or false"},
+    {"{'a': {\n'b': null}}", "f:2: the value of 'b' must be a text, a whole number, true or false"},
+    {"{'a': {'b': 'x\\n'}}", "f:1: the value of 'b' has a control character"},
+    {"{'a': {'b,c': 'x'}}",
+     "f:1: key 'b,c' has other than letters, digits, '-', '.' and '_', or is too long"},
+    {"{'a': {'b': {'c': {'d': {'e': {'f': {'g': {'h': {'i': 'x'}}}}}}}}}",
+     "f:1: more than 8 levels of nesting"},
+};
+
+START_TEST(json_is_read_as_groups_with_lines)
+{
+    g_autofree char *text = quotes(json_texts[_i].text);
+    g_autoptr(GError) err = NULL;
+    g_autoptr(ConfigFile) f = config_json_parse("f", text, strlen(text), NULL, &err);
+    g_autofree char *got = f ? dump(f) : g_strdup(err->message);
+
+    ck_assert_str_eq(got, json_texts[_i].want);
+}
+END_TEST
+
+START_TEST(json_says_the_same_as_a_config_file)
+{
+    g_autofree char *want = NULL, *got = NULL, *other = NULL;
+
+    put_file("f", "[machine]\ntype='pc'\nrtc='off'\n[memory]\nsize='1G'\n[device 'b']\n"
+                  "driver='virtio-balloon'\ndeflate-on-oom='on'\n[device]\ndriver='virtio-rng'");
+    put_file("g", "{'machine': {'type': 'pc', 'rtc': false}, 'memory': {'size': '1G'}, 'device': ["
+                  "{'driver': 'virtio-balloon', 'deflate-on-oom': true, 'id': 'b'},"
+                  "{'driver': 'virtio-rng'}]}");
+    want = dump_options("-readconfig f");
+    got = dump_options("-config g");
+    other = dump_options("-readconfig g");
+    ck_assert_str_eq(got, want);
+    ck_assert_str_eq(other, want);
+}
+END_TEST
+
+/* --- what QEMU's files have no group for --- */
+
+START_TEST(launch_has_options_as_keys)
+{
+    Options o;
+
+    put_file("f", "[launch]\nserial='null'\nqmp='unix:a'\nS='on'\nnodefaults='off'\n"
+                  "[launch]\nqmp='unix:b'\npidfile='p'");
+    ck_assert(parse(&o, "-readconfig f", NULL));
+    ck_assert_uint_eq(o.serials->len, 1);
+    ck_assert_uint_eq(o.qmps->len, 2);
+    ck_assert_str_eq(o.qmps->pdata[1], "unix:b");
+    ck_assert(o.start_paused && !o.nodefaults);
+    ck_assert_str_eq(o.pidfile, "p");
+    options_finish(&o);
+    ck_assert(parse(&o, "-readconfig f -serial pty", NULL));
+    ck_assert_uint_eq(o.serials->len, 1); /* the command line wins */
+    ck_assert_str_eq(o.serials->pdata[0], "pty");
+    options_finish(&o);
+    put_file("g", "{'launch': {'qmp': ['unix:a', 'unix:b']}}");
+    ck_assert(parse(&o, "-config g", NULL));
+    ck_assert_uint_eq(o.qmps->len, 2);
+    options_finish(&o);
+}
+END_TEST
+
 /* --- all faults --- */
 
 START_TEST(all_faults_of_a_text_are_found)
@@ -581,6 +677,34 @@ END_TEST
 
 /* --- anything at all --- */
 
+START_TEST(changed_json_does_no_harm)
+{
+    static const char bytes[] = "[]\"{}:, \n\\,a0\x00\xff\xc3";
+    GRand *r = g_rand_new_with_seed(7);
+    unsigned bad = 0;
+
+    for (unsigned i = 0; i < 20000; i++) {
+        unsigned row = (unsigned)g_rand_int_range(r, 0, G_N_ELEMENTS(json_texts));
+        g_autofree char *real = quotes(json_texts[row].text);
+        g_autoptr(GString) text = g_string_new(real);
+        g_autoptr(GError) err = NULL;
+        g_autoptr(ConfigFile) f = NULL;
+
+        for (int n = g_rand_int_range(r, 1, 4); n > 0 && text->len > 0; n--) {
+            gssize at = g_rand_int_range(r, 0, (gint32)text->len);
+
+            text->str[at] = bytes[g_rand_int_range(r, 0, sizeof bytes - 1)];
+        }
+        f = config_json_parse("f", text->str, text->len, NULL, &err);
+        bad += !f != (err != NULL);
+        bad += err && (!g_utf8_validate(err->message, -1, NULL) || strchr(err->message, '\n') ||
+                       !g_str_has_prefix(err->message, "f:"));
+    }
+    ck_assert_uint_eq(bad, 0);
+    g_rand_free(r);
+}
+END_TEST
+
 /* Good text with some bytes changed, cut or doubled: one line of valid text, or none. */
 START_TEST(changed_files_do_no_harm)
 {
@@ -622,9 +746,11 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, good_text_is_read, 0, G_N_ELEMENTS(good));
     tcase_add_loop_test(tc, bad_text_gets_file_and_line, 0, G_N_ELEMENTS(bad_text));
     tcase_add_test(tc, a_zero_byte_is_not_text);
+    tcase_add_loop_test(tc, json_is_read_as_groups_with_lines, 0, G_N_ELEMENTS(json_texts));
     tcase_add_test(tc, all_faults_of_a_text_are_found);
     tcase_add_test(tc, faults_of_what_is_no_config_file_are_bounded);
     tcase_add_test(tc, changed_files_do_no_harm);
+    tcase_add_test(tc, changed_json_does_no_harm);
     suite_add_tcase(s, tc);
     tc = tcase_create("meaning");
     tcase_add_checked_fixture(tc, setup, teardown);
@@ -635,6 +761,8 @@ static Suite *make_suite(void)
     tcase_add_test(tc, an_included_file_stands_in_its_place);
     tcase_add_test(tc, mistakes_of_an_included_file_have_its_name);
     tcase_add_test(tc, the_number_of_included_files_is_bounded);
+    tcase_add_test(tc, json_says_the_same_as_a_config_file);
+    tcase_add_test(tc, launch_has_options_as_keys);
     tcase_add_test(tc, errors_of_late_checks_get_the_place);
     tcase_add_test(tc, globals_are_taken_in_both_forms);
     tcase_add_test(tc, stdin_is_a_file);

@@ -126,9 +126,19 @@ UNIT = [
     ("-readconfig object.cfg -accel qtest", "/object.cfg:2: object 'r': .*filename.*/"),
     ("-readconfig chardev.cfg -accel qtest", "/chardev.cfg:1: chardev 'c': cannot open: No such file or directory/"),
     ("-readconfig device.cfg -accel qtest",
-     "device.cfg:2: device 'b': unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean 'deflate-on-oom'?"),
-    ("-readconfig device.cfg -accel qtest -device virtio-rng,id=b", "/device.cfg:2: .*/"),
-    ("-readconfig mon.cfg -accel qtest", "mon.cfg:1: there is no -chardev with id=c"),
+     "device.cfg:4: device 'b': unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean 'deflate-on-oom'?"),
+    ("-readconfig device.cfg -accel qtest -device virtio-rng,id=b", "/device.cfg:4: .*/"),
+    ("-readconfig mon.cfg -accel qtest", "mon.cfg:1: chardev 'c' not found"),
+    ("-readconfig drive.cfg -accel qtest", "drive.cfg:1: drive 'd': file=missing: could not open 'missing': No such file or "
+     "directory"),
+    ("-mon chardev=c -accel qtest", "-mon chardev=c: chardev 'c' not found"),
+    ("-serial chardev:c -accel qtest", "-serial chardev:c: chardev 'c' not found"),
+    ("-device virtio-serial -device virtconsole,chardev=c -accel qtest",
+     "-device virtconsole: property 'chardev' of virtconsole: chardev 'c' not found"),
+    ("-append x -accel qtest", "-append: there is no kernel to pass it to: give -kernel FILE"),
+    ("-initrd x -accel qtest", "-initrd: there is no kernel to pass it to: give -kernel FILE"),
+    ("-M append=x -accel qtest", "-append: there is no kernel to pass it to: give -kernel FILE"),
+    ("-readconfig append.cfg -accel qtest", "append.cfg:2: there is no kernel to pass it to: give -kernel FILE"),
     ("-readconfig kernel.cfg", "kernel.cfg:2: kernel missing: cannot open: No such file or directory"),
     ("-readconfig cpus.cfg -accel qtest", "cpus.cfg:4: machine 'pc' takes 1 to 64 vCPUs"),
     ("-readconfig include.cfg", "sub/memory.cfg:2: '512X' is not a size (as in 4096, 512M or 1.5G)"),
@@ -145,6 +155,78 @@ UNIT = [
     ("-global a=b", "-global a=b: unknown 'a'; known: driver, property, value"),
 ]
 
+# What -check finds in faults.cfg, in this order.
+FAULTS = """[machine]
+  rct = "on"
+  i8042 = "maybe"
+  kernel = "missing"
+  initrd = "alsomissing"
+[memory]
+  size = "4"
+[smp-opts]
+  cpus = "0"
+[object "r"]
+  qom-type = "rng-random"
+  filename = "/missing"
+[device "r0"]
+  driver = "virtio-rng"
+  rng = "r"
+  max-bytes = "x"
+  vectros = "1"
+[chardev "c"]
+  backend = "file"
+  path = "nodir/x"
+[mon]
+  chardev = "c"
+[mon]
+  chardev = "d"
+[device "b0"]
+  driver = "virtio-balloon"
+  addr = "3"
+[device "b1"]
+  driver = "virtio-rng"
+  addr = "3"
+[drive "d0"]
+  file = "nodisk"
+  format = "raw"
+[device "disk"]
+  driver = "virtio-blk"
+  drive = "d0"
+oops
+[memroy]
+  size = "x"
+"""
+FOUND = """\
+faults.cfg:37: a line is key = "value", [group], [group "id"] or # comment
+faults.cfg:38: unknown group 'memroy'; did you mean 'memory'?
+-frob: unknown option; '-help' lists all
+faults.cfg:2: unknown property 'rct' of pc-machine; did you mean 'rtc'?
+faults.cfg:3: property 'i8042' of pc-machine: 'maybe' is neither 'on' nor 'off'
+faults.cfg:7: machine 'pc' takes 16 MiB to 1024 GiB of memory
+faults.cfg:9: machine 'pc' takes 1 to 64 vCPUs
+faults.cfg:4: kernel missing: cannot open: No such file or directory
+faults.cfg:5: initrd alsomissing: cannot open: No such file or directory
+faults.cfg:10: object 'r': cannot open filename=/missing: No such file or directory
+faults.cfg:31: drive 'd0': file=nodisk: could not open 'nodisk': No such file or directory
+faults.cfg:18: chardev 'c': there is no folder 'nodir'
+faults.cfg:16: device 'r0': property 'max-bytes' of virtio-rng-pci: 'x' is not a number
+faults.cfg:17: device 'r0': unknown property 'vectros' of virtio-rng-pci; did you mean 'vectors'?
+faults.cfg:28: device 'b1': 'b1' (virtio-rng-pci) cannot have address 03.0 of pci.0: 'b0' (virtio-balloon-pci) has it
+-device foo: unknown device 'foo'; '-device help' lists all
+-device virtio-rng: property 'rng' of virtio-rng-pci: rng-backend 'zz' not found
+-qmp udp:x: unknown kind 'udp'; one of stdio, mon:stdio, null, file:PATH, unix:PATH[,server=on|off][,wait=on|off], pipe:PATH, pty
+faults.cfg:23: chardev 'd' not found
+"""
+
+# Command lines that -check finds nothing wrong with: it needs no KVM, and makes and opens nothing that others see.
+CHECKED_GOOD = [
+    "-kernel tiny -qmp unix:q,server=on -serial unix:taken,server=on -monitor pty -pidfile missing/pid -daemonize",
+    "-kernel tiny -device virtio-balloon -device virtio-rng,addr=5 -chardev file,id=c,path=made -mon c",
+    "-accel qtest -drive file=text,format=raw -drive file=empty,format=raw",
+    "-readconfig good.cfg",
+    "-kernel tiny -qtest unix:missing/x,server=on -accel qtest",
+]
+
 # Config files of the rows above.
 CONFIGS = {
     "group": '[machine]\n\n[memroy]\n',
@@ -153,12 +235,16 @@ CONFIGS = {
     "object": '# a source\n[object "r"]\n  qom-type = "rng-random"\n  filename = "/missing"\n',
     "chardev": '[chardev "c"]\n  backend = "file"\n  path = "missing/x"\n',
     "device": '\n[device "b"]\n  driver = "virtio-balloon"\n  deflate-on-om = "on"\n',
+    "drive": '[drive "d"]\n  file = "missing"\n  format = "raw"\n',
+    "append": '[machine]\n  append = "x"\n',
+    "faults": FAULTS,
     "kernel": '[machine]\n  kernel = "missing"\n',
     "cpus": '[machine]\n\n[smp-opts]\n  cpus = "0"\n',
     "include": '[include]\n  file = "sub/memory.cfg"\n',
     "sub/memory": '[memory]\n  size = "512X"\n',
     "cycle": '[include]\n  file = "./cycle.cfg"\n',
     "global": '[global]\n  driver = "virtio-balloon-pci"\n  property = "deflate-on-oom"\n  value = "maybe"\n',
+    "good": '[machine]\n  kernel = "tiny"\n  append = "quiet"\n[device "d"]\n  driver = "virtio-rng"\n',
     "mon": '[mon]\n  chardev = "c"\n',
 }
 
@@ -314,6 +400,32 @@ class Test:
             else:
                 print(f"skipped: a /dev/kvm {name}: no mount namespace here")
 
+    def all_faults(self):
+        words = "-frob -check -readconfig faults.cfg -device foo -qmp udp:x -device virtio-rng,rng=zz".split()
+        before = set(os.listdir())
+        got = self.run(words)
+        lines = [line.removeprefix("aerostat: error: ") for line in got.stderr.splitlines()]
+        wanted = [line for line in FOUND.splitlines()]
+        problem = None
+        if got.returncode != 1 or got.stdout:
+            problem = "status is not 1, or something on stdout"
+        elif lines != wanted:
+            problem = "\n    missing: ".join(["not the faults"] + [w for w in wanted if w not in lines])
+        elif set(os.listdir()) != before:
+            problem = "left something behind"
+        self.check("-check -readconfig faults.cfg", problem, got)
+
+    def nothing_wrong(self):
+        for text in CHECKED_GOOD:
+            before = set(os.listdir())
+            got = self.run(["-check"] + text.split())
+            problem = None
+            if got.returncode != 0 or got.stdout or got.stderr:
+                problem = "is found faulty"
+            elif set(os.listdir()) != before:
+                problem = "left something behind"
+            self.check(f"-check {text}", problem, got)
+
     def pid_file_of_another(self, always):
         with open("locked", "w") as f:
             f.write("12345\n")
@@ -380,6 +492,8 @@ def main():
         if sys.argv[1] == "unit":
             t.help_rows()
             t.bad_rows(UNIT)
+            t.all_faults()
+            t.nothing_wrong()
             t.unreadable("-kernel")
             t.unreadable("-readconfig")
             t.without_kvm()

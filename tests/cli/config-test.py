@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -I
 # SPDX-License-Identifier: BSD-2-Clause
-"""Starts the VMM with a config file, without guest, and compares its devices by QMP with what the file says.
+"""Has -check look at a config file, starts the VMM with it, without guest, and compares its devices by QMP with what the file says.
 
 usage: config-test.py VMM FILE [PATH.PROPERTY=VALUE...]
 The machine and each named device of FILE must be there with its type and the values of its keys, and each property given
@@ -11,6 +11,7 @@ import json
 import os
 import re
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,17 @@ def groups(path):
             elif m := re.match(r'\s*([\w.-]+)\s*=\s*"([^"]*)"', line):
                 found[-1][2][m[1]] = m[2]
     return found
+
+
+def tiny_kernel(path):
+    """An ELF image with a PVH entry, for files with an append line: that needs a kernel."""
+    header, code, address = 64 + 2 * 56, b"\xfa\xf4\xeb\xfd", 1 << 20
+    note = struct.pack("<III4sI4x", 4, 8, 18, b"Xen\0", address)
+    elf = b"\x7fELF\2\1\1" + bytes(9) + struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, address, 64, 0, 0, 64, 56, 2, 0, 0, 0)
+    elf += struct.pack("<IIQQQQQQ", 1, 5, header, address, address, len(code), 4096, 1)
+    elf += struct.pack("<IIQQQQQQ", 4, 4, header + len(code), 0, 0, len(note), len(note), 4)
+    with open(path, "wb") as f:
+        f.write(elf + code + note)
 
 
 class Qmp:
@@ -117,7 +129,10 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         make_disks(path)
-        child = subprocess.Popen([vmm, "-readconfig", path, "-accel", "qtest", "-qmp", "unix:test.sock,server=on,wait=off"],
+        tiny_kernel("vmlinux")
+        checked = subprocess.run([vmm, "-check", "-readconfig", path, "-kernel", "vmlinux"], stdin=subprocess.DEVNULL)
+        child = subprocess.Popen([vmm, "-readconfig", path, "-kernel", "vmlinux", "-accel", "qtest", "-qmp",
+                                  "unix:test.sock,server=on,wait=off"],
                                  stdin=subprocess.DEVNULL)
         try:
             qmp = Qmp("test.sock", child)
@@ -130,10 +145,12 @@ def main():
     failed = [row for row in rows if not row[3]]
     for name, got, want, _ in failed:
         print(f"FAILED: {name} is {got!r}, not {want!r}")
+    if checked.returncode != 0:
+        print("FAILED: -check finds faults")
     if status != 0:
         print(f"FAILED: exit status {status}")
     print(f"{len(rows) - len(failed)} of {len(rows)} as expected")
-    return 1 if failed or status or not rows else 0
+    return 1 if failed or status or checked.returncode or not rows else 0
 
 
 if __name__ == "__main__":

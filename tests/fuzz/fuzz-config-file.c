@@ -34,7 +34,10 @@ static void check_group(const ConfigGroup *g, unsigned after)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     g_autoptr(GError) err = NULL;
-    g_autoptr(ConfigFile) f = config_file_parse("f", (const char *)data, size, NULL, &err);
+    const char *text = (const char *)data;
+    bool is_json = size > 0 && data[0] == '{';
+    g_autoptr(ConfigFile) f = is_json ? config_json_parse("f", text, size, NULL, &err)
+                                      : config_file_parse("f", text, size, NULL, &err);
     unsigned line = 0;
 
     if (!f) {
@@ -42,7 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         g_assert(g_utf8_validate(err->message, -1, NULL) && !strchr(err->message, '\n'));
         return 0;
     }
-    for (unsigned i = 0; i < f->groups->len; i++) {
+    for (unsigned i = 0; !is_json && i < f->groups->len; i++) {
         const ConfigGroup *g = f->groups->pdata[i];
 
         check_group(g, line);

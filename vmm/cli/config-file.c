@@ -11,13 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { WORD_MAX = 63 }; /* bytes of a group's name, an id and a key, as in QEMU */
+const char config_word_chars[] =
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
 
 static const char key_form[] = "a line is key = \"value\", [group], [group \"id\"] or # comment";
 
 /* --- what is made --- */
 
-static void entry_free(ConfigEntry *e)
+void config_entry_free(ConfigEntry *e)
 {
     g_free(e->key);
     g_free(e->value);
@@ -30,6 +31,17 @@ static void group_free(ConfigGroup *g)
     g_free(g->id);
     g_ptr_array_unref(g->entries);
     g_free(g);
+}
+
+ConfigFile *config_file_new(const char *name)
+{
+    ConfigFile *f = g_new(ConfigFile, 1);
+
+    *f = (ConfigFile){
+        .name = g_strdup(name),
+        .groups = g_ptr_array_new_with_free_func((GDestroyNotify)group_free),
+    };
+    return f;
 }
 
 void config_file_free(ConfigFile *f)
@@ -63,15 +75,14 @@ static void skip_space(const char **p)
 /* A group's name or a key; NULL with err: none. what is "group" or "key". */
 static char *take_word(const char **p, const char *what, GError **err)
 {
-    static const char chars[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._";
-    size_t len = strspn(*p, chars);
+    size_t len = strspn(*p, config_word_chars);
 
     if (len == 0) {
         error_set(err, "%s", key_form);
         return NULL;
     }
-    if (len > WORD_MAX) {
-        error_set(err, "a %s of more than %d characters", what, WORD_MAX);
+    if (len > CONFIG_WORD_MAX) {
+        error_set(err, "a %s of more than %d characters", what, CONFIG_WORD_MAX);
         return NULL;
     }
     *p += len;
@@ -125,8 +136,8 @@ static bool parse_group(ConfigFile *f, const char *p, unsigned line, GError **er
     if (*p != ']') {
         return error_set(err, "the closing ']' of group '%s' is missing", name);
     }
-    if (id && strlen(id) > WORD_MAX) {
-        return error_set(err, "an id of more than %d characters", WORD_MAX);
+    if (id && strlen(id) > CONFIG_WORD_MAX) {
+        return error_set(err, "an id of more than %d characters", CONFIG_WORD_MAX);
     }
     if (!expect_end(p + 1, name, err)) {
         return false;
@@ -135,13 +146,13 @@ static bool parse_group(ConfigFile *f, const char *p, unsigned line, GError **er
     g->name = g_steal_pointer(&name);
     g->id = g_steal_pointer(&id);
     g->line = line;
-    g->entries = g_ptr_array_new_with_free_func((GDestroyNotify)entry_free);
+    g->entries = g_ptr_array_new_with_free_func((GDestroyNotify)config_entry_free);
     g_ptr_array_add(f->groups, g);
     return true;
 }
 
 /* QEMU's lists of a network: one line for each. */
-static bool may_repeat(const ConfigGroup *g, const char *key)
+bool config_group_may_repeat(const ConfigGroup *g, const char *key)
 {
     static const char *const keys[] = {"dnssearch", "guestfwd", "hostfwd", NULL};
 
@@ -170,7 +181,7 @@ static bool parse_entry(ConfigFile *f, const char *p, unsigned line, GError **er
         return error_set(err, "key '%s' before the first [group]", key);
     }
     g = f->groups->pdata[f->groups->len - 1];
-    if ((before = config_group_find(g, key)) && !may_repeat(g, key)) {
+    if ((before = config_group_find(g, key)) && !config_group_may_repeat(g, key)) {
         return error_set(err, "key '%s' a second time; the first one is in line %u", key,
                          before->line);
     }
@@ -226,14 +237,10 @@ static bool parse_text_line(ConfigFile *f, const char *line, size_t len, unsigne
 ConfigFile *config_file_parse(const char *name, const char *text, size_t len, GPtrArray *faults,
                               GError **err)
 {
-    ConfigFile *f = g_new(ConfigFile, 1);
+    ConfigFile *f = config_file_new(name);
     const char *end = text + len;
     bool in_bad_group = false;
 
-    *f = (ConfigFile){
-        .name = g_strdup(name),
-        .groups = g_ptr_array_new_with_free_func((GDestroyNotify)group_free),
-    };
     for (unsigned line = 1; text < end; line++) {
         const char *eol = memchr(text, '\n', (size_t)(end - text)) ?: end;
         size_t n = (size_t)(eol - text);
@@ -271,9 +278,21 @@ static bool read_all(int fd, GByteArray *data, GError **err)
            error_set(err, "is larger than %d KiB; that is no config file", CONFIG_FILE_MAX >> 10);
 }
 
+/* No line of a config file begins with a brace. */
+static bool is_json(const GByteArray *data)
+{
+    for (guint i = 0; i < data->len; i++) {
+        if (!strchr(" \t\r\n", data->data[i]) || !data->data[i]) {
+            return data->data[i] == '{';
+        }
+    }
+    return false;
+}
+
 ConfigFile *config_file_read(const char *what, const char *path, GPtrArray *faults, GError **err)
 {
     bool is_stdin = !strcmp(path, "-");
+    const char *name;
     g_autoptr(GByteArray) data = g_byte_array_new();
     int fd = is_stdin ? STDIN_FILENO : open(path, O_RDONLY | O_NOCTTY | O_CLOEXEC);
     bool ok = fd >= 0 ? read_all(fd, data, err) : error_set_errno(err, errno, "cannot open");
@@ -285,6 +304,8 @@ ConfigFile *config_file_read(const char *what, const char *path, GPtrArray *faul
         g_prefix_error(err, "%s %s: ", what, path);
         return NULL;
     }
-    return config_file_parse(is_stdin ? "stdin" : path, data->len ? (const char *)data->data : "",
-                             data->len, faults, err);
+    name = is_stdin ? "stdin" : path;
+    return is_json(data) ? config_json_parse(name, (const char *)data->data, data->len, faults, err)
+                         : config_file_parse(name, data->len ? (const char *)data->data : "",
+                                             data->len, faults, err);
 }

@@ -13,46 +13,11 @@
 #include "backends/user-creatable.h"
 #include "core/log.h"
 #include "vmm/cli/block-options.h"
-#include "vmm/cli/daemon.h"
+#include "vmm/cli/check.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
 #include "vmm/cli/net-options.h"
-#include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
-#include "vmm/machine/machine.h"
-#include "vmm/monitor/monitor.h"
-#include "vmm/qtest/qtest.h"
-
-typedef struct {
-    Options opts;
-    Object *root;
-    Machine *machine;
-    GPtrArray *chardevs;   /* of Chardev *, owned by the tree below /chardevs */
-    GPtrArray *monitors;   /* of Monitor * */
-    Chardev *qtest_stream; /* NULL: no -qtest */
-    Qtest *qtest;
-    Chardev *serial; /* as -serial made it: a multiplexer for mon:stdio */
-    PidFile pidfile;
-    int signal_fd;
-    LoopFd *signal_src;
-} Vmm;
-
-/* An error begins with the place in a config file that it is about, or else with the option. */
-static void say_where(const char *origin, GError **err, const char *option, const char *what)
-{
-    if (origin) {
-        g_prefix_error(err, "%s: ", origin);
-    } else {
-        g_prefix_error(err, "%s%s%s: ", option, what ? " " : "", what ?: "");
-    }
-}
-
-static void say_where_of(const Options *o, json_t *opts, GError **err, const char *option,
-                         const char *key)
-{
-    say_where(options_origin(o, opts), err, option,
-              json_string_value(json_object_get(opts, key)) ?: "");
-}
 
 /* --- signals --- */
 
@@ -109,21 +74,35 @@ static bool chardev_is_stdio(json_t *opts)
     return !g_strcmp0(json_string_value(json_object_get(opts, "backend")), "stdio");
 }
 
+static bool make_chardev(Vmm *vmm, json_t *opts, GError **err)
+{
+    EventLoop *loop = vmm->machine->platform.loop;
+    Chardev *c;
+
+    if (vmm->opts.daemonize && chardev_is_stdio(opts)) {
+        return error_set(err, "-chardev stdio: -daemonize has no terminal; use a file or a socket");
+    }
+    c = vmm->opts.check ? chardev_check_keyvals(loop, opts, err)
+                        : chardev_new_from_keyvals(loop, opts, err);
+    if (!c || !adopt_stream(vmm, c, json_string_value(json_object_get(opts, "id")), err)) {
+        options_say_where(&vmm->opts, opts, err, "-chardev", "backend");
+        return false;
+    }
+    return true;
+}
+
 static bool make_chardevs(Vmm *vmm, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.chardevs->len; i++) {
         json_t *opts = vmm->opts.chardevs->pdata[i];
-        Chardev *c;
 
-        if (vmm->opts.daemonize && chardev_is_stdio(opts)) {
-            return error_set(err,
-                             "-chardev stdio: -daemonize has no terminal; use a file or a socket");
+        if (make_chardev(vmm, opts, err)) {
+            continue;
         }
-        c = chardev_new_from_keyvals(vmm->machine->platform.loop, opts, err);
-        if (!c || !adopt_stream(vmm, c, json_string_value(json_object_get(opts, "id")), err)) {
-            say_where_of(&vmm->opts, opts, err, "-chardev", "backend");
+        if (!options_fault(&vmm->opts, err)) {
             return false;
         }
+        options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
     }
     return true;
 }
@@ -135,7 +114,7 @@ static Chardev *find_stream(Vmm *vmm, const char *id, unsigned port, GError **er
     Chardev *end = c ? chardev_mux_port(CHARDEV(c), port) : NULL;
 
     if (!c) {
-        error_set(err, "there is no -chardev with id=%s", id);
+        error_set(err, "chardev '%s' not found", id);
         return NULL;
     }
     if (!end) { /* no multiplexer: one port for all */
@@ -151,7 +130,9 @@ static Chardev *find_stream(Vmm *vmm, const char *id, unsigned port, GError **er
 static Chardev *new_stream(Vmm *vmm, const char *option, const char *text, const char *name,
                            GError **err)
 {
-    Chardev *c = chardev_new_from_option(vmm->machine->platform.loop, option, text, err);
+    EventLoop *loop = vmm->machine->platform.loop;
+    Chardev *c = vmm->opts.check ? chardev_check_option(loop, option, text, err)
+                                 : chardev_new_from_option(loop, option, text, err);
 
     if (!c) {
         return NULL;
@@ -216,22 +197,60 @@ static bool make_serial(Vmm *vmm, GError **err)
     return true;
 }
 
+static bool make_mon(Vmm *vmm, const MonOption *mon, GError **err)
+{
+    Chardev *c = find_stream(vmm, mon->chardev, 1, err);
+
+    if (!c) {
+        if (mon->origin) {
+            g_prefix_error(err, "%s: ", mon->origin);
+        } else {
+            g_prefix_error(err, "-mon chardev=%s: ", mon->chardev);
+        }
+        return false;
+    }
+    g_ptr_array_add(vmm->monitors, mon->control ? monitor_new_qmp(vmm->machine, c)
+                                                : monitor_new_hmp(vmm->machine, c));
+    return true;
+}
+
 static bool make_mons(Vmm *vmm, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.mons->len; i++) {
-        const MonOption *mon = vmm->opts.mons->pdata[i];
-        Chardev *c = find_stream(vmm, mon->chardev, 1, err);
-
-        if (!c) {
-            g_autofree char *what = g_strdup_printf("chardev=%s", mon->chardev);
-
-            say_where(mon->origin, err, "-mon", what);
+        if (!make_mon(vmm, vmm->opts.mons->pdata[i], err) && !options_fault(&vmm->opts, err)) {
             return false;
         }
-        g_ptr_array_add(vmm->monitors, mon->control ? monitor_new_qmp(vmm->machine, c)
-                                                    : monitor_new_hmp(vmm->machine, c));
     }
     return true;
+}
+
+static bool make_qmp(Vmm *vmm, const char *text, unsigned number, GError **err)
+{
+    g_autofree char *name = g_strdup_printf("compat_monitor%u", number);
+    Chardev *c;
+
+    if (!strcmp(text, "none")) {
+        return true;
+    }
+    c = new_stream(vmm, "-qmp", text, name, err);
+    if (c) {
+        g_ptr_array_add(vmm->monitors, monitor_new_qmp(vmm->machine, c));
+    }
+    return c != NULL;
+}
+
+static bool make_hmp(Vmm *vmm, const char *text, GError **err)
+{
+    Chardev *c;
+
+    if (!text || !strcmp(text, "none")) {
+        return true;
+    }
+    c = new_stream(vmm, "-monitor", text, "hmp0", err);
+    if (c) {
+        g_ptr_array_add(vmm->monitors, monitor_new_hmp(vmm->machine, c));
+    }
+    return c != NULL;
 }
 
 static bool make_monitors(Vmm *vmm, GError **err)
@@ -239,29 +258,16 @@ static bool make_monitors(Vmm *vmm, GError **err)
     const Options *o = &vmm->opts;
 
     for (unsigned i = 0; i < o->qmps->len; i++) {
-        g_autofree char *name = g_strdup_printf("compat_monitor%u", i);
-        Chardev *c;
-
-        if (!strcmp(o->qmps->pdata[i], "none")) {
-            continue;
-        }
-        c = new_stream(vmm, "-qmp", o->qmps->pdata[i], name, err);
-        if (!c) {
+        if (!make_qmp(vmm, o->qmps->pdata[i], i, err) && !options_fault(&vmm->opts, err)) {
             return false;
         }
-        g_ptr_array_add(vmm->monitors, monitor_new_qmp(vmm->machine, c));
     }
     if (vmm->serial && chardev_mux_port(vmm->serial, 1)) {
         g_ptr_array_add(vmm->monitors,
                         monitor_new_hmp(vmm->machine, chardev_mux_port(vmm->serial, 1)));
     }
-    if (o->monitor && strcmp(o->monitor, "none") != 0) {
-        Chardev *c = new_stream(vmm, "-monitor", o->monitor, "hmp0", err);
-
-        if (!c) {
-            return false;
-        }
-        g_ptr_array_add(vmm->monitors, monitor_new_hmp(vmm->machine, c));
+    if (!make_hmp(vmm, o->monitor, err) && !options_fault(&vmm->opts, err)) {
+        return false;
     }
     return make_mons(vmm, err);
 }
@@ -297,19 +303,45 @@ static bool set_machine_property(Vmm *vmm, const char *key, const char *value, c
     return true;
 }
 
+static void add_globals(Vmm *vmm)
+{
+    for (unsigned i = 0; i < vmm->opts.globals->len; i++) {
+        const GlobalOption *global = vmm->opts.globals->pdata[i];
+        g_autofree char *where =
+            g_strdup_printf("-global %s.%s=%s", global->driver, global->property, global->value);
+
+        machine_add_global(vmm->machine, type_find(global->driver), global->property, global->value,
+                           global->origin ?: where);
+    }
+}
+
+/* The rest of -M or -accel, or of their groups. */
+static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, GError **err)
+{
+    const char *key, *origin;
+    json_t *value;
+
+    json_object_foreach(props, key, value)
+    {
+        if (property_set_string(obj, key, json_string_value(value), err)) {
+            continue;
+        }
+        origin = options_origin(&vmm->opts, value);
+        g_prefix_error(err, "%s: ", origin ?: option);
+        if (!options_fault(&vmm->opts, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool set_machine_properties(Vmm *vmm, GError **err)
 {
     const Options *o = &vmm->opts;
     Machine *m = vmm->machine;
-    const char *key;
-    json_t *value;
 
-    json_object_foreach(o->machine_props, key, value)
-    {
-        if (!property_set_string(OBJECT(m), key, json_string_value(value), err)) {
-            say_where(options_origin(o, value), err, "-M", NULL);
-            return false;
-        }
+    if (!set_rest(vmm, OBJECT(m), o->machine_props, "-M", err)) {
+        return false;
     }
     if (o->ram_size) {
         m->ram_size = o->ram_size;
@@ -318,14 +350,7 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
     if (o->has_smp) {
         m->smp = o->smp;
     }
-    for (unsigned i = 0; i < o->globals->len; i++) {
-        const GlobalOption *global = o->globals->pdata[i];
-        g_autofree char *where =
-            g_strdup_printf("-global %s.%s=%s", global->driver, global->property, global->value);
-
-        machine_add_global(m, type_find(global->driver), global->property, global->value,
-                           global->origin ?: where);
-    }
+    add_globals(vmm);
     m->no_reboot |= o->no_reboot;
     m->no_shutdown |= o->no_shutdown;
     m->defaults = !o->nodefaults;
@@ -337,17 +362,9 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
 
 static bool set_accel_properties(Vmm *vmm, const char *accel, GError **err)
 {
-    const char *key;
-    json_t *value;
+    g_autofree char *option = g_strdup_printf("-accel %s", accel);
 
-    json_object_foreach(vmm->opts.accel_props, key, value)
-    {
-        if (!property_set_string(OBJECT(vmm->machine->accel), key, json_string_value(value), err)) {
-            say_where(options_origin(&vmm->opts, value), err, "-accel", accel);
-            return false;
-        }
-    }
-    return true;
+    return set_rest(vmm, OBJECT(vmm->machine->accel), vmm->opts.accel_props, option, err);
 }
 
 static const TypeInfo *find_machine(const Options *o, GError **err)
@@ -369,7 +386,7 @@ static const TypeInfo *find_machine(const Options *o, GError **err)
     return type;
 }
 
-static bool make_machine(Vmm *vmm, GError **err)
+bool vmm_make_machine(Vmm *vmm, GError **err)
 {
     const TypeInfo *type = find_machine(&vmm->opts, err);
     const char *accel = vmm->opts.accel;
@@ -398,26 +415,117 @@ static bool is_net_filter(json_t *opts)
     return type && type_is_a(type, &net_filter_type);
 }
 
-static bool make_objects(Vmm *vmm, bool net_filters, GError **err)
+static bool make_object(Vmm *vmm, json_t *opts, GError **err)
+{
+    const char *name = json_string_value(json_object_get(opts, "qom-type"));
+    const TypeInfo *type = name ? user_creatable_find_type(name, NULL) : NULL;
+
+    if (vmm->opts.check && type &&
+        !check_properties(&vmm->opts, vmm->root, type, opts, "-object", "qom-type")) {
+        return false;
+    }
+    if (!user_creatable_add(vmm->root, opts, err)) {
+        options_say_where(&vmm->opts, opts, err, "-object", "qom-type");
+        return false;
+    }
+    return true;
+}
+
+static bool make_kinds(Vmm *vmm, bool net_filters, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.objects->len; i++) {
         json_t *opts = vmm->opts.objects->pdata[i];
 
-        if (is_net_filter(opts) != net_filters) {
+        if (is_net_filter(opts) != net_filters || make_object(vmm, opts, err)) {
             continue;
         }
-        if (!user_creatable_add(vmm->root, opts, err)) {
-            say_where_of(&vmm->opts, opts, err, "-object", "qom-type");
+        if (!options_fault(&vmm->opts, err) && !vmm->opts.check) {
             return false;
         }
+        options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
     }
+    return true;
+}
+
+static bool make_objects(Vmm *vmm, GError **err)
+{
+    return make_kinds(vmm, false, err);
+}
+
+/* "-drive file=X: ..." of a config file begins with its place instead of the option. */
+static void say_where_of_drive(Vmm *vmm, json_t *opts, GError **err)
+{
+    static const char option[] = "-drive ";
+    const char *origin = options_origin(&vmm->opts, opts), *text = (*err)->message;
+
+    if (origin && g_str_has_prefix(text, option)) {
+        char *better = g_strdup_printf("%s: %s", origin, text + strlen(option));
+
+        g_free((*err)->message);
+        (*err)->message = better;
+    }
+}
+
+/* They are made one by one, so that each has its place in an error; the number of all is in the
+ * name. */
+static void name_drive(json_t *drive, unsigned number)
+{
+    const char *interface = json_string_value(json_object_get(drive, "if"));
+
+    if (!json_object_get(drive, "id")) {
+        json_object_set_new(drive, "id", json_sprintf("%s%u", interface ?: "virtio", number));
+    }
+}
+
+static bool make_block(Vmm *vmm, json_t *blockdev, json_t *drive, GError **err)
+{
+    g_autoptr(GPtrArray) blockdevs = g_ptr_array_new(), drives = g_ptr_array_new();
+    g_autoptr(GError) why = NULL;
+
+    g_ptr_array_add(blockdev ? blockdevs : drives, blockdev ?: drive);
+    if (block_options_make(vmm->root, vmm->machine->platform.loop, blockdevs, drives,
+                           vmm->opts.devices, &why)) {
+        return true;
+    }
+    say_where_of_drive(vmm, blockdev ?: drive, &why);
+    if (!options_fault(&vmm->opts, &why)) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    options_broken(&vmm->opts, json_string_value(blockdev ? json_object_get(blockdev, "node-name")
+                                                          : json_object_get(drive, "id")));
     return true;
 }
 
 static bool make_blocks(Vmm *vmm, GError **err)
 {
-    return block_options_make(vmm->root, vmm->machine->platform.loop, vmm->opts.blockdevs,
-                              vmm->opts.drives, vmm->opts.devices, err);
+    const Options *o = &vmm->opts;
+    bool ok = true;
+
+    for (unsigned i = 0; ok && i < o->blockdevs->len; i++) {
+        ok = make_block(vmm, o->blockdevs->pdata[i], NULL, err);
+    }
+    for (unsigned i = 0; ok && i < o->drives->len; i++) {
+        name_drive(o->drives->pdata[i], i);
+        ok = make_block(vmm, NULL, o->drives->pdata[i], err);
+    }
+    return ok;
+}
+
+static bool make_device(Vmm *vmm, json_t *opts, GError **err)
+{
+    const char *name = json_string_value(json_object_get(opts, "driver"));
+    const TypeInfo *type = name ? machine_device_type(vmm->machine, name, NULL) : NULL;
+
+    if (vmm->opts.check && type &&
+        !check_properties(&vmm->opts, vmm->root, type, opts, "-device", "driver")) {
+        return false;
+    }
+    if (!machine_add_device(vmm->machine, opts, err)) {
+        options_say_where(&vmm->opts, opts, err, "-device", "driver");
+        return false;
+    }
+    return true;
 }
 
 static void on_net_event(void *opaque, const char *event, json_t *data)
@@ -429,7 +537,7 @@ static bool make_nets(Vmm *vmm, GError **err)
 {
     net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
     return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
-           make_objects(vmm, true, err);
+           make_kinds(vmm, true, err);
 }
 
 static bool make_devices(Vmm *vmm, GError **err)
@@ -437,24 +545,60 @@ static bool make_devices(Vmm *vmm, GError **err)
     for (unsigned i = 0; i < vmm->opts.devices->len; i++) {
         json_t *opts = vmm->opts.devices->pdata[i];
 
-        if (!machine_add_device(vmm->machine, opts, err)) {
-            say_where_of(&vmm->opts, opts, err, "-device", "driver");
+        if (make_device(vmm, opts, err)) {
+            continue;
+        }
+        if (!options_fault(&vmm->opts, err) && !vmm->opts.check) {
             return false;
         }
+        options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
     }
     return true;
 }
 
-/* Everything up to the first instruction of the guest. VM lock held. */
-static bool build(Vmm *vmm, GError **err)
+static bool make_pidfile(Vmm *vmm, GError **err)
 {
-    if (!watch_signals(vmm, err) || !connect_qtest(vmm, err) || !make_objects(vmm, false, err) ||
-        !make_blocks(vmm, err) || !make_nets(vmm, err) || !make_chardevs(vmm, err) ||
-        !make_serial(vmm, err) || !machine_init(vmm->machine, err) || !make_devices(vmm, err) ||
-        !machine_boot(vmm->machine, err) || !make_monitors(vmm, err) || !serve_qtest(vmm, err)) {
-        return false;
-    }
     return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);
+}
+
+static bool init_machine(Vmm *vmm, GError **err)
+{
+    return machine_init(vmm->machine, err);
+}
+
+static bool boot_machine(Vmm *vmm, GError **err)
+{
+    return machine_boot(vmm->machine, err);
+}
+
+/* Everything up to the first instruction of the guest, in this order. */
+static const struct {
+    bool (*make)(Vmm *vmm, GError **err);
+    bool checked;    /* also by -check, which leaves out what acts on others */
+    bool foundation; /* what follows makes no sense without it */
+} steps[] = {
+    {watch_signals, false, false}, {connect_qtest, false, false}, {make_objects, true, false},
+    {make_blocks, true, false},    {make_nets, false, false},     {make_chardevs, true, false},
+    {make_serial, true, false},    {init_machine, true, true},    {make_devices, true, false},
+    {boot_machine, true, false},   {make_monitors, true, false},  {serve_qtest, false, false},
+    {make_pidfile, false, false},
+};
+
+bool vmm_build(Vmm *vmm, GError **err)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
+        if ((vmm->opts.check && !steps[i].checked) || steps[i].make(vmm, err)) {
+            continue;
+        }
+        options_blame(&vmm->opts, err);
+        if (!options_fault(&vmm->opts, err)) {
+            return false;
+        }
+        if (steps[i].foundation) {
+            break;
+        }
+    }
+    return true;
 }
 
 /* Undoes build: what the machine and the streams hold goes under the lock, the objects themselves
@@ -545,7 +689,7 @@ static bool print_help(Vmm *vmm, bool *ret_ok, GError **err)
         help_devices();
         return true;
     }
-    *ret_ok = make_machine(vmm, err);
+    *ret_ok = vmm_make_machine(vmm, err);
     if (*ret_ok) {
         const TypeInfo *type = machine_device_type(vmm->machine, o->help_driver, err);
 
@@ -567,18 +711,20 @@ static int run(Vmm *vmm, GError **err)
     if (print_help(vmm, &ok, err)) {
         return ok ? 0 : 1;
     }
+    if (vmm->opts.check) {
+        return vmm_check(vmm);
+    }
     if (vmm->opts.daemonize && !daemon_start(err)) {
         return 1;
     }
-    if (!make_machine(vmm, err)) {
+    if (!vmm_make_machine(vmm, err)) {
         return 1;
     }
     lock = &vmm->machine->platform.lock;
     pthread_mutex_lock(lock);
-    ok = build(vmm, err);
+    ok = vmm_build(vmm, err);
     pthread_mutex_unlock(lock);
     if (!ok) {
-        options_blame(&vmm->opts, err);
         return 1;
     }
     if (vmm->machine->dumpdtb) {

@@ -134,69 +134,6 @@ static void mon_option_free(MonOption *mon)
     g_free(mon);
 }
 
-static void global_option_free(GlobalOption *global)
-{
-    g_free(global->driver);
-    g_free(global->property);
-    g_free(global->value);
-    g_free(global->origin);
-    g_free(global);
-}
-
-const char *options_origin(const Options *o, json_t *opts)
-{
-    return g_hash_table_lookup(o->origins, opts);
-}
-
-void options_set_origin(Options *o, json_t *opts, char *origin)
-{
-    g_hash_table_replace(o->origins, json_incref(opts), origin);
-}
-
-/* Where the config file is that set an option; NULL: none did, or the command line has it, too. */
-static const char *place_of(const Options *o, const char *option)
-{
-    const struct {
-        const char *option, *given;
-    } files[] = {{"kernel", o->kernel}, {"initrd", o->initrd}, {"append", o->append}};
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(files); i++) {
-        if (!strcmp(files[i].option, option)) {
-            return files[i].given ? NULL
-                                  : options_origin(o, json_object_get(o->machine_props, option));
-        }
-    }
-    return g_hash_table_lookup(o->places, option);
-}
-
-void options_blame(const Options *o, GError **err)
-{
-    const char *text = err && *err ? (*err)->message : "";
-    size_t len = *text == '-' ? strcspn(text + 1, " :") : 0;
-    g_autofree char *option = g_strndup(text + 1, len);
-    const char *place = len > 0 ? place_of(o, option) : NULL;
-    char *better;
-
-    if (!place) {
-        return;
-    }
-    text += 1 + len;
-    better = *text == ':' ? g_strdup_printf("%s%s", place, text)
-                          : g_strdup_printf("%s: %s%s", place, option, text);
-    g_free((*err)->message);
-    (*err)->message = better;
-}
-
-bool options_fault(Options *o, GError **err)
-{
-    if (!o->faults || !*err) {
-        return false;
-    }
-    g_ptr_array_add(o->faults, g_strdup((*err)->message));
-    g_clear_error(err);
-    return true;
-}
-
 /* --- one function per option --- */
 
 static bool take_accel_name(Options *o, const char *name, GError **err)
@@ -213,6 +150,7 @@ static bool take_accel_name(Options *o, const char *name, GError **err)
         json_object_clear(o->accel_props); /* they were another's */
     }
     set_text(&o->accel, name);
+    g_hash_table_remove(o->places, "accel");
     return true;
 }
 
@@ -228,6 +166,7 @@ static bool take_machine(Options *o, const char *arg, GError **err)
     accel = pop_key(opts, "accel");
     if (type) {
         set_text(&o->machine, type);
+        g_hash_table_remove(o->places, "type");
     }
     json_object_update(o->machine_props, opts);
     json_decref(opts);
@@ -353,56 +292,6 @@ static bool take_object(Options *o, const char *arg, GError **err)
         set_text(&o->help_driver, json_string_value(json_object_get(opts, "qom-type")));
     }
     g_ptr_array_add(o->objects, opts);
-    return true;
-}
-
-/* "DRIVER.PROPERTY=VALUE", in which the driver's name may hold dots, or three keys. */
-static json_t *parse_global(const char *arg, GError **err)
-{
-    const char *eq = strchr(arg, '='), *comma = strchr(arg, ',');
-    const char *dot = eq ? g_strrstr_len(arg, eq - arg, ".") : NULL;
-
-    if (!dot || (comma && comma < eq)) {
-        return options_parse_keyvals(arg, NULL, err);
-    }
-    return json_pack("{s:s%, s:s%, s:s}", "driver", arg, (size_t)(dot - arg), "property", dot + 1,
-                     (size_t)(eq - dot - 1), "value", eq + 1);
-}
-
-static bool check_global(const GlobalOption *global, GError **err)
-{
-    const TypeInfo *type;
-
-    if (!global->driver || !global->property || !global->value) {
-        return error_set(err, "the form is DRIVER.PROPERTY=VALUE");
-    }
-    type = type_find(global->driver);
-    if (!type || !type_is_a(type, &device_type)) {
-        return error_set(err, "unknown device type '%s'; '-device help' lists all", global->driver);
-    }
-    return type_property_check_name(type, global->property, err);
-}
-
-static bool take_global(Options *o, const char *arg, GError **err)
-{
-    json_t *opts = parse_global(arg, err);
-    GlobalOption *global;
-    bool ok;
-
-    if (!opts) {
-        return *arg && err && *err ? false : error_set(err, "the form is DRIVER.PROPERTY=VALUE");
-    }
-    global = g_new0(GlobalOption, 1);
-    global->driver = pop_key(opts, "driver");
-    global->property = pop_key(opts, "property");
-    global->value = pop_key(opts, "value");
-    ok = reject_rest(opts, "driver, property, value", err) && check_global(global, err);
-    json_decref(opts);
-    if (!ok) {
-        global_option_free(global);
-        return false;
-    }
-    g_ptr_array_add(o->globals, global);
     return true;
 }
 
@@ -604,6 +493,12 @@ static bool take_version(Options *o, const char *arg, GError **err)
 
 static bool take_help(Options *o, const char *arg, GError **err);
 
+static bool take_check(Options *o, const char *arg, GError **err)
+{
+    o->check = true;
+    return true;
+}
+
 #define TEXT_OPTION(fn, field)                                \
     static bool fn(Options *o, const char *arg, GError **err) \
     {                                                         \
@@ -652,10 +547,14 @@ static const Option option_table[] = {
      "take options from a file of [group] and key = \"value\" ('-': stdin); the command line wins, "
      "and later files do",
      NULL},
+    {"config", "FILE", "the same; both take JSON, too", NULL},
+    {"check", NULL,
+     "only look for faults in all of the options and config files, and print each; needs no KVM",
+     take_check},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
     {"global", "TYPE.PROP=VALUE", "what a property of all devices of a type begins with",
-     take_global},
+     options_take_global},
     {"object", "TYPE,id=ID[,prop=value...]",
      "make an object that devices refer to; 'help' lists types, TYPE,help properties", take_object},
     {"blockdev", "DRIVER,node-name=NAME[,key=value...]",
@@ -749,9 +648,36 @@ bool options_take(Options *o, const char *option, const char *arg, GError **err)
     return find_option(option)->take(o, arg, err);
 }
 
+bool options_take_launch(Options *o, const char *option, const char *value, GError **err)
+{
+    const Option *opt = find_option(option);
+    bool on = true;
+
+    if (opt->arg) {
+        return opt->take(o, value, err);
+    }
+    if (!parse_bool(value, &on, err)) {
+        g_prefix_error(err, "%s: ", option);
+        return false;
+    }
+    return !on || opt->take(o, NULL, err);
+}
+
 static const char *word_name(const char *word)
 {
     return word + (word[1] == '-' ? 2 : 1);
+}
+
+static bool read_config_file(Options *o, const char *name, const char *path, GError **err)
+{
+    g_autofree char *option = g_strconcat("-", name, NULL);
+    g_autoptr(GError) why = NULL;
+
+    if (!readconfig(o, option, path, &why) && !options_fault(o, &why)) {
+        g_propagate_error(err, g_steal_pointer(&why));
+        return false;
+    }
+    return true;
 }
 
 /* Reads the files of -readconfig, up to where parse_words will stop. */
@@ -760,42 +686,76 @@ static bool parse_files(Options *o, int argc, char **argv, GError **err)
     for (int i = 1; i < argc; i++) {
         const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
 
+        if (!opt && o->faults) {
+            continue;
+        }
         if (!opt || opt->take == take_help || opt->take == take_version ||
             (opt->arg && i + 1 == argc)) {
             break;
         }
         i += opt->arg != NULL;
-        if (!strcmp(opt->name, "readconfig") && !readconfig(o, argv[i], err)) {
+        if ((!strcmp(opt->name, "readconfig") || !strcmp(opt->name, "config")) &&
+            !read_config_file(o, opt->name, argv[i], err)) {
             return false;
         }
     }
     return true;
 }
 
+/* The option at argv[*i], and its argument; *i moves to the last word of it. */
+static bool parse_word(Options *o, char **argv, int *i, GError **err)
+{
+    const char *text = argv[*i], *arg = NULL;
+    g_autoptr(GError) why = NULL;
+    const Option *opt;
+
+    if (text[0] != '-' || !text[1]) {
+        return error_set(err, "%s: options begin with '-'; a disk or kernel image needs its option",
+                         text);
+    }
+    opt = find_option(word_name(text));
+    if (!opt) {
+        return unknown_option(text, word_name(text), err);
+    }
+    if (opt->arg && !argv[*i + 1]) {
+        return error_set(err, "%s: needs an argument: %s", text, opt->arg);
+    }
+    arg = opt->arg ? argv[++*i] : NULL;
+    if (opt->take == take_serial && g_hash_table_remove(o->places, opt->name)) {
+        g_ptr_array_set_size(o->serials, 0);
+    }
+    if (opt->take && !opt->take(o, arg, &why)) {
+        return error_set(err, "-%s %s: %s", opt->name, arg, why->message);
+    }
+    g_hash_table_remove(o->places, opt->name);
+    return true;
+}
+
 static bool parse_words(Options *o, int argc, char **argv, GError **err)
 {
     for (int i = 1; i < argc && !o->handled; i++) {
-        const char *text = argv[i], *arg = NULL;
         g_autoptr(GError) why = NULL;
-        const Option *opt;
 
-        if (text[0] != '-' || !text[1]) {
-            return error_set(
-                err, "%s: options begin with '-'; a disk or kernel image needs its option", text);
+        if (!parse_word(o, argv, &i, &why) && !options_fault(o, &why)) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
         }
-        opt = find_option(word_name(text));
-        if (!opt) {
-            return unknown_option(text, word_name(text), err);
-        }
-        if (opt->arg && !(arg = argv[++i])) {
-            return error_set(err, "%s: needs an argument: %s", text, opt->arg);
-        }
-        if (opt->take && !opt->take(o, arg, &why)) {
-            return error_set(err, "-%s %s: %s", opt->name, arg, why->message);
-        }
-        g_hash_table_remove(o->places, opt->name);
     }
     return true;
+}
+
+/* -check counts for what stands before it, too. */
+static bool wants_check(int argc, char **argv)
+{
+    for (int i = 1; i < argc; i++) {
+        const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
+
+        if (opt && opt->take == take_check) {
+            return true;
+        }
+        i += opt && opt->arg;
+    }
+    return false;
 }
 
 bool options_parse(Options *o, int argc, char **argv, GError **err)
@@ -817,8 +777,12 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .origins = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)json_decref, g_free),
         .config_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
         .places = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
-        .globals = g_ptr_array_new_with_free_func((GDestroyNotify)global_option_free),
+        .broken = g_ptr_array_new_with_free_func(g_free),
+        .globals = g_ptr_array_new_with_free_func((GDestroyNotify)options_global_free),
     };
+    if (wants_check(argc, argv)) {
+        o->faults = g_ptr_array_new_with_free_func(g_free);
+    }
     return parse_files(o, argc, argv, err) && parse_words(o, argc, argv, err);
 }
 
@@ -840,6 +804,7 @@ void options_finish(Options *o)
     g_clear_pointer(&o->config_ids, g_hash_table_unref);
     g_clear_pointer(&o->places, g_hash_table_unref);
     g_clear_pointer(&o->globals, g_ptr_array_unref);
+    g_clear_pointer(&o->broken, g_ptr_array_unref);
     g_clear_pointer(&o->faults, g_ptr_array_unref);
     g_free(o->machine);
     g_free(o->accel);

@@ -43,10 +43,11 @@ typedef struct {
     bool net_none;            /* -net none */
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
     GPtrArray *mons;          /* of MonOption * */
-    GPtrArray *serials;       /* of char *, the texts of -serial */
+    GPtrArray *serials;       /* of char *, the texts of -serial; the command line's replace those of files */
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
+    bool check;               /* -check; faults is set then */
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;
@@ -54,8 +55,10 @@ typedef struct {
     char *help_driver;        /* -device TYPE,help and -object TYPE,help */
     GHashTable *origins;      /* json_t * of the above to char *: see options_origin */
     GHashTable *config_ids;   /* "GROUP ID" of config files to "FILE:LINE" */
-    GHashTable *places;       /* options that a config file set ("m", "smp") to "FILE:LINE"; see options_blame */
+    GHashTable *places;       /* options that a config file set ("m", "smp", "serial", and "type" and "accel" of the
+                               * machine) to "FILE:LINE"; see options_blame */
     GPtrArray *globals;       /* of GlobalOption * */
+    GPtrArray *broken;        /* of char *: see options_broken */
     GPtrArray *faults;        /* of char *: see options_fault; NULL: the first one ends the program */
 } Options;
 
@@ -68,6 +71,9 @@ void options_finish(Options *o);
 
 /* Takes one option, as from the command line; option is its name without '-', and one that takes an argument. */
 bool options_take(Options *o, const char *option, const char *arg, GError **err);
+
+/* Takes one that may stand in a [launch] group; value is "on" or "off" for one that takes no argument. */
+bool options_take_launch(Options *o, const char *option, const char *value, GError **err);
 
 /*
  * Where a device, object, stream or a property of machine or accelerator came from: "FILE:LINE", with the name of what
@@ -82,8 +88,21 @@ void options_set_origin(Options *o, json_t *opts, char *origin);
  */
 void options_blame(const Options *o, GError **err);
 
+/*
+ * Puts in front of an error about the thing that opts describes where it came from: the line of the key that the error
+ * quotes, or else the thing's, or the option with what opts has under key (NULL: nothing).
+ */
+void options_say_where(const Options *o, json_t *opts, GError **err, const char *option, const char *key);
+
 /* After an error: true when all faults are wanted. It is among o->faults then, *err is clear, and the caller goes on. */
 bool options_fault(Options *o, GError **err);
+
+/* What was to have that id is not there: that others do not find it is no fault of their own. */
+void options_broken(Options *o, const char *id);
+
+/* -global: DRIVER.PROPERTY=VALUE, in which the driver's name may hold dots, or the three as keys. */
+bool options_take_global(Options *o, const char *arg, GError **err);
+void options_global_free(GlobalOption *global);
 
 /*
  * "driver,a=1,flag,b=x,,y" as a JSON object of strings: the word without '=' that comes first goes to first_key (NULL:

@@ -13,7 +13,7 @@
 #include "vmm/cli/config-file.h"
 #include "vmm/machine/machine.h"
 
-enum { KEYS_MAX = 3 };
+enum { KEYS_MAX = 12 };
 enum { FILES_MAX = 64 }; /* of one -readconfig, with all that they include */
 
 /* The files that are being read, from the innermost outwards. */
@@ -28,20 +28,26 @@ struct Reading {
 typedef enum { ID_NONE, ID_OPTIONAL, ID_NEEDED } GroupId;
 
 typedef struct {
-    const char *name, *option; /* option NULL: include, which is none */
+    const char *name, *option; /* option NULL: each key is one, or include */
     GroupId id;
     const char *needed;             /* key without which it says nothing; NULL: none */
     const char *keys[KEYS_MAX + 1]; /* all there are; none: they are properties of a type */
     size_t props, list; /* fields of Options that get the properties, or the entry; 0: none */
+    const char *id_key; /* what the group's id is to the option; NULL: "id" */
 } GroupKind;
 
 static const GroupKind kinds[] = {
     {"accel", "accel", ID_NONE, "accel", .props = offsetof(Options, accel_props)},
+    {"blockdev", "blockdev", ID_NEEDED, "driver", .list = offsetof(Options, blockdevs),
+     .id_key = "node-name"},
     {"chardev", "chardev", ID_NEEDED, "backend", .list = offsetof(Options, chardevs)},
     {"device", "device", ID_OPTIONAL, "driver", .list = offsetof(Options, devices)},
     {"drive", "drive", ID_OPTIONAL, "file", .list = offsetof(Options, drives)},
     {"global", "global", ID_NONE, "driver", .keys = {"driver", "property", "value"}},
     {"include", NULL, ID_NONE, "file", .keys = {"file"}},
+    {"launch", NULL, ID_NONE, NULL,
+     .keys = {"S", "daemonize", "monitor", "nodefaults", "nographic", "pidfile", "qmp", "qtest",
+              "qtest-log", "serial"}},
     {"machine", "machine", ID_NONE, NULL, .props = offsetof(Options, machine_props)},
     {"memory", "m", ID_NONE, "size", .keys = {"size"}},
     {"mon", "mon", ID_OPTIONAL, "chardev", .keys = {"chardev", "mode", "pretty"}},
@@ -128,8 +134,9 @@ static bool check_entry(const GroupKind *k, const ConfigEntry *e, GError **err)
     if (!strcmp(e->key, "help") || (!strcmp(e->value, "help") && names_type(k, e))) {
         return error_set(err, "help is for the command line: -%s help", k->option ?: k->name);
     }
-    if (!strcmp(e->key, "id") && k->id != ID_NONE) {
-        return error_set(err, "the id goes to the group's name: [%s \"ID\"]", k->name);
+    if (!strcmp(e->key, k->id_key ?: "id") && k->id != ID_NONE) {
+        return error_set(err, "the %s goes to the group's name: [%s \"ID\"]", k->id_key ?: "id",
+                         k->name);
     }
     if (!k->keys[0]) {
         return check_value(k, e, err);
@@ -154,9 +161,24 @@ static char *to_text(const GroupKind *k, const ConfigGroup *g)
         g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", e->key, value);
     }
     if (g->id && k->list) {
-        g_string_append_printf(text, "%sid=%s", text->len ? "," : "", g->id);
+        g_string_append_printf(text, "%s%s=%s", text->len ? "," : "", k->id_key ?: "id", g->id);
     }
     return g_string_free(text, FALSE);
+}
+
+static void note_lines(Options *o, json_t *opts, const ConfigFile *f, const ConfigGroup *g)
+{
+    for (unsigned i = 0; i < g->entries->len; i++) {
+        const ConfigEntry *e = g->entries->pdata[i];
+        json_t *value = json_object_get(opts, e->key);
+
+        if (json_is_string(value)) {
+            options_set_origin(
+                o, value,
+                g->id ? g_strdup_printf("%s:%u: %s '%s'", f->name, e->line, g->name, g->id)
+                      : g_strdup_printf("%s:%u", f->name, e->line));
+        }
+    }
 }
 
 /* Remembers where the group's things came from, for errors that are found later. */
@@ -165,6 +187,7 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
     if (k->list) {
         GPtrArray *list = G_STRUCT_MEMBER(GPtrArray *, o, k->list);
 
+        note_lines(o, list->pdata[list->len - 1], f, g);
         options_set_origin(o, list->pdata[list->len - 1],
                            g->id
                                ? g_strdup_printf("%s:%u: %s '%s'", f->name, g->line, g->name, g->id)
@@ -180,7 +203,7 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
 
         global->origin = g_strdup_printf("%s:%u", f->name, g->line);
     }
-    if (k->id == ID_NONE && k->keys[0]) {
+    if (k->id == ID_NONE && k->keys[0] && k->option) {
         const ConfigEntry *e = config_group_find(g, k->needed);
 
         g_hash_table_replace(o->places, g_strdup(k->option),
@@ -188,12 +211,27 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
     }
     for (unsigned i = 0; k->props && i < g->entries->len; i++) {
         const ConfigEntry *e = g->entries->pdata[i];
+
+        if (!strcmp(e->key, "type") || !strcmp(e->key, "accel")) {
+            g_hash_table_replace(o->places, g_strdup(e->key),
+                                 g_strdup_printf("%s:%u", f->name, e->line));
+        }
         json_t *value = json_object_get(G_STRUCT_MEMBER(json_t *, o, k->props), e->key);
 
         if (value) {
             options_set_origin(o, value, g_strdup_printf("%s:%u", f->name, e->line));
         }
     }
+}
+
+/* A list of JSON is a key given several times. */
+static bool check_repeated(const GroupKind *k, const ConfigGroup *g, unsigned n, GError **err)
+{
+    const ConfigEntry *e = g->entries->pdata[n];
+
+    return config_group_find(g, e->key) == e || (!k->option && !k->needed) ||
+           config_group_may_repeat(g, e->key) ||
+           error_set(err, "key '%s' of [%s] takes one value", e->key, k->name);
 }
 
 /* What a group says as such, before its option takes it. *ret_line is set to the line of an error.
@@ -209,7 +247,7 @@ static bool check_group(Options *o, const GroupKind *k, const ConfigFile *f, con
     for (unsigned i = 0; i < g->entries->len; i++) {
         const ConfigEntry *e = g->entries->pdata[i];
 
-        if (!check_entry(k, e, err)) {
+        if (!check_entry(k, e, err) || !check_repeated(k, g, i, err)) {
             *ret_line = e->line;
             return false;
         }
@@ -238,6 +276,27 @@ static bool include(Options *o, const Reading *r, const ConfigFile *f, const Con
     return read_file(o, what, path, r, err);
 }
 
+/* [launch]: each key is an option. */
+static bool launch(Options *o, const ConfigFile *f, const ConfigGroup *g, GError **err)
+{
+    for (unsigned i = 0; i < g->entries->len; i++) {
+        const ConfigEntry *e = g->entries->pdata[i];
+        g_autofree char *where = g_strdup_printf("%s:%u", f->name, e->line);
+        g_autoptr(GError) why = NULL;
+
+        if (options_take_launch(o, e->key, e->value, &why)) {
+            g_hash_table_replace(o->places, g_strdup(e->key), g_steal_pointer(&where));
+            continue;
+        }
+        g_prefix_error(&why, "%s: ", where);
+        if (!options_fault(o, &why)) {
+            g_propagate_error(err, g_steal_pointer(&why));
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool take_group(Options *o, const Reading *r, const ConfigFile *f, const ConfigGroup *g,
                        GError **err)
 {
@@ -247,7 +306,7 @@ static bool take_group(Options *o, const Reading *r, const ConfigFile *f, const 
     bool ok = k && check_group(o, k, f, g, &line, err);
 
     if (ok && !k->option) {
-        return include(o, r, f, g, err);
+        return k->needed ? include(o, r, f, g, err) : launch(o, f, g, err);
     }
     if (ok && g->entries->len > 0) {
         if (g->entries->len == 1) {
@@ -268,7 +327,10 @@ static bool take_group(Options *o, const Reading *r, const ConfigFile *f, const 
 static bool take_groups(Options *o, const Reading *r, const ConfigFile *f, GError **err)
 {
     for (unsigned i = 0; i < f->groups->len; i++) {
-        if (!take_group(o, r, f, f->groups->pdata[i], err) && !options_fault(o, err)) {
+        g_autoptr(GError) why = NULL;
+
+        if (!take_group(o, r, f, f->groups->pdata[i], &why) && !options_fault(o, &why)) {
+            g_propagate_error(err, g_steal_pointer(&why));
             return false;
         }
     }
@@ -309,7 +371,7 @@ static bool read_file(Options *o, const char *what, const char *path, const Read
     return ok;
 }
 
-bool readconfig(Options *o, const char *path, GError **err)
+bool readconfig(Options *o, const char *option, const char *path, GError **err)
 {
-    return read_file(o, "-readconfig", path, NULL, err);
+    return read_file(o, option, path, NULL, err);
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * -readconfig: what the groups of a config file mean. Each stands for an option, with its keys: [memory] size = "1G" is
- * -m size=1G, [device "d0"] driver = "X" is -device driver=X,id=d0.
+ * -m size=1G, [device "d0"] driver = "X" is -device driver=X,id=d0. [launch] has the
+ * options that QEMU's files have no group for.
  */
 #ifndef AEROSTAT_VMM_CLI_READCONFIG_H
 #define AEROSTAT_VMM_CLI_READCONFIG_H
@@ -10,8 +11,8 @@
 
 /*
  * Takes the options of the file into o, as if they came next on the command line; types are registered. Errors are
- * complete lines that begin with FILE:LINE, or with -readconfig and the path when it cannot be read.
+ * complete lines that begin with FILE:LINE, or with option ("-readconfig") and the path when it cannot be read.
  */
-bool readconfig(Options *o, const char *path, GError **err);
+bool readconfig(Options *o, const char *option, const char *path, GError **err);
 
 #endif

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/hostmem.h"
 #include "core/log.h"
@@ -20,6 +21,8 @@ typedef struct {
     void (*fn)(void *opaque, const char *name, json_t *data);
     void *opaque;
 } EventSink;
+
+#define CHECKED_RAM (UINT64_C(128) << 20) /* when the wanted size is none */
 
 static const char *const run_state_names[] = {
     [RUN_STATE_PRELAUNCH] = "prelaunch",
@@ -341,7 +344,7 @@ static const PlatformOps machine_platform_ops = {
 
 /* --- building and ending --- */
 
-static bool check_limits(Machine *m, GError **err)
+static bool check_ram(Machine *m, GError **err)
 {
     MachineClass *mc = MACHINE_GET_CLASS(m);
 
@@ -351,9 +354,6 @@ static bool check_limits(Machine *m, GError **err)
     }
     if (m->ram_size % (1024 * 1024) != 0) {
         return error_set(err, "-m: the memory size must be a multiple of 1 MiB");
-    }
-    if (m->smp < 1 || m->smp > mc->max_cpus) {
-        return error_set(err, "-smp: machine '%s' takes 1 to %u vCPUs", mc->alias, mc->max_cpus);
     }
     return true;
 }
@@ -385,6 +385,13 @@ static bool take_backend_size(Machine *m, const HostMem *b, GError **err)
                      m->ram_size >> 20, m->memory_backend, memory_backend_size(b) >> 20);
 }
 
+static bool check_backend(Machine *m, GError **err)
+{
+    HostMem *b = m->memory_backend ? find_memory_backend(m, err) : NULL;
+
+    return !m->memory_backend || (b && take_backend_size(m, b, err));
+}
+
 /* What RAM is made of: a reference, or NULL with ram_size 0. */
 static bool take_ram(Machine *m, GError **err)
 {
@@ -410,22 +417,80 @@ static bool init_board(Machine *m, GError **err)
     return ok;
 }
 
-bool machine_init(Machine *m, GError **err)
+static bool check_smp(Machine *m, GError **err)
 {
     MachineClass *mc = MACHINE_GET_CLASS(m);
+
+    return (m->smp >= 1 && m->smp <= mc->max_cpus) ||
+           error_set(err, "-smp: machine '%s' takes 1 to %u vCPUs", mc->alias, mc->max_cpus);
+}
+
+static bool check_limits(Machine *m, GError **err)
+{
+    return check_ram(m, err) && check_smp(m, err);
+}
+
+/* What belongs to a kernel says nothing without one. */
+static bool check_kernel_given(Machine *m, GError **err)
+{
+    const char *extra = m->initrd && *m->initrd ? "-initrd" : "-append";
+
+    return m->kernel || ((!m->initrd || !*m->initrd) && (!m->append || !*m->append)) ||
+           error_set(err, "%s: there is no kernel to pass it to: give -kernel FILE", extra);
+}
+
+static bool check_boot(Machine *m, bool runs_guests, GError **err)
+{
+    MachineClass *mc = MACHINE_GET_CLASS(m);
+
+    if (!mc->prepare_boot || !(m->kernel || runs_guests)) {
+        return check_kernel_given(m, err);
+    }
+    return mc->prepare_boot(m, err);
+}
+
+void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why),
+                   void *opaque)
+{
+    g_autoptr(GError) backend = NULL, ram = NULL, smp = NULL, boot = NULL, initrd = NULL;
+
+    if (!check_backend(m, &backend)) {
+        fault(opaque, backend);
+        g_clear_pointer(&m->memory_backend, g_free);
+    }
+    if (!check_ram(m, &ram)) {
+        fault(opaque, ram);
+        m->ram_size = MAX(MACHINE_GET_CLASS(m)->min_ram, CHECKED_RAM);
+    }
+    if (!check_smp(m, &smp)) {
+        fault(opaque, smp);
+        m->smp = 1;
+    }
+    if (check_boot(m, runs_guests, &boot)) {
+        if (MACHINE_GET_CLASS(m)->prepare_boot) {
+            MACHINE_GET_CLASS(m)->finish(m); /* machine_init opens the files itself */
+        }
+        return;
+    }
+    fault(opaque, boot);
+    if (m->kernel && m->initrd && !g_str_has_prefix(boot->message, "-initrd") &&
+        access(m->initrd, R_OK) != 0) {
+        error_set_errno(&initrd, errno, "-initrd %s: cannot open", m->initrd);
+        fault(opaque, initrd);
+    }
+    g_clear_pointer(&m->kernel, g_free);
+    g_clear_pointer(&m->initrd, g_free);
+    g_clear_pointer(&m->append, g_free);
+}
+
+bool machine_init(Machine *m, GError **err)
+{
     Platform *p = &m->platform;
 
-    if (m->memory_backend) {
-        HostMem *b = find_memory_backend(m, err);
-
-        if (!b || !take_backend_size(m, b, err)) {
-            return false;
-        }
-    }
-    if (!check_limits(m, err)) {
+    if (!check_backend(m, err) || !check_limits(m, err)) {
         return false;
     }
-    if (mc->prepare_boot && has_boot(m) && !mc->prepare_boot(m, err)) {
+    if (!check_boot(m, accel_runs_guests(m->accel), err)) {
         return false;
     }
     m->main_bus = bus_new(&main_bus_type, NULL, "main-system-bus", p);

@@ -95,6 +95,13 @@ bool machine_has_target(const TypeInfo *type, const char *target); /* is it a ma
 /* The machine type for a name or alias after -M; NULL with one line and a suggestion. */
 const TypeInfo *machine_type_find(const char *name, GError **err);
 
+/*
+ * For a checker, before machine_init: hands over what that would refuse of memory, vCPUs and boot files, each fault
+ * (borrowed) by itself, and replaces it, so that machine_init can follow. runs_guests: the accelerator that the machine
+ * is for does, whichever it has now.
+ */
+void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why), void *opaque);
+
 /* Checks the properties, opens the accelerator, builds the board. root ("/") becomes the machine's tree root. */
 bool machine_init(Machine *m, GError **err);
 

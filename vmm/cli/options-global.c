@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * -global: what a property of each device of a type begins with.
+ */
+#include <string.h>
+
+#include "hw/core/device.h"
+#include "qom/property.h"
+#include "vmm/cli/options.h"
+
+void options_global_free(GlobalOption *global)
+{
+    g_free(global->driver);
+    g_free(global->property);
+    g_free(global->value);
+    g_free(global->origin);
+    g_free(global);
+}
+
+static char *take_key(json_t *opts, const char *key)
+{
+    char *value = g_strdup(json_string_value(json_object_get(opts, key)));
+
+    json_object_del(opts, key);
+    return value;
+}
+
+static bool check_rest(json_t *opts, GError **err)
+{
+    void *iter = json_object_iter(opts);
+
+    return !iter || error_set(err, "unknown '%s'; known: driver, property, value",
+                              json_object_iter_key(iter));
+}
+
+/* "DRIVER.PROPERTY=VALUE", in which the driver's name may hold dots, or three keys. */
+static json_t *parse_global(const char *arg, GError **err)
+{
+    const char *eq = strchr(arg, '='), *comma = strchr(arg, ',');
+    const char *dot = eq ? g_strrstr_len(arg, eq - arg, ".") : NULL;
+
+    if (!dot || (comma && comma < eq)) {
+        return options_parse_keyvals(arg, NULL, err);
+    }
+    return json_pack("{s:s%, s:s%, s:s}", "driver", arg, (size_t)(dot - arg), "property", dot + 1,
+                     (size_t)(eq - dot - 1), "value", eq + 1);
+}
+
+static bool check_global(const GlobalOption *global, GError **err)
+{
+    const TypeInfo *type;
+
+    if (!global->driver || !global->property || !global->value) {
+        return error_set(err, "the form is DRIVER.PROPERTY=VALUE");
+    }
+    type = type_find(global->driver);
+    if (!type || !type_is_a(type, &device_type)) {
+        return error_set(err, "unknown device type '%s'; '-device help' lists all", global->driver);
+    }
+    return type_property_check_name(type, global->property, err);
+}
+
+bool options_take_global(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = parse_global(arg, err);
+    GlobalOption *global;
+    bool ok;
+
+    if (!opts) {
+        return *arg && err && *err ? false : error_set(err, "the form is DRIVER.PROPERTY=VALUE");
+    }
+    global = g_new0(GlobalOption, 1);
+    global->driver = take_key(opts, "driver");
+    global->property = take_key(opts, "property");
+    global->value = take_key(opts, "value");
+    ok = check_rest(opts, err) && check_global(global, err);
+    json_decref(opts);
+    if (!ok) {
+        options_global_free(global);
+        return false;
+    }
+    g_ptr_array_add(o->globals, global);
+    return true;
+}

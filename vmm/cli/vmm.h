@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The program's VM, for main.c and what runs in its stead (check.c, dump.c).
+ */
+#ifndef AEROSTAT_VMM_CLI_VMM_H
+#define AEROSTAT_VMM_CLI_VMM_H
+
+#include "vmm/cli/daemon.h"
+#include "vmm/cli/options.h"
+#include "vmm/machine/machine.h"
+#include "vmm/monitor/monitor.h"
+#include "vmm/qtest/qtest.h"
+
+typedef struct {
+    Options opts;
+    Object *root;
+    Machine *machine;
+    GPtrArray *chardevs;   /* of Chardev *, owned by the tree below /chardevs */
+    GPtrArray *monitors;   /* of Monitor * */
+    Chardev *qtest_stream; /* NULL: no -qtest */
+    Qtest *qtest;
+    Chardev *serial; /* as -serial made it: a multiplexer for mon:stdio */
+    PidFile pidfile;
+    int signal_fd;
+    LoopFd *signal_src;
+} Vmm;
+
+/* The machine with its accelerator and their properties; nothing acts yet. */
+bool vmm_make_machine(Vmm *vmm, GError **err);
+
+/* Everything else up to the first instruction of the guest. VM lock held. */
+bool vmm_build(Vmm *vmm, GError **err);
+
+#endif
