@@ -59,29 +59,34 @@ static void submit(aio_context_t ctx, struct iocb **list, long n)
     }
 }
 
-int main(int argc, char **argv)
+typedef struct {
+    int fd;
+    uint64_t blocks, state;
+    aio_context_t ctx;
+    long depth;
+    struct iocb cbs[DEPTH_MAX];
+} Load;
+
+static void next_place(Load *l, struct iocb *cb)
 {
-    static struct iocb cbs[DEPTH_MAX];
-    struct iocb *list[DEPTH_MAX];
-    struct io_event events[DEPTH_MAX];
-    uint64_t size, state = 88172645463325252U, requests = 0;
-    aio_context_t ctx = 0;
+    cb->aio_offset = (int64_t)next_block(&l->state, l->blocks) * BLOCK;
+}
+
+static void prepare(Load *l, const char *device, int opcode, long depth)
+{
+    uint64_t size;
     void *memory;
 
-    if (argc != 5) {
-        printf("usage: blk-load DEVICE read|write DEPTH SECONDS\n");
-        return 2;
+    *l = (Load){.fd = open(device, O_RDWR | O_DIRECT), .state = 88172645463325252U, .depth = depth};
+    if (l->fd < 0 || ioctl(l->fd, BLKGETSIZE64, &size) < 0) {
+        die(device);
     }
-    long depth = strtol(argv[3], NULL, 10);
-    int fd = open(argv[1], O_RDWR | O_DIRECT);
-    if (fd < 0 || ioctl(fd, BLKGETSIZE64, &size) < 0) {
-        die(argv[1]);
-    }
-    if (depth < 1 || depth > DEPTH_MAX || size < BLOCK) {
+    l->blocks = size / BLOCK;
+    if (depth < 1 || depth > DEPTH_MAX || l->blocks == 0) {
         errno = EINVAL;
         die("arguments");
     }
-    if (syscall(SYS_io_setup, depth, &ctx) < 0) {
+    if (syscall(SYS_io_setup, depth, &l->ctx) < 0) {
         die("io_setup");
     }
     if (posix_memalign(&memory, BLOCK, (size_t)depth * BLOCK)) {
@@ -89,37 +94,60 @@ int main(int argc, char **argv)
     }
     memset(memory, 0x5a, (size_t)depth * BLOCK);
     for (long i = 0; i < depth; i++) {
-        cbs[i].aio_fildes = (uint32_t)fd;
-        cbs[i].aio_lio_opcode = strcmp(argv[2], "write") ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE;
-        cbs[i].aio_buf = (uintptr_t)memory + (uintptr_t)i * BLOCK;
-        cbs[i].aio_nbytes = BLOCK;
-        cbs[i].aio_offset = (int64_t)next_block(&state, size / BLOCK) * BLOCK;
-        list[i] = &cbs[i];
+        l->cbs[i].aio_fildes = (uint32_t)l->fd;
+        l->cbs[i].aio_lio_opcode = (uint16_t)opcode;
+        l->cbs[i].aio_buf = (uintptr_t)memory + (uintptr_t)i * BLOCK;
+        l->cbs[i].aio_nbytes = BLOCK;
+        next_place(l, &l->cbs[i]);
+    }
+}
+
+/* Waits for some, checks them and, unless it is late, submits as many again; how many are gone. */
+static long turn(Load *l, int late, uint64_t *requests)
+{
+    struct io_event events[DEPTH_MAX];
+    struct iocb *list[DEPTH_MAX];
+    long n = syscall(SYS_io_getevents, l->ctx, 1L, l->depth, events, NULL), again = 0;
+
+    if (n < 0) {
+        die("io_getevents");
+    }
+    for (long i = 0; i < n; i++) {
+        struct iocb *cb = (struct iocb *)(uintptr_t)events[i].obj;
+
+        if (events[i].res != BLOCK) {
+            errno = EIO;
+            die("request");
+        }
+        if (!late) {
+            next_place(l, cb);
+            list[again++] = cb;
+        }
+    }
+    *requests += (uint64_t)n;
+    submit(l->ctx, list, again);
+    return n - again;
+}
+
+int main(int argc, char **argv)
+{
+    static Load l;
+    struct iocb *list[DEPTH_MAX];
+    uint64_t requests = 0;
+
+    if (argc != 5) {
+        printf("usage: blk-load DEVICE read|write DEPTH SECONDS\n");
+        return 2;
+    }
+    prepare(&l, argv[1], strcmp(argv[2], "write") ? IOCB_CMD_PREAD : IOCB_CMD_PWRITE,
+            strtol(argv[3], NULL, 10));
+    for (long i = 0; i < l.depth; i++) {
+        list[i] = &l.cbs[i];
     }
     int64_t start = now_ns(), end = start + strtol(argv[4], NULL, 10) * INT64_C(1000000000);
-    submit(ctx, list, depth);
-    for (long under_way = depth; under_way > 0;) {
-        long n = syscall(SYS_io_getevents, ctx, 1L, depth, events, NULL), again = 0;
-        int late = now_ns() >= end;
-
-        if (n < 0) {
-            die("io_getevents");
-        }
-        for (long i = 0; i < n; i++) {
-            struct iocb *cb = (struct iocb *)(uintptr_t)events[i].obj;
-
-            if (events[i].res != BLOCK) {
-                errno = EIO;
-                die("request");
-            }
-            requests++;
-            if (!late) {
-                cb->aio_offset = (int64_t)next_block(&state, size / BLOCK) * BLOCK;
-                list[again++] = cb;
-            }
-        }
-        under_way += again - n;
-        submit(ctx, list, again);
+    submit(l.ctx, list, l.depth);
+    for (long under_way = l.depth; under_way > 0;) {
+        under_way -= turn(&l, now_ns() >= end, &requests);
     }
     printf("load requests=%llu ns=%lld\n", (unsigned long long)requests,
            (long long)(now_ns() - start));
