@@ -78,7 +78,7 @@ static bool harmful(const char *word)
 {
     word += strspn(word, "-");
     return !strcmp(word, "D") || !strcmp(word, "d") || !strcmp(word, "trace") ||
-           !strcmp(word, "readconfig");
+           !strcmp(word, "readconfig") || !strcmp(word, "config");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
