@@ -158,9 +158,7 @@ static bool set_option(BlockNode *n, const char *key, json_t *value, GError **er
         }
         return true;
     }
-    return json_is_string(value)
-               ? property_set_string(OBJECT(n), key, json_string_value(value), err)
-               : property_set_json(OBJECT(n), key, value, err);
+    return property_set_option(OBJECT(n), key, value, err);
 }
 
 static bool set_options(BlockNode *n, json_t *opts, GError **err)

@@ -127,9 +127,7 @@ static bool set_option(NetBackend *b, const char *key, json_t *value, GError **e
         }
         return true;
     }
-    return json_is_string(value)
-               ? property_set_string(OBJECT(b), key, json_string_value(value), err)
-               : property_set_json(OBJECT(b), key, value, err);
+    return property_set_option(OBJECT(b), key, value, err);
 }
 
 static bool set_options(NetBackend *b, json_t *opts, GError **err)

@@ -74,14 +74,10 @@ static bool set_properties(Object *obj, json_t *opts, GError **err)
 
     json_object_foreach(opts, key, value)
     {
-        bool ok;
-
         if (!strcmp(key, "qom-type") || !strcmp(key, "id")) {
             continue;
         }
-        ok = json_is_string(value) ? property_set_string(obj, key, json_string_value(value), err)
-                                   : property_set_json(obj, key, value, err);
-        if (!ok) {
+        if (!property_set_option(obj, key, value, err)) {
             return false;
         }
     }

@@ -319,6 +319,12 @@ bool property_set_string(Object *obj, const char *name, const char *text, GError
     return true;
 }
 
+bool property_set_option(Object *obj, const char *name, json_t *value, GError **err)
+{
+    return json_is_string(value) ? property_set_string(obj, name, json_string_value(value), err)
+                                 : property_set_json(obj, name, value, err);
+}
+
 bool property_set_bool(Object *obj, const char *name, bool value, GError **err)
 {
     return property_set_json(obj, name, value ? json_true() : json_false(), err);

@@ -153,6 +153,8 @@ char *property_default_string(const Property *prop);
 bool property_set_json(Object *obj, const char *name, json_t *value, GError **err); /* borrows value */
 bool property_set_string(Object *obj, const char *name, const char *value, GError **err);
 json_t *property_get_json(Object *obj, const char *name, GError **err); /* new reference; NULL with err */
+/* As an option gives it: a string is text, as for property_set_string; anything else is a JSON form. */
+bool property_set_option(Object *obj, const char *name, json_t *value, GError **err);
 bool property_set_bool(Object *obj, const char *name, bool value, GError **err);
 bool property_set_uint(Object *obj, const char *name, uint64_t value, GError **err);
 bool property_set_link(Object *obj, const char *name, Object *value, GError **err);

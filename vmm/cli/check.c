@@ -31,9 +31,7 @@ bool check_properties(Options *o, Object *root, const TypeInfo *type, json_t *op
     {
         g_autoptr(GError) err = NULL;
 
-        if (!is_property(key) ||
-            (json_is_string(value) ? property_set_string(obj, key, json_string_value(value), &err)
-                                   : property_set_json(obj, key, value, &err))) {
+        if (!is_property(key) || property_set_option(obj, key, value, &err)) {
             continue;
         }
         good = false;

@@ -181,15 +181,10 @@ static bool set_properties(Device *dev, json_t *opts, GError **err)
 
     json_object_foreach(opts, key, value)
     {
-        bool ok;
-
         if (!strcmp(key, "driver") || !strcmp(key, "id") || !strcmp(key, "bus")) {
             continue;
         }
-        ok = json_is_string(value)
-                 ? property_set_string(OBJECT(dev), key, json_string_value(value), err)
-                 : property_set_json(OBJECT(dev), key, value, err);
-        if (!ok) {
+        if (!property_set_option(OBJECT(dev), key, value, err)) {
             return false;
         }
     }
