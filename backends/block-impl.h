@@ -166,7 +166,6 @@ bool block_node_update_perm(BlockNode *n, GError **err);
 /* Makes a node that was added for this one its child. */
 void block_node_take_child(BlockNode *n, unsigned which, BlockNode *child);
 char *block_node_filename(BlockNode *n); /* g_free */
-Object *block_node_root(BlockNode *n); /* of the tree that it is in */
 /* Reads from a node that nobody uses yet, and waits for it. Main loop. */
 bool block_node_read(BlockNode *n, uint64_t offset, void *buf, size_t len, GError **err);
 /* What block_node_resize does to one node, for a filter's resize. */

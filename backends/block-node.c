@@ -32,16 +32,6 @@ static Object *nodes_of(Object *root)
     return object_container(root, "block-nodes");
 }
 
-Object *block_node_root(BlockNode *n)
-{
-    Object *obj = OBJECT(n);
-
-    while (obj->parent) {
-        obj = obj->parent;
-    }
-    return obj;
-}
-
 const char *block_node_name(const BlockNode *node)
 {
     return node->parent_obj.name ?: "";

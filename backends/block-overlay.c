@@ -245,7 +245,7 @@ static BlockNode *make_temporary(BlockOverlay *n, uint64_t size, GError **err)
     } else {
         opts = json_pack("{s:s, s:s, s:s, s:s, s:b}", "driver", "file", "filename", path, "locking",
                          "off", "discard", "unmap", "cache.no-flush", 1);
-        file = block_node_add(block_node_root(&n->parent_obj), n->parent_obj.loop, opts, err);
+        file = block_node_add(object_root(OBJECT(n)), n->parent_obj.loop, opts, err);
         json_decref(opts);
     }
     unlink(path);

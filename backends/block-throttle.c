@@ -505,7 +505,7 @@ static bool throttle_open(BlockNode *node, GError **err)
     if (!id) {
         return error_set(err, "'throttle-group' is missing: the id of an -object throttle-group");
     }
-    g = throttle_group_find(block_node_root(node), id);
+    g = throttle_group_find(object_root(OBJECT(node)), id);
     if (!g) {
         return error_set(err, "there is no -object throttle-group,id=%s", id);
     }

@@ -65,16 +65,6 @@ void net_event(NetBackend *b, const char *event, json_t *data)
     }
 }
 
-Object *net_backend_root(NetBackend *b)
-{
-    Object *obj = OBJECT(b);
-
-    while (obj->parent) {
-        obj = obj->parent;
-    }
-    return obj;
-}
-
 const char *net_backend_id(const NetBackend *b)
 {
     return b->parent_obj.name ?: "";

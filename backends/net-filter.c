@@ -55,15 +55,11 @@ static bool filter_complete(Object *obj, GError **err)
     NetFilter *f = NET_FILTER(obj);
     const NetFilterClass *k = NET_FILTER_GET_CLASS(f);
     NetBackend *b;
-    Object *root = obj;
 
     if (!f->netdev) {
         return error_set(err, "'netdev' is missing: the id of a -netdev");
     }
-    while (root->parent) {
-        root = root->parent;
-    }
-    b = net_backend_find(root, f->netdev);
+    b = net_backend_find(object_root(obj), f->netdev);
     if (!b) {
         return error_set(err, "there is no netdev '%s'", f->netdev);
     }

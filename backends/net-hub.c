@@ -51,7 +51,7 @@ static void each_other(Spread *s, PortFn *fn)
 {
     Walk w = {fn, s};
 
-    net_backend_foreach(net_backend_root(&s->from->parent_obj), walk_port, &w);
+    net_backend_foreach(object_root(OBJECT(s->from)), walk_port, &w);
 }
 
 /* --- frames --- */
@@ -170,7 +170,7 @@ static void below_ready(void *opaque, unsigned queue)
 
 static bool connect_below(NetHubport *p, GError **err)
 {
-    NetBackend *b = net_backend_find(net_backend_root(&p->parent_obj), p->netdev);
+    NetBackend *b = net_backend_find(object_root(OBJECT(p)), p->netdev);
     NetUserOps ops = {.name = net_backend_id(&p->parent_obj),
                       .receive = below_receive,
                       .send_ready = below_ready,

@@ -128,7 +128,6 @@ void net_unlock_queues(NetLocks *locks);
 void net_backend_orphan_user(NetBackend *b);
 /* Refuses a loop that is not the main loop: for kinds that are served there only. */
 bool net_needs_main_loop(NetBackend *b, GError **err);
-Object *net_backend_root(NetBackend *b);
 void net_event(NetBackend *b, const char *event, json_t *data); /* see net_set_event_handler; main loop */
 
 /* --- filters: objects that see the frames of a backend (net-filter.c) --- */

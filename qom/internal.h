@@ -11,9 +11,6 @@
 const TypeInfo *type_parent(const TypeInfo *type);
 size_t type_instance_size(const TypeInfo *type);
 
-/* The topmost ancestor of obj in the composition tree; obj itself when it is not placed. */
-Object *object_root(Object *obj);
-
 /* What a link to objects of that type means by path: a partial path may fit objects of other types, too. */
 Object *object_resolve_link(Object *root, const char *path, const TypeInfo *type, GError **err);
 

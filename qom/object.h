@@ -177,6 +177,7 @@ bool object_add_child(Object *parent, const char *name, Object *child, GError **
 void object_unparent(Object *obj);
 
 Object *object_child(Object *parent, const char *name); /* borrowed, or NULL */
+Object *object_root(Object *obj); /* its topmost ancestor; obj itself when it is not placed */
 
 /* The child of that name, made as a container where it is missing. Borrowed. */
 Object *object_container(Object *parent, const char *name);
