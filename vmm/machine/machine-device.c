@@ -165,11 +165,22 @@ static bool apply_globals(Object *obj, void *opaque)
     return true;
 }
 
-bool machine_apply_globals(Machine *m, Object *obj, GError **err)
+static bool set_globals(Machine *m, Object *obj, GError **err)
 {
     GlobalWalk walk = {m, err};
 
     return object_foreach(obj, apply_globals, &walk);
+}
+
+Device *machine_new_device(Machine *m, const char *type, const char *name, GError **err)
+{
+    Object *obj = object_new_by_name(type, err);
+
+    if (obj && !object_add_child(OBJECT(m), name, obj, err)) {
+        object_unref(obj);
+        return NULL;
+    }
+    return obj && set_globals(m, obj, err) ? DEVICE(obj) : NULL;
 }
 
 /* --- -device --- */
@@ -226,7 +237,7 @@ Device *machine_add_device(Machine *m, json_t *opts, GError **err)
     if (!place(m, dev, id, err)) {
         return NULL;
     }
-    if (!machine_apply_globals(m, OBJECT(dev), err) || !set_properties(dev, opts, err) ||
+    if (!set_globals(m, OBJECT(dev), err) || !set_properties(dev, opts, err) ||
         !device_realize(dev, bus, err)) {
         object_unparent(OBJECT(dev));
         return NULL;

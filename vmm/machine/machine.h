@@ -114,11 +114,12 @@ Device *machine_add_device(Machine *m, json_t *opts, GError **err);
 
 /*
  * -global: the property of each device of that type, of the board's and the user's, begins with value; later ones win.
- * where begins the line of an error about the value. Before machine_init. apply is for boards, before they set
- * properties of obj, a device that is in the tree.
+ * where begins the line of an error about the value. Before machine_init.
  */
 void machine_add_global(Machine *m, const TypeInfo *driver, const char *property, const char *value, const char *where);
-bool machine_apply_globals(Machine *m, Object *obj, GError **err);
+
+/* For boards: a device of theirs, a named child of the machine, with -global's properties. Borrowed; NULL with err. */
+Device *machine_new_device(Machine *m, const char *type, const char *name, GError **err);
 
 /* The concrete type of a -device name, aliases resolved ("virtio-balloon" -> "virtio-balloon-pci"). NULL with err. */
 const TypeInfo *machine_device_type(Machine *m, const char *driver, GError **err);

@@ -47,7 +47,7 @@ static bool init_window(MicrovmMachine *mv, unsigned n, GError **err)
 {
     Machine *m = MACHINE(mv);
     g_autofree char *name = g_strdup_printf("virtio-mmio[%u]", n);
-    Device *dev = x86_new_device(X86_MACHINE(mv), "virtio-mmio", name, err);
+    Device *dev = machine_new_device(MACHINE(mv), "virtio-mmio", name, err);
 
     if (!dev) {
         return false;

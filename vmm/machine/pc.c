@@ -27,7 +27,7 @@ struct PcMachine {
 static bool pc_add_fw_cfg(X86Machine *x, GError **err)
 {
     Machine *m = MACHINE(x);
-    Device *dev = x86_new_device(x, "fw_cfg_io", "fw_cfg", err);
+    Device *dev = machine_new_device(&x->parent_obj, "fw_cfg_io", "fw_cfg", err);
 
     return dev && property_set_uint(OBJECT(dev), "ram-size", m->ram_size, err) &&
            property_set_uint(OBJECT(dev), "cpus", m->smp, err) &&
@@ -43,7 +43,7 @@ static bool pc_add_hotplug(X86Machine *x, GError **err)
     if (accel_runs_guests(x->parent_obj.accel)) {
         return true;
     }
-    dev = x86_new_device(x, "acpi-pcihp", "pcihp", err);
+    dev = machine_new_device(&x->parent_obj, "acpi-pcihp", "pcihp", err);
     return dev && property_set_link(OBJECT(dev), "bus", OBJECT(pci_host_bus(x->pci)), err) &&
            device_realize(dev, x->parent_obj.main_bus, err);
 }

@@ -45,25 +45,13 @@ struct VirtMachine {
     IoRegion pio;       /* ports as memory; ops NULL: not mapped */
 };
 
-/* A board device: a named child of the machine. Borrowed; NULL with err. */
-static Device *new_device(Machine *m, const char *type, const char *name, GError **err)
-{
-    Object *obj = object_new_by_name(type, err);
-
-    if (obj && !object_add_child(OBJECT(m), name, obj, err)) {
-        object_unref(obj);
-        return NULL;
-    }
-    return obj && machine_apply_globals(m, obj, err) ? DEVICE(obj) : NULL;
-}
-
 /* --- virtio windows --- */
 
 static bool init_window(VirtMachine *v, unsigned n, GError **err)
 {
     Machine *m = MACHINE(v);
     g_autofree char *name = g_strdup_printf("virtio-mmio[%u]", n);
-    Device *dev = new_device(m, "virtio-mmio", name, err);
+    Device *dev = machine_new_device(m, "virtio-mmio", name, err);
 
     if (!dev) {
         return false;
@@ -132,7 +120,7 @@ static bool init_pci(VirtMachine *v, GError **err)
         .pio_size = VIRT_PIO_SIZE,
     };
     Machine *m = MACHINE(v);
-    Device *dev = new_device(m, "pci-host", "pci-host", err);
+    Device *dev = machine_new_device(m, "pci-host", "pci-host", err);
     IrqLine irqs[4];
 
     if (!dev) {

@@ -44,17 +44,6 @@ static bool x86_init_ram(X86Machine *x, GError **err)
     return true;
 }
 
-Device *x86_new_device(X86Machine *x, const char *type, const char *name, GError **err)
-{
-    Object *obj = object_new_by_name(type, err);
-
-    if (obj && !object_add_child(OBJECT(x), name, obj, err)) {
-        object_unref(obj);
-        return NULL;
-    }
-    return obj && machine_apply_globals(&x->parent_obj, obj, err) ? DEVICE(obj) : NULL;
-}
-
 static bool x86_realize_isa(X86Machine *x, Device *dev, int gsi, GError **err)
 {
     Machine *m = &x->parent_obj;
@@ -67,7 +56,7 @@ static bool x86_realize_isa(X86Machine *x, Device *dev, int gsi, GError **err)
 
 bool x86_add_isa_device(X86Machine *x, const char *type, const char *name, int gsi, GError **err)
 {
-    Device *dev = x86_new_device(x, type, name, err);
+    Device *dev = machine_new_device(&x->parent_obj, type, name, err);
 
     return dev && x86_realize_isa(x, dev, gsi, err);
 }
@@ -76,7 +65,7 @@ bool x86_init_pci(X86Machine *x, PciHostWindows windows, unsigned first_gsi, GEr
 {
     Machine *m = &x->parent_obj;
     uint64_t top = 4 * GiB + x->high_ram;
-    Device *dev = x86_new_device(x, "pci-host", "pci-host", err);
+    Device *dev = machine_new_device(&x->parent_obj, "pci-host", "pci-host", err);
     IrqLine irqs[4];
 
     if (!dev) {
@@ -97,7 +86,7 @@ bool x86_init_pci(X86Machine *x, PciHostWindows windows, unsigned first_gsi, GEr
 static bool x86_init_serial(X86Machine *x, GError **err)
 {
     Machine *m = &x->parent_obj;
-    Device *dev = x86_new_device(x, "isa-serial", "serial0", err);
+    Device *dev = machine_new_device(&x->parent_obj, "isa-serial", "serial0", err);
 
     return dev &&
            (!m->serial[0] ||
@@ -107,7 +96,7 @@ static bool x86_init_serial(X86Machine *x, GError **err)
 
 static bool x86_init_ged(X86Machine *x, GError **err)
 {
-    x->ged = x86_new_device(x, "acpi-ged", "ged", err);
+    x->ged = machine_new_device(&x->parent_obj, "acpi-ged", "ged", err);
     return x->ged && property_set_uint(OBJECT(x->ged), "base", X86_GED_BASE, err) &&
            x86_realize_isa(x, x->ged, X86_IRQ_GED, err);
 }

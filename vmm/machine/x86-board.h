@@ -41,10 +41,7 @@ bool x86_init_board(X86Machine *x, GError **err);
 /* The host bridge; windows as given, but for the 64-bit one, which comes after RAM. */
 bool x86_init_pci(X86Machine *x, PciHostWindows windows, unsigned first_gsi, GError **err);
 
-/* A board device: a named child of the machine. Borrowed; NULL with err. */
-Device *x86_new_device(X86Machine *x, const char *type, const char *name, GError **err);
-
-/* The same of an IsaDevice, realized on the main bus; gsi below 0: no interrupt. */
+/* machine_new_device of an IsaDevice, realized on the main bus; gsi below 0: no interrupt. */
 bool x86_add_isa_device(X86Machine *x, const char *type, const char *name, int gsi, GError **err);
 
 /* Assigns BARs, writes the ACPI tables and loads the kernel. config brings what is the board's own; the common part is
