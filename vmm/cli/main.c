@@ -91,20 +91,27 @@ static bool make_chardev(Vmm *vmm, json_t *opts, GError **err)
     return true;
 }
 
-static bool make_chardevs(Vmm *vmm, GError **err)
+/* One after the other; with -check goes on after faults, some of which make has told already. */
+static bool make_each(Vmm *vmm, const GPtrArray *list,
+                      bool (*make)(Vmm *vmm, json_t *opts, GError **err), GError **err)
 {
-    for (unsigned i = 0; i < vmm->opts.chardevs->len; i++) {
-        json_t *opts = vmm->opts.chardevs->pdata[i];
+    for (unsigned i = 0; i < list->len; i++) {
+        json_t *opts = list->pdata[i];
 
-        if (make_chardev(vmm, opts, err)) {
+        if (make(vmm, opts, err)) {
             continue;
         }
-        if (!options_fault(&vmm->opts, err)) {
+        if (!options_fault(&vmm->opts, err) && !vmm->opts.check) {
             return false;
         }
         options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
     }
     return true;
+}
+
+static bool make_chardevs(Vmm *vmm, GError **err)
+{
+    return make_each(vmm, vmm->opts.chardevs, make_chardev, err);
 }
 
 /* The stream that -chardev made under this id, with nobody on its port n yet. */
@@ -431,25 +438,19 @@ static bool make_object(Vmm *vmm, json_t *opts, GError **err)
     return true;
 }
 
-static bool make_kinds(Vmm *vmm, bool net_filters, GError **err)
+static bool make_unless_filter(Vmm *vmm, json_t *opts, GError **err)
 {
-    for (unsigned i = 0; i < vmm->opts.objects->len; i++) {
-        json_t *opts = vmm->opts.objects->pdata[i];
+    return is_net_filter(opts) || make_object(vmm, opts, err);
+}
 
-        if (is_net_filter(opts) != net_filters || make_object(vmm, opts, err)) {
-            continue;
-        }
-        if (!options_fault(&vmm->opts, err) && !vmm->opts.check) {
-            return false;
-        }
-        options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
-    }
-    return true;
+static bool make_if_filter(Vmm *vmm, json_t *opts, GError **err)
+{
+    return !is_net_filter(opts) || make_object(vmm, opts, err);
 }
 
 static bool make_objects(Vmm *vmm, GError **err)
 {
-    return make_kinds(vmm, false, err);
+    return make_each(vmm, vmm->opts.objects, make_unless_filter, err);
 }
 
 /* "-drive file=X: ..." of a config file begins with its place instead of the option. */
@@ -537,23 +538,12 @@ static bool make_nets(Vmm *vmm, GError **err)
 {
     net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
     return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
-           make_kinds(vmm, true, err);
+           make_each(vmm, vmm->opts.objects, make_if_filter, err);
 }
 
 static bool make_devices(Vmm *vmm, GError **err)
 {
-    for (unsigned i = 0; i < vmm->opts.devices->len; i++) {
-        json_t *opts = vmm->opts.devices->pdata[i];
-
-        if (make_device(vmm, opts, err)) {
-            continue;
-        }
-        if (!options_fault(&vmm->opts, err) && !vmm->opts.check) {
-            return false;
-        }
-        options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
-    }
-    return true;
+    return make_each(vmm, vmm->opts.devices, make_device, err);
 }
 
 static bool make_pidfile(Vmm *vmm, GError **err)
