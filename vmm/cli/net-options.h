@@ -8,9 +8,6 @@
 #include "backends/net.h"
 #include "vmm/cli/options.h"
 
-/* What stands after -netdev and -nic: TYPE,key=value or a JSON object. Keys that were given again have a list. */
-json_t *net_options_parse(const char *arg, GError **err);
-
 /*
  * -netdev help and -netdev TYPE,help: prints. False with a line: there is no such type.
  */

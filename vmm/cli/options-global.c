@@ -17,14 +17,6 @@ void options_global_free(GlobalOption *global)
     g_free(global);
 }
 
-static char *take_key(json_t *opts, const char *key)
-{
-    char *value = g_strdup(json_string_value(json_object_get(opts, key)));
-
-    json_object_del(opts, key);
-    return value;
-}
-
 static bool check_rest(json_t *opts, GError **err)
 {
     void *iter = json_object_iter(opts);
@@ -70,9 +62,9 @@ bool options_take_global(Options *o, const char *arg, GError **err)
         return *arg && err && *err ? false : error_set(err, "the form is DRIVER.PROPERTY=VALUE");
     }
     global = g_new0(GlobalOption, 1);
-    global->driver = take_key(opts, "driver");
-    global->property = take_key(opts, "property");
-    global->value = take_key(opts, "value");
+    global->driver = options_pop_key(opts, "driver");
+    global->property = options_pop_key(opts, "property");
+    global->value = options_pop_key(opts, "value");
     ok = check_rest(opts, err) && check_global(global, err);
     json_decref(opts);
     if (!ok) {

@@ -24,88 +24,10 @@ struct Option {
     bool (*take)(Options *o, const char *arg, GError **err);
 };
 
-/* --- key=value lists --- */
-
-/* The text up to the next single comma, with ",," made ","; *text moves behind it. */
-static char *next_item(const char **text)
-{
-    GString *item = g_string_new(NULL);
-    const char *p = *text;
-
-    for (; *p; p++) {
-        if (*p == ',') {
-            if (p[1] != ',') {
-                break;
-            }
-            p++;
-        }
-        g_string_append_c(item, *p);
-    }
-    *text = *p ? p + 1 : p;
-    return g_string_free(item, FALSE);
-}
-
-json_t *options_parse_keyvals(const char *text, const char *first_key, GError **err)
-{
-    json_t *opts = json_object();
-    bool first = true;
-
-    do {
-        g_autofree char *item = next_item(&text);
-        char *eq = strchr(item, '=');
-        const char *key = item, *value = "on";
-
-        if (eq) {
-            *eq = '\0';
-            value = eq + 1;
-        } else if (first && first_key) {
-            key = first_key;
-            value = item;
-        }
-        if (!*key || !*value) {
-            if (*key && eq) {
-                value = "";
-            } else {
-                json_decref(opts);
-                error_set(err, "empty word between commas; the form is name=value,name=value");
-                return NULL;
-            }
-        }
-        if (json_object_set_new(opts, key, json_string(value)) < 0) {
-            json_decref(opts);
-            error_set(err, "text is not valid UTF-8");
-            return NULL;
-        }
-        first = false;
-    } while (*text);
-    return opts;
-}
-
-/* Key=value pairs or, as in QEMU, a JSON object. */
-static json_t *parse_object(const char *arg, const char *first_key, GError **err)
-{
-    json_t *opts;
-
-    if (*arg != '{') {
-        return options_parse_keyvals(arg, first_key, err);
-    }
-    opts = parse_json(arg, strlen(arg), err);
-    g_prefix_error(err, "not a JSON object: ");
-    return opts;
-}
-
 static void set_text(char **field, const char *text)
 {
     g_free(*field);
     *field = g_strdup(text);
-}
-
-static char *pop_key(json_t *opts, const char *key)
-{
-    char *value = g_strdup(json_string_value(json_object_get(opts, key)));
-
-    json_object_del(opts, key);
-    return value;
 }
 
 static bool reject_rest(json_t *opts, const char *known, GError **err)
@@ -162,8 +84,8 @@ static bool take_machine(Options *o, const char *arg, GError **err)
     if (!opts) {
         return false;
     }
-    type = pop_key(opts, "type");
-    accel = pop_key(opts, "accel");
+    type = options_pop_key(opts, "type");
+    accel = options_pop_key(opts, "accel");
     if (type) {
         set_text(&o->machine, type);
         g_hash_table_remove(o->places, "type");
@@ -186,7 +108,7 @@ static bool take_accel(Options *o, const char *arg, GError **err)
     if (!opts) {
         return false;
     }
-    name = pop_key(opts, "accel");
+    name = options_pop_key(opts, "accel");
     ok = name ? take_accel_name(o, name, err) : error_set(err, "give an accelerator, such as kvm");
     if (ok) {
         json_object_clear(o->accel_props);
@@ -218,7 +140,7 @@ static bool take_memory(Options *o, const char *arg, GError **err)
     if (!opts) {
         return false;
     }
-    size = pop_key(opts, "size");
+    size = options_pop_key(opts, "size");
     ok = reject_rest(opts, "size", err);
     json_decref(opts);
     if (!ok) {
@@ -243,7 +165,7 @@ static bool take_smp(Options *o, const char *arg, GError **err)
     if (!opts) {
         return false;
     }
-    cpus = pop_key(opts, "cpus");
+    cpus = options_pop_key(opts, "cpus");
     ok = reject_rest(opts, "cpus", err);
     json_decref(opts);
     if (!ok) {
@@ -265,7 +187,7 @@ static bool take_device(Options *o, const char *arg, GError **err)
         o->help_topic = "device";
         return true;
     }
-    if (!(opts = parse_object(arg, "driver", err))) {
+    if (!(opts = options_parse_object(arg, "driver", false, err))) {
         return false;
     }
     if (json_object_get(opts, "help")) {
@@ -284,7 +206,7 @@ static bool take_object(Options *o, const char *arg, GError **err)
         o->help_topic = "object";
         return true;
     }
-    if (!(opts = parse_object(arg, "qom-type", err))) {
+    if (!(opts = options_parse_object(arg, "qom-type", false, err))) {
         return false;
     }
     if (json_object_get(opts, "help")) {
@@ -317,7 +239,7 @@ static bool take_drive(Options *o, const char *arg, GError **err)
 
 static bool take_netdev_list(Options *o, const char *arg, GPtrArray *list, GError **err)
 {
-    json_t *opts = net_options_parse(arg, err);
+    json_t *opts = options_parse_object(arg, "type", true, err);
     const char *type = json_string_value(json_object_get(opts, "type"));
 
     if (opts) {
@@ -378,8 +300,8 @@ static bool take_mon(Options *o, const char *arg, GError **err)
     if (!opts) {
         return false;
     }
-    chardev = pop_key(opts, "chardev");
-    mode = pop_key(opts, "mode");
+    chardev = options_pop_key(opts, "chardev");
+    mode = options_pop_key(opts, "mode");
     json_object_del(opts, "pretty");
     ok = reject_rest(opts, "chardev, mode, pretty", err);
     json_decref(opts);
@@ -417,7 +339,7 @@ static bool take_display(Options *o, const char *arg, GError **err)
 static bool take_audio(Options *o, const char *arg, GError **err)
 {
     json_t *opts = options_parse_keyvals(arg, "driver", err);
-    g_autofree char *driver = opts ? pop_key(opts, "driver") : NULL;
+    g_autofree char *driver = opts ? options_pop_key(opts, "driver") : NULL;
 
     json_decref(opts);
     if (!opts) {
@@ -441,7 +363,7 @@ static bool take_name(Options *o, const char *arg, GError **err)
     if (!opts) {
         return false;
     }
-    name = pop_key(opts, "guest");
+    name = options_pop_key(opts, "guest");
     json_object_del(opts, "debug-threads");
     ok = reject_rest(opts, "guest, debug-threads", err);
     json_decref(opts);

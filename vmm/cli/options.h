@@ -109,5 +109,8 @@ void options_global_free(GlobalOption *global);
  * none is allowed), later ones are "on"; ",," is a comma. Fails on an empty key.
  */
 json_t *options_parse_keyvals(const char *text, const char *first_key, GError **err);
+/* That or, as in QEMU, a JSON object. lists: a key that is given again gets a list of strings. */
+json_t *options_parse_object(const char *arg, const char *first_key, bool lists, GError **err);
+char *options_pop_key(json_t *opts, const char *key); /* takes it out; NULL: no string. g_free */
 
 #endif
