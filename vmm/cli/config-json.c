@@ -21,14 +21,15 @@ typedef struct {
 
 /* --- along the text --- */
 
+/* Commas are as good as space: the text is known to have them where they belong. */
 static void skip_space(Walk *w)
 {
-    for (; *w->p && strchr(" \t\r\n", *w->p); w->p++) {
+    for (; *w->p && strchr(" \t\r\n,", *w->p); w->p++) {
         w->line += *w->p == '\n';
     }
 }
 
-/* One of "{}[]:,", which is what comes next. */
+/* One of "{}[]:", which is what comes next. */
 static void skip_mark(Walk *w)
 {
     skip_space(w);
@@ -121,9 +122,6 @@ static void walk_list(Walk *w, ConfigGroup *g, const char *key, json_t *list, un
 {
     skip_mark(w);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        if (i > 0) {
-            skip_mark(w);
-        }
         walk_value(w, g, key, json_array_get(list, i), depth);
     }
     skip_mark(w);
@@ -134,17 +132,12 @@ static void walk_object(Walk *w, ConfigGroup *g, const char *prefix, json_t *obj
 {
     const char *name;
     json_t *value;
-    bool first = true;
 
     skip_mark(w);
     json_object_foreach(object, name, value)
     {
         g_autofree char *key = prefix ? g_strdup_printf("%s.%s", prefix, name) : g_strdup(name);
 
-        if (!first) {
-            skip_mark(w);
-        }
-        first = false;
         skip_scalar(w);
         skip_mark(w);
         walk_value(w, g, key, value, depth);
@@ -188,9 +181,6 @@ static void walk_groups(Walk *w, const char *name, json_t *value)
     }
     skip_mark(w);
     for (size_t i = 0; i < json_array_size(value); i++) {
-        if (i > 0) {
-            skip_mark(w);
-        }
         walk_group(w, name, json_array_get(value, i));
     }
     skip_mark(w);
@@ -258,7 +248,6 @@ ConfigFile *config_json_parse(const char *name, const char *text, size_t len, GP
     json_error_t jerr;
     json_t *root = json_loadb(text, len, JSON_REJECT_DUPLICATES, &jerr), *value;
     Walk w = {.p = copy, .line = 1, .faults = faults ?: own};
-    bool first = true;
     const char *key;
 
     if (!root) {
@@ -276,10 +265,6 @@ ConfigFile *config_json_parse(const char *name, const char *text, size_t len, GP
     skip_mark(&w);
     json_object_foreach(root, key, value)
     {
-        if (!first) {
-            skip_mark(&w);
-        }
-        first = false;
         skip_scalar(&w);
         skip_mark(&w);
         walk_groups(&w, key, value);
