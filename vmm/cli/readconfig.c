@@ -166,6 +166,18 @@ static char *to_text(const GroupKind *k, const ConfigGroup *g)
     return g_string_free(text, FALSE);
 }
 
+static char *place(const ConfigFile *f, unsigned line)
+{
+    return g_strdup_printf("%s:%u", f->name, line);
+}
+
+/* The same with the name of a group that has one. */
+static char *place_in(const ConfigFile *f, const ConfigGroup *g, unsigned line)
+{
+    return g->id ? g_strdup_printf("%s:%u: %s '%s'", f->name, line, g->name, g->id)
+                 : place(f, line);
+}
+
 static void note_lines(Options *o, json_t *opts, const ConfigFile *f, const ConfigGroup *g)
 {
     for (unsigned i = 0; i < g->entries->len; i++) {
@@ -173,10 +185,7 @@ static void note_lines(Options *o, json_t *opts, const ConfigFile *f, const Conf
         json_t *value = json_object_get(opts, e->key);
 
         if (json_is_string(value)) {
-            options_set_origin(
-                o, value,
-                g->id ? g_strdup_printf("%s:%u: %s '%s'", f->name, e->line, g->name, g->id)
-                      : g_strdup_printf("%s:%u", f->name, e->line));
+            options_set_origin(o, value, place_in(f, g, e->line));
         }
     }
 }
@@ -188,38 +197,32 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
         GPtrArray *list = G_STRUCT_MEMBER(GPtrArray *, o, k->list);
 
         note_lines(o, list->pdata[list->len - 1], f, g);
-        options_set_origin(o, list->pdata[list->len - 1],
-                           g->id
-                               ? g_strdup_printf("%s:%u: %s '%s'", f->name, g->line, g->name, g->id)
-                               : g_strdup_printf("%s:%u", f->name, g->line));
+        options_set_origin(o, list->pdata[list->len - 1], place_in(f, g, g->line));
     }
     if (!strcmp(k->name, "mon")) {
         MonOption *mon = o->mons->pdata[o->mons->len - 1];
 
-        mon->origin = g_strdup_printf("%s:%u", f->name, g->line);
+        mon->origin = place(f, g->line);
     }
     if (!strcmp(k->name, "global")) {
         GlobalOption *global = o->globals->pdata[o->globals->len - 1];
 
-        global->origin = g_strdup_printf("%s:%u", f->name, g->line);
+        global->origin = place(f, g->line);
     }
     if (k->id == ID_NONE && k->keys[0] && k->option) {
         const ConfigEntry *e = config_group_find(g, k->needed);
 
-        g_hash_table_replace(o->places, g_strdup(k->option),
-                             g_strdup_printf("%s:%u", f->name, e->line));
+        g_hash_table_replace(o->places, g_strdup(k->option), place(f, e->line));
     }
     for (unsigned i = 0; k->props && i < g->entries->len; i++) {
         const ConfigEntry *e = g->entries->pdata[i];
-
-        if (!strcmp(e->key, "type") || !strcmp(e->key, "accel")) {
-            g_hash_table_replace(o->places, g_strdup(e->key),
-                                 g_strdup_printf("%s:%u", f->name, e->line));
-        }
         json_t *value = json_object_get(G_STRUCT_MEMBER(json_t *, o, k->props), e->key);
 
+        if (!strcmp(e->key, "type") || !strcmp(e->key, "accel")) {
+            g_hash_table_replace(o->places, g_strdup(e->key), place(f, e->line));
+        }
         if (value) {
-            options_set_origin(o, value, g_strdup_printf("%s:%u", f->name, e->line));
+            options_set_origin(o, value, place(f, e->line));
         }
     }
 }
@@ -239,7 +242,7 @@ static bool check_repeated(const GroupKind *k, const ConfigGroup *g, unsigned n,
 static bool check_group(Options *o, const GroupKind *k, const ConfigFile *f, const ConfigGroup *g,
                         unsigned *ret_line, GError **err)
 {
-    g_autofree char *where = g_strdup_printf("%s:%u", f->name, g->line);
+    g_autofree char *where = place(f, g->line);
 
     if (!check_id(o, k, g, where, err)) {
         return false;
@@ -281,7 +284,7 @@ static bool launch(Options *o, const ConfigFile *f, const ConfigGroup *g, GError
 {
     for (unsigned i = 0; i < g->entries->len; i++) {
         const ConfigEntry *e = g->entries->pdata[i];
-        g_autofree char *where = g_strdup_printf("%s:%u", f->name, e->line);
+        g_autofree char *where = place(f, e->line);
         g_autoptr(GError) why = NULL;
 
         if (options_take_launch(o, e->key, e->value, &why)) {
