@@ -3,6 +3,7 @@
  * Network backends as objects: made from options, put into /netdevs, found, described and deleted.
  * What travels through them is in net.c.
  */
+#include <fcntl.h>
 #include <string.h>
 
 #include "backends/net-impl.h"
@@ -96,6 +97,12 @@ void net_backend_foreach(Object *root, bool (*fn)(NetBackend *b, void *opaque), 
             return;
         }
     }
+}
+
+void net_own_fd(int fd)
+{
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
 }
 
 /* --- options --- */

@@ -128,6 +128,7 @@ void net_unlock_queues(NetLocks *locks);
 void net_backend_orphan_user(NetBackend *b);
 /* Refuses a loop that is not the main loop: for kinds that are served there only. */
 bool net_needs_main_loop(NetBackend *b, GError **err);
+void net_own_fd(int fd); /* one that was handed over: non-blocking, and not for other programs */
 void net_event(NetBackend *b, const char *event, json_t *data); /* see net_set_event_handler; main loop */
 
 /* --- filters: objects that see the frames of a backend (net-filter.c) --- */

@@ -110,7 +110,7 @@ static void put_csum(uint8_t *p, uint32_t sum)
 
 /* --- a frame's pieces --- */
 
-static size_t copy_out(const NetFrame *f, size_t at, void *dst, size_t len)
+size_t net_frame_read(const NetFrame *f, size_t at, void *dst, size_t len)
 {
     size_t done = 0;
 
@@ -304,7 +304,7 @@ static const uint8_t *headers(const NetFrame *f, uint8_t *room, size_t *ret_len)
     if (f->iov[0].iov_len >= *ret_len) {
         return f->iov[0].iov_base;
     }
-    copy_out(f, 0, room, *ret_len);
+    net_frame_read(f, 0, room, *ret_len);
     return room;
 }
 
@@ -335,7 +335,7 @@ bool net_offload_check(const NetFrame *f)
 static bool begin_large(NetSegments *s)
 {
     const NetFrame *f = s->f;
-    size_t len = copy_out(f, 0, s->hdr, MIN(f->len, NET_SEG_HEADERS));
+    size_t len = net_frame_read(f, 0, s->hdr, MIN(f->len, NET_SEG_HEADERS));
     Place place;
 
     /* From our copy, which the guest cannot change any more. */

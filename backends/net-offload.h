@@ -30,6 +30,9 @@ typedef struct {
     struct iovec iov[NET_IOV_MAX + 3];
 } NetSegments;
 
+/* Copies up to len bytes of f from byte at on; how many there were. */
+size_t net_frame_read(const NetFrame *f, size_t at, void *dst, size_t len);
+
 /*
  * Is hdr right for the frame? The checksum's place lies within it; a segment size is not 0; the gso type fits the
  * protocol. VIRTIO 1.4 §5.1.6.2.

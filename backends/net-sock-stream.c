@@ -58,18 +58,10 @@ void sock_stream_writable(NetSock *s)
 /* Keeps what is not out of an iovec. */
 static void keep_rest(NetSock *s, const struct iovec *iov, unsigned niov, size_t skip)
 {
-    s->out_at = s->out_len = 0;
-    for (unsigned i = 0; i < niov; i++) {
-        size_t n = iov[i].iov_len;
+    const NetFrame rest = {.iov = iov, .niov = niov};
 
-        if (skip >= n) {
-            skip -= n;
-            continue;
-        }
-        memcpy(s->out + s->out_len, (const uint8_t *)iov[i].iov_base + skip, n - skip);
-        s->out_len += n - skip;
-        skip = 0;
-    }
+    s->out_at = 0;
+    s->out_len = net_frame_read(&rest, skip, s->out, SOCK_LENGTH + NET_FRAME_MAX);
 }
 
 typedef struct {

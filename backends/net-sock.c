@@ -280,8 +280,7 @@ bool net_sock_listen_fd(NetSock *s, int fd, GError **err)
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens) {
         return error_set(err, "file descriptor %d is not a socket that listens", fd);
     }
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    net_own_fd(fd);
     s->listen_fd = fd;
     s->parent_obj.carrier = false;
     return true;
@@ -353,8 +352,7 @@ bool net_sock_take_fd(NetSock *s, int fd, GError **err)
     if (type != SOCK_STREAM && type != SOCK_DGRAM) {
         return error_set(err, "file descriptor %d is neither a stream nor a datagram socket", fd);
     }
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    net_own_fd(fd);
     s->dgram = type == SOCK_DGRAM;
     begin(s, fd, false);
     return true;

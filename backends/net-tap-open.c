@@ -67,8 +67,7 @@ bool tap_adopt(int fd, char ret_ifname[IFNAMSIZ], bool *ret_vnet, bool *ret_mult
     if (!(ifr.ifr_flags & IFF_NO_PI)) {
         return error_set(err, "the tap '%s' was opened without IFF_NO_PI", ifr.ifr_name);
     }
-    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    net_own_fd(fd);
     g_strlcpy(ret_ifname, ifr.ifr_name, IFNAMSIZ);
     *ret_vnet = ifr.ifr_flags & IFF_VNET_HDR;
     *ret_multiqueue = ifr.ifr_flags & IFF_MULTI_QUEUE;

@@ -109,18 +109,13 @@ static ssize_t write_frame(TapQueue *q, const NetFrame *f)
 /* In one piece: with the header there would be one more than writev takes. */
 static ssize_t write_flat(TapQueue *q, const NetFrame *f)
 {
-    size_t at = 0;
     struct iovec iov;
     NetFrame flat = {.iov = &iov, .niov = 1, .len = f->len, .hdr = f->hdr};
 
     if (!q->flat) {
         q->flat = g_malloc(NET_FRAME_MAX);
     }
-    for (unsigned i = 0; i < f->niov; i++) {
-        memcpy(q->flat + at, f->iov[i].iov_base, f->iov[i].iov_len);
-        at += f->iov[i].iov_len;
-    }
-    iov = (struct iovec){q->flat, at};
+    iov = (struct iovec){q->flat, net_frame_read(f, 0, q->flat, NET_FRAME_MAX)};
     return write_frame(q, &flat);
 }
 

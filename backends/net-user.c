@@ -327,13 +327,9 @@ static unsigned user_send(NetBackend *b, unsigned queue, const NetFrame *frames,
 
     pthread_mutex_lock(&slirp_mutex);
     for (unsigned i = 0; i < n; i++) {
-        size_t at = 0;
+        size_t len = net_frame_read(&frames[i], 0, s->flat, NET_FRAME_MAX);
 
-        for (unsigned k = 0; k < frames[i].niov; k++) {
-            memcpy(s->flat + at, frames[i].iov[k].iov_base, frames[i].iov[k].iov_len);
-            at += frames[i].iov[k].iov_len;
-        }
-        slirp_input(s->slirp, s->flat, (int)at);
+        slirp_input(s->slirp, s->flat, (int)len);
     }
     pthread_mutex_unlock(&slirp_mutex);
     loop_bh_schedule(s->bh);

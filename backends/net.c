@@ -176,16 +176,10 @@ static void filters_saw(NetQueue *q, unsigned dir, const NetFrame *f)
 
 static void keep(NetKept *k, const NetFrame *f)
 {
-    size_t at = 0;
-
     if (!k->buf) {
         k->buf = g_malloc(NET_FRAME_MAX);
     }
-    for (unsigned i = 0; i < f->niov; i++) {
-        memcpy(k->buf + at, f->iov[i].iov_base, f->iov[i].iov_len);
-        at += f->iov[i].iov_len;
-    }
-    k->len = f->len;
+    k->len = net_frame_read(f, 0, k->buf, NET_FRAME_MAX);
     k->hdr = f->hdr;
 }
 
