@@ -363,51 +363,48 @@ static bool take_iothreads(VirtioBlk *s, GError **err)
     return !s->iothread_map || map_queues(s, err);
 }
 
+static json_t *get_list(json_t *list)
+{
+    return list ? json_deep_copy(list) : json_array();
+}
+
 static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
 {
-    VirtioBlk *s = VIRTIO_BLK(obj);
-
-    return s->iothread_map ? json_deep_copy(s->iothread_map) : json_array();
+    return get_list(VIRTIO_BLK(obj)->iothread_map);
 }
 
 static json_t *get_intervals(Object *obj, const Property *prop, GError **err)
 {
-    VirtioBlk *s = VIRTIO_BLK(obj);
-
-    return s->intervals ? json_deep_copy(s->intervals) : json_array();
+    return get_list(VIRTIO_BLK(obj)->intervals);
 }
 
-/* A list, as JSON gives it, or its text; what is in it, realize looks at. */
+/* A list, as JSON gives it, or its text; what is in it, realize looks at. form: of an error. */
+static bool set_list(json_t **list, json_t *value, const char *form, GError **err)
+{
+    json_t *new =
+        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
+
+    if (!json_is_array(new)) {
+        json_decref(new);
+        return error_set(err, "%s", form);
+    }
+    json_decref(*list);
+    *list = new;
+    return true;
+}
+
 static bool set_intervals(Object *obj, const Property *prop, json_t *value, GError **err)
 {
-    VirtioBlk *s = VIRTIO_BLK(obj);
-    json_t *list =
-        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
-
-    if (!json_is_array(list)) {
-        json_decref(list);
-        return error_set(err, "stats-intervals must be a list of numbers of seconds");
-    }
-    json_decref(s->intervals);
-    s->intervals = list;
-    return true;
+    return set_list(&VIRTIO_BLK(obj)->intervals, value,
+                    "stats-intervals must be a list of numbers of seconds", err);
 }
 
-/* A list, as JSON gives it, or its text. */
 static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
 {
-    VirtioBlk *s = VIRTIO_BLK(obj);
-    json_t *list =
-        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
-
-    if (!json_is_array(list)) {
-        json_decref(list);
-        return error_set(err, "iothread-vq-mapping must be a list of {\"iothread\": ID, \"vqs\": "
-                              "[NUMBER...]}, vqs may be left out");
-    }
-    json_decref(s->iothread_map);
-    s->iothread_map = list;
-    return true;
+    return set_list(&VIRTIO_BLK(obj)->iothread_map, value,
+                    "iothread-vq-mapping must be a list of {\"iothread\": ID, \"vqs\": "
+                    "[NUMBER...]}, vqs may be left out",
+                    err);
 }
 
 /* --- life --- */
