@@ -9,14 +9,10 @@
 #include <inttypes.h>
 #include <linux/magic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
-#endif
 #ifndef MFD_HUGE_SHIFT
 #define MFD_HUGE_SHIFT 26
 #endif
@@ -124,7 +120,7 @@ static bool map_block(GmemBlock *b, const GmemBlockSpec *spec, int fd, GError **
     flags |= spec->no_reserve ? MAP_NORESERVE : 0;
     if (mmap(host, b->size, PROT_READ | PROT_WRITE, flags, fd, (off_t)spec->offset) == MAP_FAILED) {
         error_set_errno(err, errno, "cannot allocate %" PRIu64 " MiB of guest RAM%s", b->size >> 20,
-                        page_size_of(fd) > HUGE_PAGE / 2 ? " in huge pages" : "");
+                        b->page_size > HUGE_PAGE / 2 ? " in huge pages" : "");
         munmap(base, reserved);
         return false;
     }

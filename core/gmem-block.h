@@ -6,7 +6,13 @@
 #ifndef AEROSTAT_CORE_GMEM_BLOCK_H
 #define AEROSTAT_CORE_GMEM_BLOCK_H
 
+#include <sys/mman.h>
+
 #include "core/gmem.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23 /* Linux 5.14 */
+#endif
 
 typedef struct {
     uint64_t size;        /* bytes */

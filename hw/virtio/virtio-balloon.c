@@ -262,7 +262,7 @@ static bool report_some(VirtioBalloon *s, Turn *t, VqElem *e, uint64_t *budget)
     unsigned total, n = 0;
     const struct iovec *iov = vq_elem_in_iov(e, &total);
 
-    while (t->piece < total && n<GIVEN_REPORT_MAX && * budget> 0) {
+    while (t->piece < total && n < GIVEN_REPORT_MAX && *budget != 0) {
         uint64_t len = MIN(iov[t->piece].iov_len - t->off, *budget);
 
         part[n++] = (struct iovec){(uint8_t *)iov[t->piece].iov_base + t->off, len};
