@@ -47,7 +47,7 @@ void ethernet(const uint8_t *to, unsigned type)
 }
 
 /* An IPv4 packet around the l4_len bytes at buf + 34, whose checksum is left to the card. */
-void send_ip(Card *c, unsigned protocol, uint32_t src, uint32_t dst, size_t l4_len)
+NetHdr wrap_ip(unsigned protocol, uint32_t src, uint32_t dst, size_t l4_len)
 {
     uint8_t *ip = buf + ETH;
     unsigned at = protocol == 6 ? 16 : 6;
@@ -68,6 +68,13 @@ void send_ip(Card *c, unsigned protocol, uint32_t src, uint32_t dst, size_t l4_l
     memcpy(ip + 10, &csum, 2);
     pseudo = (pseudo & 0xffff) + (pseudo >> 16);
     put16(ip + 20 + at, (pseudo & 0xffff) + (pseudo >> 16));
+    return hdr;
+}
+
+void send_ip(Card *c, unsigned protocol, uint32_t src, uint32_t dst, size_t l4_len)
+{
+    NetHdr hdr = wrap_ip(protocol, src, dst, l4_len);
+
     ck_assert(card_send_hdr(c, buf, ETH + 20 + l4_len, hdr));
 }
 

@@ -20,7 +20,8 @@ unsigned get16(const uint8_t *p);
 uint32_t get32(const uint8_t *p);
 
 void ethernet(const uint8_t *to, unsigned type);
-/* An IPv4 packet around the l4_len bytes at buf + 34, whose checksum is left to the card. */
+/* An IPv4 packet around the l4_len bytes at buf + 34, whose checksum is left to the card: the pseudo header's sum. */
+NetHdr wrap_ip(unsigned protocol, uint32_t src, uint32_t dst, size_t l4_len);
 void send_ip(Card *c, unsigned protocol, uint32_t src, uint32_t dst, size_t l4_len);
 void send_udp(Card *c, uint32_t src, uint32_t dst, unsigned sport, unsigned dport, const void *data, size_t len);
 /* The next datagram to that port, others are passed by. Borrowed until the next call. */

@@ -20,13 +20,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "net-fixture.h"
+#include "net-guest.h"
 #include "tests/suite.h"
 
-static uint8_t buf[NET_FRAME_MAX];
 static char *dir;
-
-static const uint8_t card_mac[6] = {0x52, 0x54, 0, 0x12, 0x34, 0x56};
 
 enum { KERNEL_IP = 0x0a090001, CARD_IP = 0x0a090002 };
 
@@ -80,54 +77,14 @@ static void kernel_mac(uint8_t mac[6])
     close(fd);
 }
 
-static void put16(uint8_t *p, unsigned v)
-{
-    p[0] = (uint8_t)(v >> 8);
-    p[1] = (uint8_t)v;
-}
-
-static void put32(uint8_t *p, uint32_t v)
-{
-    put16(p, v >> 16);
-    put16(p + 2, v & 0xffff);
-}
-
-static unsigned get16(const uint8_t *p)
-{
-    return (unsigned)p[0] << 8 | p[1];
-}
-
-static uint32_t get32(const uint8_t *p)
-{
-    return (uint32_t)get16(p) << 16 | get16(p + 2);
-}
-
-/* Ethernet and IPv4 around l4_len bytes at buf + 34; the checksum is the pseudo header's sum. */
+/* Ethernet and IPv4 around l4_len bytes at buf + 34. */
 static NetHdr wrap(unsigned protocol, size_t l4_len)
 {
-    unsigned at = protocol == 6 ? 16 : 6;
-    uint8_t *ip = buf + 14;
-    uint32_t sum;
-    uint16_t csum;
+    uint8_t kernel[6];
 
-    kernel_mac(buf);
-    memcpy(buf + 6, card_mac, 6);
-    put16(buf + 12, 0x0800);
-    memset(ip, 0, 20);
-    ip[0] = 0x45;
-    put16(ip + 2, (unsigned)(20 + l4_len));
-    ip[8] = 64;
-    ip[9] = (uint8_t)protocol;
-    put32(ip + 12, CARD_IP);
-    put32(ip + 16, KERNEL_IP);
-    csum = net_csum_fold(net_csum_add(0, ip, 20, false));
-    memcpy(ip + 10, &csum, 2);
-    sum = get16(ip + 12) + get16(ip + 14) + get16(ip + 16) + get16(ip + 18) + protocol +
-          (uint32_t)l4_len;
-    sum = (sum & 0xffff) + (sum >> 16);
-    put16(buf + 34 + at, (sum & 0xffff) + (sum >> 16));
-    return (NetHdr){
-        .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM, .csum_start = 34, .csum_offset = (uint16_t)at};
+    kernel_mac(kernel);
+    ethernet(kernel, 0x0800);
+    return wrap_ip(protocol, CARD_IP, KERNEL_IP, l4_len);
 }
 
 static int udp_server(unsigned port)

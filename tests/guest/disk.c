@@ -155,33 +155,35 @@ static char *ask(Vm *vm, int *ret_status, const char *fmt, va_list ap)
     return vm_ask(vm, ret_status, line);
 }
 
+static char *ask_well(Vm *vm, const char *fmt, va_list ap)
+{
+    int status;
+    char *answer = ask(vm, &status, fmt, ap);
+
+    if (status != 0) {
+        fail("in the guest: status %d of '%s': %s", status, fmt, answer);
+    }
+    return answer;
+}
+
 char *disk_guest(Vm *vm, const char *fmt, ...)
 {
     va_list ap;
     char *answer;
-    int status;
 
     va_start(ap, fmt);
-    answer = ask(vm, &status, fmt, ap);
+    answer = ask_well(vm, fmt, ap);
     va_end(ap);
-    if (status != 0) {
-        fail("in the guest: status %d of '%s': %s", status, fmt, answer);
-    }
     return g_strchomp(answer);
 }
 
 void disk_guest_do(Vm *vm, const char *fmt, ...)
 {
-    g_autofree char *answer = NULL;
     va_list ap;
-    int status;
 
     va_start(ap, fmt);
-    answer = ask(vm, &status, fmt, ap);
+    g_free(ask_well(vm, fmt, ap));
     va_end(ap);
-    if (status != 0) {
-        fail("in the guest: status %d of '%s': %s", status, fmt, answer);
-    }
 }
 
 char *disk_guest_error(Vm *vm, const char *fmt, ...)
