@@ -9,7 +9,7 @@ usage() {
 usage: bench/blk-guest.sh [OPTION]...
 Requests per second and CPU time of the VMM for each request (its guest's time not counted): medians and ratios, as a
 Markdown table. Both VMMs have the same kernel, initramfs and options: virtio-blk-pci with one queue on an iothread.
-The load is bench/blk-load.c: fio's libraries are larger than the guest.
+The load is bench/blk-load.c, in fio's place: Debian's fio wants the libraries of its network engines, too.
   --instructions  the deterministic host (slow; one processor), where a nanosecond is an instruction
   --runs N        boots of each VMM and medium (default 3)
   --seconds N     of each load (default 3)
@@ -89,11 +89,7 @@ for medium in ${media//,/ }; do
 done
 
 carry=()
-for f in bios-256k.bin linuxboot_dma.bin linuxboot.bin pvh.bin kvmvapic.bin; do
-    for d in /usr/share/qemu /usr/share/seabios; do
-        [ -e "$d/$f" ] && carry+=(--file "$d/$f") && break
-    done
-done
+qemu_firmware bios-256k.bin linuxboot_dma.bin linuxboot.bin pvh.bin kvmvapic.bin
 say "$(wc -l <"$out/plan.tsv") cases, $runs runs"
 "$top/tools/kvm-host" --timeout 1800 --retries 2 "${host_options[@]}" --file "$vmm" --file "$qemu" "${carry[@]}" \
     --file "$guest/vmlinux" --file "$out/initramfs.cpio" --file "$out/blk-run" --file "$out/plan.tsv" \

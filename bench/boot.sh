@@ -85,12 +85,7 @@ if [ -n "$qemu" ]; then
     for m in microvm,rtc=on pc q35; do
         add_vmm "qemu-${m%%,*}" "$qemu -M $m -accel kvm -no-user-config $common"
     done
-    # Firmware and option ROMs, where this QEMU looks for them.
-    for f in bios-microvm.bin bios-256k.bin bios.bin pvh.bin linuxboot_dma.bin linuxboot.bin multiboot.bin kvmvapic.bin; do
-        for d in /usr/share/qemu /usr/share/seabios; do
-            [ -e "$d/$f" ] && carry+=(--file "$d/$f") && break
-        done
-    done
+    qemu_firmware bios-microvm.bin bios-256k.bin bios.bin pvh.bin linuxboot_dma.bin linuxboot.bin multiboot.bin kvmvapic.bin
 else
     say "no qemu-system-x86_64 here: no peers but those of --vmm"
 fi

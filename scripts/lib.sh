@@ -54,6 +54,17 @@ step() {
     exit 1
 }
 
+# qemu_firmware NAME...: adds to the array `carry` each file of QEMU's firmware and option ROMs that is where QEMU looks.
+qemu_firmware() {
+    local f d
+    for f in "$@"; do
+        for d in /usr/share/qemu /usr/share/seabios; do
+            [ -e "$d/$f" ] && carry+=(--file "$d/$f") && break
+        done
+    done
+    return 0
+}
+
 # Where a kernel randomises addresses by more bits than a compiler's sanitizers expect, they fail to start now and then.
 sanitizer_friendly=(env)
 if setarch -R true 2>/dev/null; then
