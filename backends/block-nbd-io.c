@@ -137,8 +137,8 @@ static int64_t send_transfer(NbdQueue *nq, BlockRequest *req, nbd_completion_cal
     if (req->op == BLOCK_READ) {
         memset(buf + len, 0, r->len - len);
     }
-    return req->op == BLOCK_READ ? nbd_aio_pread(nq->nbd, buf, len, offset, cb, 0)
-                                 : nbd_aio_pwrite(nq->nbd, buf, len, offset, cb, flags);
+    return req->op == BLOCK_READ ? nq->lib->aio_pread(nq->nbd, buf, len, offset, cb, 0)
+                                 : nq->lib->aio_pwrite(nq->nbd, buf, len, offset, cb, flags);
 }
 
 static int64_t send_command(NbdQueue *nq, BlockRequest *req)
@@ -149,17 +149,17 @@ static int64_t send_command(NbdQueue *nq, BlockRequest *req)
     NbdReq *r = nbd_req(req);
 
     if (r->syncing || req->op == BLOCK_FLUSH) {
-        return nbd_aio_flush(nq->nbd, cb, 0);
+        return nq->lib->aio_flush(nq->nbd, cb, 0);
     }
     if (req->op == BLOCK_READ || req->op == BLOCK_WRITE) {
         return send_transfer(nq, req, cb, flags);
     }
     r->len = (uint32_t)req->bytes;
     if (req->op == BLOCK_DISCARD) {
-        return nbd_aio_trim(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, 0);
+        return nq->lib->aio_trim(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, 0);
     }
     flags |= req->flags & BLOCK_MAY_UNMAP ? 0 : LIBNBD_CMD_FLAG_NO_HOLE;
-    return nbd_aio_zero(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, flags);
+    return nq->lib->aio_zero(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, flags);
 }
 
 /* libnbd refuses what it knows the server cannot do; else the connection died, and nbd_watch will
@@ -168,8 +168,8 @@ static void not_sent(NbdQueue *nq, BlockRequest *req)
 {
     nbd_req(req)->sent = false;
     nq->sent--;
-    if (nbd_aio_is_ready(nq->nbd)) {
-        end(nq, req, nbd_get_errno() ? -nbd_get_errno() : -EIO);
+    if (nq->lib->aio_is_ready(nq->nbd)) {
+        end(nq, req, nq->lib->get_errno() ? -nq->lib->get_errno() : -EIO);
     } else {
         nbd_list_push(&nq->waiting, req);
     }

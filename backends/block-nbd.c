@@ -23,9 +23,9 @@ static const int64_t ms = 1000000;
 /* --- one connection --- */
 
 /* "x: y", without the function's name that libnbd puts before it. */
-static const char *last_error(void)
+static const char *last_error(const BlockNbd *n)
 {
-    const char *text = nbd_get_error(), *colon = text ? strchr(text, ':') : NULL;
+    const char *text = n->lib.get_error(), *colon = text ? strchr(text, ':') : NULL;
 
     return colon ? colon + 2 : "unknown error";
 }
@@ -33,27 +33,27 @@ static const char *last_error(void)
 /* Begins to connect. NULL with one line. */
 static struct nbd_handle *dial(const BlockNbd *n, GError **err)
 {
-    struct nbd_handle *h = nbd_create();
+    struct nbd_handle *h = n->lib.create();
     int rc = 0;
 
     if (h) {
-        nbd_set_pread_initialize(
+        n->lib.set_pread_initialize(
             h, false); /* a failed read may leave anything in the guest's buffer */
         if (n->uri) {
-            nbd_set_uri_allow_local_file(h, true);
-            rc = nbd_aio_connect_uri(h, n->uri);
+            n->lib.set_uri_allow_local_file(h, true);
+            rc = n->lib.aio_connect_uri(h, n->uri);
         } else {
-            rc = nbd_set_export_name(h, n->export ?: "");
+            rc = n->lib.set_export_name(h, n->export ?: "");
             if (rc == 0 && n->server_type == NBD_SERVER_UNIX) {
-                rc = nbd_aio_connect_unix(h, n->path);
+                rc = n->lib.aio_connect_unix(h, n->path);
             } else if (rc == 0) {
-                rc = nbd_aio_connect_tcp(h, n->host, n->port ?: "10809");
+                rc = n->lib.aio_connect_tcp(h, n->host, n->port ?: "10809");
             }
         }
     }
     if (!h || rc < 0) {
-        error_set(err, "cannot connect to %s: %s", n->filename, last_error());
-        nbd_close(h);
+        error_set(err, "cannot connect to %s: %s", n->filename, last_error(n));
+        n->lib.close(h);
         return NULL;
     }
     return h;
@@ -65,27 +65,27 @@ static struct nbd_handle *dial_and_wait(const BlockNbd *n, GError **err)
     int64_t end = g_get_monotonic_time() / 1000 + NBD_CONNECT_MS;
     struct nbd_handle *h = dial(n, err);
 
-    while (h && !nbd_aio_is_ready(h)) {
+    while (h && !n->lib.aio_is_ready(h)) {
         int64_t left = end - g_get_monotonic_time() / 1000;
-        int rc = left > 0 ? nbd_poll(h, (int)left) : 0;
+        int rc = left > 0 ? n->lib.poll(h, (int)left) : 0;
 
-        if (rc <= 0 || nbd_aio_is_dead(h) || nbd_aio_is_closed(h)) {
+        if (rc <= 0 || n->lib.aio_is_dead(h) || n->lib.aio_is_closed(h)) {
             error_set(err, "cannot connect to %s: %s", n->filename,
-                      left <= 0 ? "no answer" : last_error());
-            nbd_close(h);
+                      left <= 0 ? "no answer" : last_error(n));
+            n->lib.close(h);
             return NULL;
         }
     }
     return h;
 }
 
-static void hang_up(struct nbd_handle *h)
+static void hang_up(const BlockNbd *n, struct nbd_handle *h)
 {
     if (h) {
-        if (nbd_aio_is_ready(h)) {
-            nbd_aio_disconnect(h, 0);
+        if (n->lib.aio_is_ready(h)) {
+            n->lib.aio_disconnect(h, 0);
         }
-        nbd_close(h);
+        n->lib.close(h);
     }
 }
 
@@ -94,7 +94,7 @@ static void hang_up(struct nbd_handle *h)
 static void drop_connection(NbdQueue *nq)
 {
     loop_fd_free(g_steal_pointer(&nq->source));
-    nbd_close(g_steal_pointer(&nq->nbd));
+    nq->lib->close(g_steal_pointer(&nq->nbd));
     nq->ready = false;
 }
 
@@ -133,12 +133,12 @@ static int64_t patience_left(NbdQueue *nq)
 static void break_connection(NbdQueue *nq)
 {
     log_warn("%s: the server does not answer", nq->node->filename);
-    shutdown(nbd_aio_get_fd(nq->nbd), SHUT_RDWR);
-    while (!nbd_aio_is_dead(nq->nbd) && !nbd_aio_is_closed(nq->nbd)) {
-        unsigned dir = nbd_aio_get_direction(nq->nbd);
+    shutdown(nq->lib->aio_get_fd(nq->nbd), SHUT_RDWR);
+    while (!nq->lib->aio_is_dead(nq->nbd) && !nq->lib->aio_is_closed(nq->nbd)) {
+        unsigned dir = nq->lib->aio_get_direction(nq->nbd);
 
-        if ((dir & LIBNBD_AIO_DIRECTION_READ ? nbd_aio_notify_read
-                                             : nbd_aio_notify_write)(nq->nbd) < 0) {
+        if ((dir & LIBNBD_AIO_DIRECTION_READ ? nq->lib->aio_notify_read
+                                             : nq->lib->aio_notify_write)(nq->nbd) < 0) {
             break;
         }
     }
@@ -185,12 +185,12 @@ static void attempt(NbdQueue *nq)
         attempt_failed(nq);
         return;
     }
-    nq->source = loop_fd_new(nq->q.loop, nbd_aio_get_fd(nq->nbd), 0, on_socket, nq);
+    nq->source = loop_fd_new(nq->q.loop, nq->lib->aio_get_fd(nq->nbd), 0, on_socket, nq);
 }
 
-static uint64_t block_size(struct nbd_handle *h, int which, uint64_t otherwise)
+static uint64_t block_size(const BlockNbd *n, struct nbd_handle *h, int which, uint64_t otherwise)
 {
-    int64_t size = nbd_get_block_size(h, which);
+    int64_t size = n->lib.get_block_size(h, which);
 
     return size > 0 ? (uint64_t)size : otherwise;
 }
@@ -201,20 +201,20 @@ static bool is_same_disk(const NbdQueue *nq)
     const BlockNbd *n = nq->node;
     const BlockLimits *l = &n->parent_obj.limits;
 
-    return nbd_get_size(nq->nbd) >= (int64_t)n->size &&
-           (l->read_only || nbd_is_read_only(nq->nbd) == 0) &&
-           (!n->can_flush || nbd_can_flush(nq->nbd) == 1) &&
-           (!n->can_fua || nbd_can_fua(nq->nbd) == 1) &&
-           (!l->max_discard || nbd_can_trim(nq->nbd) == 1) &&
-           (!l->max_write_zeroes || nbd_can_zero(nq->nbd) == 1) &&
-           block_size(nq->nbd, LIBNBD_SIZE_MINIMUM, 1) <= l->request_alignment &&
-           block_size(nq->nbd, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER) >= l->max_transfer;
+    return nq->lib->get_size(nq->nbd) >= (int64_t)n->size &&
+           (l->read_only || nq->lib->is_read_only(nq->nbd) == 0) &&
+           (!n->can_flush || nq->lib->can_flush(nq->nbd) == 1) &&
+           (!n->can_fua || nq->lib->can_fua(nq->nbd) == 1) &&
+           (!l->max_discard || nq->lib->can_trim(nq->nbd) == 1) &&
+           (!l->max_write_zeroes || nq->lib->can_zero(nq->nbd) == 1) &&
+           block_size(n, nq->nbd, LIBNBD_SIZE_MINIMUM, 1) <= l->request_alignment &&
+           block_size(n, nq->nbd, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER) >= l->max_transfer;
 }
 
 /* What block_resize may make of it. */
 static void note_size(NbdQueue *nq)
 {
-    uint64_t size = (uint64_t)MAX(nbd_get_size(nq->nbd), 0);
+    uint64_t size = (uint64_t)MAX(nq->lib->get_size(nq->nbd), 0);
     static LogRate rate;
 
     pthread_mutex_lock(&nq->node->lock);
@@ -259,13 +259,13 @@ static void connection_lost(NbdQueue *nq)
 
 void nbd_watch(NbdQueue *nq)
 {
-    if (nq->nbd && (nbd_aio_is_dead(nq->nbd) || nbd_aio_is_closed(nq->nbd))) {
+    if (nq->nbd && (nq->lib->aio_is_dead(nq->nbd) || nq->lib->aio_is_closed(nq->nbd))) {
         nq->ready ? connection_lost(nq) : attempt_failed(nq);
-    } else if (nq->nbd && !nq->ready && nbd_aio_is_ready(nq->nbd)) {
+    } else if (nq->nbd && !nq->ready && nq->lib->aio_is_ready(nq->nbd)) {
         connected(nq);
     }
     if (nq->nbd) {
-        unsigned dir = nbd_aio_get_direction(nq->nbd);
+        unsigned dir = nq->lib->aio_get_direction(nq->nbd);
 
         loop_fd_set_events(nq->source, (dir & LIBNBD_AIO_DIRECTION_READ ? LOOP_READ : 0) |
                                            (dir & LIBNBD_AIO_DIRECTION_WRITE ? LOOP_WRITE : 0));
@@ -276,12 +276,12 @@ void nbd_watch(NbdQueue *nq)
 /* As libnbd wants it: never both, for the first may have changed what it waits for. */
 static void notify(NbdQueue *nq, bool readable, bool writable)
 {
-    unsigned dir = nbd_aio_get_direction(nq->nbd);
+    unsigned dir = nq->lib->aio_get_direction(nq->nbd);
 
     if (readable && (dir & LIBNBD_AIO_DIRECTION_READ)) {
-        nbd_aio_notify_read(nq->nbd);
+        nq->lib->aio_notify_read(nq->nbd);
     } else if (writable && (dir & LIBNBD_AIO_DIRECTION_WRITE)) {
-        nbd_aio_notify_write(nq->nbd);
+        nq->lib->aio_notify_write(nq->nbd);
     }
 }
 
@@ -324,9 +324,9 @@ static void wait_for_server(NbdQueue *nq)
 {
     int64_t left = patience_left(nq) / ms;
     int most = nq->ready ? (int)MIN(left + 1, INT_MAX) : 20;
-    unsigned dir = nq->nbd ? nbd_aio_get_direction(nq->nbd) : 0;
+    unsigned dir = nq->nbd ? nq->lib->aio_get_direction(nq->nbd) : 0;
     struct pollfd pfd = {
-        .fd = nq->nbd ? nbd_aio_get_fd(nq->nbd) : -1,
+        .fd = nq->nbd ? nq->lib->aio_get_fd(nq->nbd) : -1,
         .events = (short)((dir & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
                           (dir & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0)),
     };
@@ -370,10 +370,10 @@ static struct nbd_handle *take_connection(BlockNbd *n, NbdQueue *nq, GError **er
     g_ptr_array_add(n->queues, nq);
     h = g_steal_pointer(&n->spare);
     pthread_mutex_unlock(&n->lock);
-    if (h && nbd_aio_is_ready(h)) {
+    if (h && n->lib.aio_is_ready(h)) {
         return h;
     }
-    nbd_close(h);
+    n->lib.close(h);
     h = dial_and_wait(n, err);
     if (!h) {
         pthread_mutex_lock(&n->lock);
@@ -388,6 +388,7 @@ static bool nbd_queue_open(BlockQueue *q, GError **err)
     NbdQueue *nq = (NbdQueue *)q;
 
     nq->node = BLOCK_NBD(q->node);
+    nq->lib = &nq->node->lib;
     nbd_list_init(&nq->back);
     nbd_list_init(&nq->waiting);
     nbd_list_init(&nq->starved);
@@ -400,7 +401,7 @@ static bool nbd_queue_open(BlockQueue *q, GError **err)
     nq->clock = clock_new();
     nq->timer = loop_timer_new(q->loop, nq->clock, on_timer, nq);
     nq->bh = loop_bh_new(q->loop, on_settle, nq);
-    nq->source = loop_fd_new(q->loop, nbd_aio_get_fd(nq->nbd), 0, on_socket, nq);
+    nq->source = loop_fd_new(q->loop, nq->lib->aio_get_fd(nq->nbd), 0, on_socket, nq);
     nbd_watch(nq);
     return true;
 }
@@ -424,7 +425,7 @@ static void nbd_queue_close(BlockQueue *q)
         n->spare = g_steal_pointer(&nq->nbd);
     }
     pthread_mutex_unlock(&n->lock);
-    hang_up(nq->nbd);
+    hang_up(n, nq->nbd);
 }
 
 /* --- the node --- */
@@ -457,26 +458,26 @@ static bool check_server(BlockNbd *n, GError **err)
 static bool take_limits(BlockNbd *n, GError **err)
 {
     BlockLimits *l = &n->parent_obj.limits;
-    uint64_t min = block_size(n->spare, LIBNBD_SIZE_MINIMUM, 1);
-    uint64_t max = block_size(n->spare, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER);
-    int64_t size = nbd_get_size(n->spare);
+    uint64_t min = block_size(n, n->spare, LIBNBD_SIZE_MINIMUM, 1);
+    uint64_t max = block_size(n, n->spare, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER);
+    int64_t size = n->lib.get_size(n->spare);
 
     if (size < 0 || min > BLOCK_MAX_ALIGN || (min & (min - 1))) {
         return error_set(err, "%s: the server tells no size, or wants blocks of more than %d bytes",
                          n->filename, BLOCK_MAX_ALIGN);
     }
-    n->can_flush = nbd_can_flush(n->spare) == 1;
-    n->can_fua = nbd_can_fua(n->spare) == 1;
-    n->can_multi_conn = nbd_can_multi_conn(n->spare) == 1;
+    n->can_flush = n->lib.can_flush(n->spare) == 1;
+    n->can_fua = n->lib.can_fua(n->spare) == 1;
+    n->can_multi_conn = n->lib.can_multi_conn(n->spare) == 1;
     n->size = (uint64_t)size / min * min;
     l->size = (n->size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     l->request_alignment = (uint32_t)min;
     l->max_transfer = MIN(max, MAX_TRANSFER) / BLOCK_MAX_ALIGN * BLOCK_MAX_ALIGN;
-    l->physical_block = (uint32_t)MIN(block_size(n->spare, LIBNBD_SIZE_PREFERRED, 0), 65536);
-    l->max_discard = nbd_can_trim(n->spare) == 1 ? MAX_RANGE : 0;
-    l->max_write_zeroes = nbd_can_zero(n->spare) == 1 ? MAX_RANGE : 0;
+    l->physical_block = (uint32_t)MIN(block_size(n, n->spare, LIBNBD_SIZE_PREFERRED, 0), 65536);
+    l->max_discard = n->lib.can_trim(n->spare) == 1 ? MAX_RANGE : 0;
+    l->max_write_zeroes = n->lib.can_zero(n->spare) == 1 ? MAX_RANGE : 0;
     l->write_cache = n->can_flush;
-    if (nbd_is_read_only(n->spare) == 1) {
+    if (n->lib.is_read_only(n->spare) == 1) {
         l->read_only = true;
         if (!n->parent_obj.read_only && !n->parent_obj.auto_read_only) {
             return error_set(err, "%s: the server exports it read-only; use read-only=on",
@@ -491,7 +492,7 @@ static bool nbd_open(BlockNode *node, GError **err)
     BlockNbd *n = BLOCK_NBD(node);
     int64_t end = g_get_monotonic_time() + (int64_t)n->open_timeout * G_USEC_PER_SEC;
 
-    if (!check_server(n, err)) {
+    if (!check_server(n, err) || !nbd_lib_load(&n->lib, err)) {
         return false;
     }
     while (!(n->spare = dial_and_wait(n, err))) {
@@ -506,8 +507,10 @@ static bool nbd_open(BlockNode *node, GError **err)
 
 static void nbd_node_close(BlockNode *node)
 {
-    hang_up(BLOCK_NBD(node)->spare);
-    g_free(BLOCK_NBD(node)->filename);
+    BlockNbd *n = BLOCK_NBD(node);
+
+    hang_up(n, n->spare);
+    g_free(n->filename);
 }
 
 static char *nbd_filename(BlockNode *node)

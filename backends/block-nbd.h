@@ -6,9 +6,8 @@
 #ifndef AEROSTAT_BACKENDS_BLOCK_NBD_H
 #define AEROSTAT_BACKENDS_BLOCK_NBD_H
 
-#include <libnbd.h>
-
 #include "backends/block-impl.h"
+#include "backends/block-nbd-lib.h"
 
 enum {
     NBD_BOUNCE = 256 * 1024,
@@ -26,6 +25,7 @@ typedef struct {
     int server_type;         /* NBD_SERVER_* */
     char *path, *host, *port, *uri, *export;
     uint32_t reconnect_delay, open_timeout, request_timeout; /* s */
+    NbdLib lib;
     /* of the server, as it was when the node was made */
     bool can_flush, can_fua, can_multi_conn;
     uint64_t size;           /* bytes; that of the disk is rounded up to whole sectors, what is missing reads as zeroes */
@@ -57,6 +57,7 @@ typedef struct {
 typedef struct {
     BlockQueue q;
     BlockNbd *node;
+    const NbdLib *lib;       /* the node's */
     struct nbd_handle *nbd;  /* NULL: no connection and no attempt at one */
     LoopFd *source;          /* of nbd */
     bool ready;              /* requests can be sent */

@@ -21,7 +21,7 @@ pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core>=2.1 libevent_
 pkg_check_modules(JANSSON REQUIRED IMPORTED_TARGET jansson>=2.12)
 pkg_check_modules(URING REQUIRED IMPORTED_TARGET liburing>=2.2)
 pkg_check_modules(SLIRP REQUIRED IMPORTED_TARGET slirp>=4.7)
-pkg_check_modules(NBD REQUIRED IMPORTED_TARGET libnbd>=1.12)
+pkg_check_modules(NBD REQUIRED libnbd>=1.12)
 find_library(FDT_LIBRARY fdt REQUIRED)
 find_package(Threads REQUIRED)
 if(BUILD_TESTING)

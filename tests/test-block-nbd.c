@@ -3,6 +3,7 @@
  * Disks of an NBD server: nbdkit's memory and file plugins, and qemu-nbd, which the tests start and
  * kill. Skipped where they are not installed.
  */
+#include <dlfcn.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -38,6 +39,51 @@ static void nbd_disk(Disk *d, const char *more)
                        sock, more),
               true);
 }
+
+/* --- the library --- */
+
+static const char *dlopen_instead; /* of libnbd; NULL: what is asked for */
+void *__real_dlopen(const char *name, int flags);
+void *__wrap_dlopen(const char *name, int flags);
+
+void *__wrap_dlopen(const char *name, int flags)
+{
+    return __real_dlopen(dlopen_instead ?: name, flags);
+}
+
+static bool is_mapped(const char *library)
+{
+    g_autofree char *maps = NULL;
+
+    ck_assert(g_file_get_contents("/proc/self/maps", &maps, NULL, NULL));
+    return strstr(maps, library) != NULL;
+}
+
+START_TEST(libnbd_is_loaded_with_the_first_nbd_disk)
+{
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    node_add("{'driver':'null-co','node-name':'null','size':1048576}");
+    ck_assert(!is_mapped("libnbd"));
+    ck_assert(!is_mapped("libgnutls"));
+    for (unsigned i = 0; i < 2; i++) {
+        node_add("{'driver':'nbd','node-name':'n%u','server':{'type':'unix','path':'%s'}}", i,
+                 sock);
+        ck_assert(is_mapped("libnbd"));
+    }
+}
+END_TEST
+
+START_TEST(without_libnbd_one_line_says_so)
+{
+    static const char *const instead[][2] = {
+        {"libno-such-thing.so.0", "apt-get install libnbd0"},
+        {"libc.so.6", "libnbd.so.0 is too old, it has no nbd_create"},
+    };
+
+    dlopen_instead = instead[_i][0];
+    node_add_fails(instead[_i][1], "{'driver':'nbd','server':{'type':'unix','path':'%s'}}", sock);
+}
+END_TEST
 
 /* --- integrity --- */
 
@@ -510,6 +556,8 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
+    tcase_add_test(tc, libnbd_is_loaded_with_the_first_nbd_disk);
+    tcase_add_loop_test(tc, without_libnbd_one_line_says_so, 0, 2);
     tcase_add_loop_test(tc, what_was_written_to_a_server_is_read_back, 0, G_N_ELEMENTS(servers));
     tcase_add_loop_test(tc, an_overlay_keeps_a_servers_disk_as_it_is, 0, 2);
     tcase_add_test(tc, a_qcow2_image_is_a_disk_through_qemu_nbd);
