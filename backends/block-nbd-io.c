@@ -180,7 +180,7 @@ static void send_or_wait(NbdQueue *nq, BlockRequest *req)
 {
     if (nbd_req(req)->cancelled) {
         end(nq, req, -ECANCELED);
-    } else if (nq->ready) {
+    } else if (nq->nbd) {
         nq->sent++;
         nbd_req(req)->sent = true;
         if (send_command(nq, req) < 0) {

@@ -16,78 +16,9 @@
 
 #include "core/log.h"
 
-enum { MAX_RANGE = 1 << 30, MAX_TRANSFER = 32 << 20 };
+enum { MAX_RANGE = 1 << 30, MAX_TRANSFER = 32 << 20, LOOK_MS = 20 };
 
 static const int64_t ms = 1000000;
-
-/* --- one connection --- */
-
-/* "x: y", without the function's name that libnbd puts before it. */
-static const char *last_error(const BlockNbd *n)
-{
-    const char *text = n->lib.get_error(), *colon = text ? strchr(text, ':') : NULL;
-
-    return colon ? colon + 2 : "unknown error";
-}
-
-/* Begins to connect. NULL with one line. */
-static struct nbd_handle *dial(const BlockNbd *n, GError **err)
-{
-    struct nbd_handle *h = n->lib.create();
-    int rc = 0;
-
-    if (h) {
-        n->lib.set_pread_initialize(
-            h, false); /* a failed read may leave anything in the guest's buffer */
-        if (n->uri) {
-            n->lib.set_uri_allow_local_file(h, true);
-            rc = n->lib.aio_connect_uri(h, n->uri);
-        } else {
-            rc = n->lib.set_export_name(h, n->export ?: "");
-            if (rc == 0 && n->server_type == NBD_SERVER_UNIX) {
-                rc = n->lib.aio_connect_unix(h, n->path);
-            } else if (rc == 0) {
-                rc = n->lib.aio_connect_tcp(h, n->host, n->port ?: "10809");
-            }
-        }
-    }
-    if (!h || rc < 0) {
-        error_set(err, "cannot connect to %s: %s", n->filename, last_error(n));
-        n->lib.close(h);
-        return NULL;
-    }
-    return h;
-}
-
-/* Connects and waits for it. */
-static struct nbd_handle *dial_and_wait(const BlockNbd *n, GError **err)
-{
-    int64_t end = g_get_monotonic_time() / 1000 + NBD_CONNECT_MS;
-    struct nbd_handle *h = dial(n, err);
-
-    while (h && !n->lib.aio_is_ready(h)) {
-        int64_t left = end - g_get_monotonic_time() / 1000;
-        int rc = left > 0 ? n->lib.poll(h, (int)left) : 0;
-
-        if (rc <= 0 || n->lib.aio_is_dead(h) || n->lib.aio_is_closed(h)) {
-            error_set(err, "cannot connect to %s: %s", n->filename,
-                      left <= 0 ? "no answer" : last_error(n));
-            n->lib.close(h);
-            return NULL;
-        }
-    }
-    return h;
-}
-
-static void hang_up(const BlockNbd *n, struct nbd_handle *h)
-{
-    if (h) {
-        if (n->lib.aio_is_ready(h)) {
-            n->lib.aio_disconnect(h, 0);
-        }
-        n->lib.close(h);
-    }
-}
 
 /* --- lost and found --- */
 
@@ -95,7 +26,6 @@ static void drop_connection(NbdQueue *nq)
 {
     loop_fd_free(g_steal_pointer(&nq->source));
     nq->lib->close(g_steal_pointer(&nq->nbd));
-    nq->ready = false;
 }
 
 static int64_t patience_end(const NbdQueue *nq)
@@ -103,36 +33,34 @@ static int64_t patience_end(const NbdQueue *nq)
     return nq->lost_at + (int64_t)nq->node->reconnect_delay * 1000 * ms;
 }
 
-/* How long the server may owe an answer, ns; 0: for ever. */
-static int64_t silence_limit(const NbdQueue *nq)
-{
-    int64_t limit = (int64_t)nq->node->request_timeout * 1000 * ms;
-    int64_t now = !nq->q.draining            ? 0
-                  : nq->unwanted == nq->sent ? NBD_CANCEL_MS * ms
-                                             : NBD_DRAIN_MS * ms;
-
-    return limit && now ? MIN(limit, now) : limit + now;
-}
-
-/* What is left of that; INT64_MAX: for ever. */
+/*
+ * How long the server may still owe its answers, ns; INT64_MAX: for ever.
+ */
 static int64_t patience_left(NbdQueue *nq)
 {
-    int64_t limit = nq->ready && nq->sent > 0 ? silence_limit(nq) : 0, now;
+    int64_t now, end = INT64_MAX;
 
-    if (!limit) {
+    if (!nq->nbd || nq->sent == 0 || (!nq->node->request_timeout && !nq->q.draining)) {
         return INT64_MAX;
     }
     now = clock_now(nq->clock);
     if (!nq->silent_since) {
         nq->silent_since = now;
     }
-    return MAX(nq->silent_since + limit - now, 0);
+    if (nq->node->request_timeout) {
+        end = nq->silent_since + (int64_t)nq->node->request_timeout * 1000 * ms;
+    }
+    if (nq->q.draining) {
+        end = MIN(end, nq->unwanted == nq->sent ? nq->silent_since + NBD_CANCEL_MS * ms
+                                                : nq->silent_since + NBD_DRAIN_MS * ms);
+    }
+    return MAX(end - now, 0);
 }
 
 /* As if the server had: libnbd then gives the requests back. */
 static void break_connection(NbdQueue *nq)
 {
-    log_warn("%s: the server does not answer", nq->node->filename);
+    log_warn("%s: the server does not answer", nq->node->server->filename);
     shutdown(nq->lib->aio_get_fd(nq->nbd), SHUT_RDWR);
     while (!nq->lib->aio_is_dead(nq->nbd) && !nq->lib->aio_is_closed(nq->nbd)) {
         unsigned dir = nq->lib->aio_get_direction(nq->nbd);
@@ -146,69 +74,55 @@ static void break_connection(NbdQueue *nq)
 
 static void arm(NbdQueue *nq)
 {
-    int64_t at = nq->nbd ? nq->attempt_until : nq->retry_at;
+    int64_t at = nq->dial ? INT64_MAX : nq->retry_at;
 
-    if (nq->ready) {
-        int64_t left = nq->node->request_timeout ? patience_left(nq) : INT64_MAX;
+    if (nq->nbd) {
+        int64_t left = patience_left(nq);
 
         if (left == INT64_MAX) {
             loop_timer_cancel(nq->timer);
         } else if (!loop_timer_armed(nq->timer)) { /* it may come too early, and looks again then */
             loop_timer_arm_in(nq->timer, left);
         }
+        return;
+    }
+    if (!nq->lost && !nq->opening) {
+        at = MIN(at, patience_end(nq));
+    }
+    if (at == INT64_MAX) {
+        loop_timer_cancel(nq->timer);
     } else {
-        loop_timer_arm_at(nq->timer, nq->lost ? at : MIN(at, patience_end(nq)));
+        loop_timer_arm_at(nq->timer, at);
     }
 }
 
 static void lose_patience(NbdQueue *nq)
 {
-    if (!nq->ready && !nq->lost && clock_now(nq->clock) >= patience_end(nq)) {
+    if (!nq->nbd && !nq->lost && !nq->opening && clock_now(nq->clock) >= patience_end(nq)) {
         nq->lost = true;
         nbd_fail_waiting(nq);
     }
 }
 
-static void attempt_failed(NbdQueue *nq)
-{
-    drop_connection(nq);
-    nq->retry_at = clock_now(nq->clock) + NBD_RETRY_MS * ms;
-}
-
-static void on_socket(void *opaque, unsigned events);
-
-static void attempt(NbdQueue *nq)
-{
-    nq->nbd = dial(nq->node, NULL);
-    nq->attempt_until = clock_now(nq->clock) + NBD_CONNECT_MS * ms;
-    if (!nq->nbd) {
-        attempt_failed(nq);
-        return;
-    }
-    nq->source = loop_fd_new(nq->q.loop, nq->lib->aio_get_fd(nq->nbd), 0, on_socket, nq);
-}
-
 static uint64_t block_size(const BlockNbd *n, struct nbd_handle *h, int which, uint64_t otherwise)
 {
-    int64_t size = n->lib.get_block_size(h, which);
+    int64_t size = n->server->lib.get_block_size(h, which);
 
     return size > 0 ? (uint64_t)size : otherwise;
 }
 
 /* The server must still have the disk that the guest knows. */
-static bool is_same_disk(const NbdQueue *nq)
+static bool is_same_disk(const BlockNbd *n, struct nbd_handle *h)
 {
-    const BlockNbd *n = nq->node;
+    const NbdLib *lib = &n->server->lib;
     const BlockLimits *l = &n->parent_obj.limits;
 
-    return nq->lib->get_size(nq->nbd) >= (int64_t)n->size &&
-           (l->read_only || nq->lib->is_read_only(nq->nbd) == 0) &&
-           (!n->can_flush || nq->lib->can_flush(nq->nbd) == 1) &&
-           (!n->can_fua || nq->lib->can_fua(nq->nbd) == 1) &&
-           (!l->max_discard || nq->lib->can_trim(nq->nbd) == 1) &&
-           (!l->max_write_zeroes || nq->lib->can_zero(nq->nbd) == 1) &&
-           block_size(n, nq->nbd, LIBNBD_SIZE_MINIMUM, 1) <= l->request_alignment &&
-           block_size(n, nq->nbd, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER) >= l->max_transfer;
+    return lib->get_size(h) >= (int64_t)n->size && (l->read_only || lib->is_read_only(h) == 0) &&
+           (!n->can_flush || lib->can_flush(h) == 1) && (!n->can_fua || lib->can_fua(h) == 1) &&
+           (!l->max_discard || lib->can_trim(h) == 1) &&
+           (!l->max_write_zeroes || lib->can_zero(h) == 1) &&
+           block_size(n, h, LIBNBD_SIZE_MINIMUM, 1) <= l->request_alignment &&
+           block_size(n, h, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER) >= l->max_transfer;
 }
 
 /* What block_resize may make of it. */
@@ -224,32 +138,69 @@ static void note_size(NbdQueue *nq)
         log_warn_rated(&rate,
                        "%s: the server has %" G_GUINT64_FORMAT
                        " bytes now: block_resize lets the guest see them",
-                       nq->node->filename, size);
+                       nq->node->server->filename, size);
     }
 }
 
-static void connected(NbdQueue *nq)
+static void on_socket(void *opaque, unsigned events);
+
+static void take_connection(NbdQueue *nq, struct nbd_handle *h)
+{
+    nq->nbd = h;
+    nq->source = loop_fd_new(nq->q.loop, nq->lib->aio_get_fd(h), 0, on_socket, nq);
+    nq->lost = false;
+    note_size(nq);
+}
+
+/* An attempt is over. */
+static void dialled(NbdQueue *nq)
 {
     static LogRate rate;
+    struct nbd_handle *h;
 
-    if (!is_same_disk(nq)) {
+    loop_fd_free(g_steal_pointer(&nq->source));
+    h = nbd_dial_finish(g_steal_pointer(&nq->dial), NULL);
+    nq->opening = false;
+    if (h && !is_same_disk(nq->node, h)) {
         log_warn_rated(&rate,
                        "%s: the server is back, but with a smaller disk or one that can do less",
-                       nq->node->filename);
-        attempt_failed(nq);
-        return;
+                       nq->node->server->filename);
+        nbd_server_hang_up(nq->node->server, g_steal_pointer(&h));
     }
-    note_size(nq);
-    nq->ready = true;
-    nq->lost = false;
-    nbd_send_waiting(nq);
+    if (h) {
+        take_connection(nq, h);
+        nbd_send_waiting(nq);
+    } else {
+        nq->retry_at = clock_now(nq->clock) + NBD_RETRY_MS * ms;
+        lose_patience(nq);
+    }
+}
+
+static void on_dialled(void *opaque, unsigned events)
+{
+    NbdQueue *nq = opaque;
+
+    block_plug(&nq->q);
+    dialled(nq);
+    nbd_watch(nq);
+    block_unplug(&nq->q);
+}
+
+static void dial(NbdQueue *nq)
+{
+    nq->dial = nbd_dial_new(nq->node->server);
+    if (nq->dial) {
+        nq->source = loop_fd_new(nq->q.loop, nbd_dial_fd(nq->dial), LOOP_READ, on_dialled, nq);
+    } else {
+        nq->retry_at = clock_now(nq->clock) + NBD_RETRY_MS * ms;
+    }
 }
 
 static void connection_lost(NbdQueue *nq)
 {
     static LogRate rate;
 
-    log_warn_rated(&rate, "%s: the connection is lost: %s", nq->node->filename,
+    log_warn_rated(&rate, "%s: the connection is lost: %s", nq->node->server->filename,
                    nq->node->reconnect_delay ? "requests wait for the next" : "requests fail");
     drop_connection(nq);
     nbd_settle(nq);
@@ -260,9 +211,7 @@ static void connection_lost(NbdQueue *nq)
 void nbd_watch(NbdQueue *nq)
 {
     if (nq->nbd && (nq->lib->aio_is_dead(nq->nbd) || nq->lib->aio_is_closed(nq->nbd))) {
-        nq->ready ? connection_lost(nq) : attempt_failed(nq);
-    } else if (nq->nbd && !nq->ready && nq->lib->aio_is_ready(nq->nbd)) {
-        connected(nq);
+        connection_lost(nq);
     }
     if (nq->nbd) {
         unsigned dir = nq->lib->aio_get_direction(nq->nbd);
@@ -302,13 +251,11 @@ static void on_timer(void *opaque)
     int64_t now = clock_now(nq->clock);
 
     lose_patience(nq);
-    if (nq->ready && patience_left(nq) == 0) {
+    if (nq->nbd && patience_left(nq) == 0) {
         break_connection(nq);
         nbd_settle(nq);
-    } else if (!nq->ready && nq->nbd && now >= nq->attempt_until) {
-        attempt_failed(nq);
-    } else if (!nq->nbd && now >= nq->retry_at) {
-        attempt(nq);
+    } else if (!nq->nbd && !nq->dial && now >= nq->retry_at) {
+        dial(nq);
     }
     nbd_watch(nq);
 }
@@ -323,85 +270,117 @@ static void on_settle(void *opaque)
 static void wait_for_server(NbdQueue *nq)
 {
     int64_t left = patience_left(nq) / ms;
-    int most = nq->ready ? (int)MIN(left + 1, INT_MAX) : 20;
-    unsigned dir = nq->nbd ? nq->lib->aio_get_direction(nq->nbd) : 0;
+    int most = nq->nbd ? (int)MIN(left + 1, INT_MAX) : LOOK_MS;
+    unsigned dir = nq->nbd ? nq->lib->aio_get_direction(nq->nbd) : LIBNBD_AIO_DIRECTION_READ;
     struct pollfd pfd = {
-        .fd = nq->nbd ? nq->lib->aio_get_fd(nq->nbd) : -1,
+        .fd = nq->nbd    ? nq->lib->aio_get_fd(nq->nbd)
+              : nq->dial ? nbd_dial_fd(nq->dial)
+                         : -1,
         .events = (short)((dir & LIBNBD_AIO_DIRECTION_READ ? POLLIN : 0) |
                           (dir & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0)),
     };
 
-    if (poll(&pfd, 1, most) > 0) {
+    if (poll(&pfd, 1, most) <= 0) {
+        return;
+    }
+    if (nq->nbd) {
         notify(nq, pfd.revents & (POLLIN | POLLHUP | POLLERR), pfd.revents & POLLOUT);
+    } else {
+        dialled(nq);
     }
 }
 
 static bool nbd_poll_queue(BlockQueue *q, bool wait)
 {
     NbdQueue *nq = (NbdQueue *)q;
+    bool any;
 
     if (wait && !nq->back.first) {
         wait_for_server(nq);
-        if (!nq->ready || patience_left(nq) == 0) {
+        if (!nq->nbd || patience_left(nq) == 0) {
             on_timer(nq); /* the loop does not run */
         }
     }
-    if (!nbd_settle(nq)) {
-        nbd_watch(nq);
-        return false;
-    }
+    any = nbd_settle(nq);
     nbd_watch(nq);
-    return true;
+    return any;
 }
 
 /* --- queues --- */
 
-static struct nbd_handle *take_connection(BlockNbd *n, NbdQueue *nq, GError **err)
+static bool join_node(NbdQueue *nq, struct nbd_handle **ret_spare, GError **err)
 {
-    struct nbd_handle *h;
+    BlockNbd *n = nq->node;
+    bool ok;
 
     pthread_mutex_lock(&n->lock);
-    if (n->queues->len > 0 && !n->can_multi_conn) {
-        pthread_mutex_unlock(&n->lock);
-        error_set(err, "%s: the server takes one connection only: use one iothread for the disk",
-                  n->filename);
-        return NULL;
+    ok = n->queues->len == 0 || n->can_multi_conn;
+    if (ok) {
+        g_ptr_array_add(n->queues, nq);
+        *ret_spare = g_steal_pointer(&n->spare);
     }
-    g_ptr_array_add(n->queues, nq);
-    h = g_steal_pointer(&n->spare);
     pthread_mutex_unlock(&n->lock);
-    if (h && n->lib.aio_is_ready(h)) {
-        return h;
+    return ok ||
+           error_set(err, "%s: the server takes one connection only: use one iothread for the disk",
+                     n->server->filename);
+}
+
+static void leave_node(NbdQueue *nq)
+{
+    BlockNbd *n = nq->node;
+
+    pthread_mutex_lock(&n->lock);
+    g_ptr_array_remove(n->queues, nq);
+    if (nq->nbd && !n->spare) {
+        n->spare = g_steal_pointer(&nq->nbd);
     }
-    n->lib.close(h);
-    h = dial_and_wait(n, err);
-    if (!h) {
-        pthread_mutex_lock(&n->lock);
-        g_ptr_array_remove(n->queues, nq);
-        pthread_mutex_unlock(&n->lock);
+    pthread_mutex_unlock(&n->lock);
+}
+
+/*
+ * The first connection: the one that the node has, or a new one. Before the VM runs, what is wrong
+ * with that is an error; later the VM does not wait: the queue opens, and its requests do.
+ */
+static bool connect_queue(NbdQueue *nq, struct nbd_handle *spare, GError **err)
+{
+    BlockNbd *n = nq->node;
+    struct nbd_handle *h = spare;
+
+    if (h && !nq->lib->aio_is_ready(h)) {
+        nq->lib->close(g_steal_pointer(&h));
     }
-    return h;
+    if (!h && loop_in_thread(n->parent_obj.loop)) {
+        nq->opening = true;
+        nq->lost_at = nq->retry_at = clock_now(nq->clock);
+        dial(nq);
+        return true;
+    }
+    if (!h && !(h = nbd_server_connect(n->server, err))) {
+        return false;
+    }
+    take_connection(nq, h);
+    return true;
 }
 
 static bool nbd_queue_open(BlockQueue *q, GError **err)
 {
     NbdQueue *nq = (NbdQueue *)q;
+    struct nbd_handle *spare;
 
     nq->node = BLOCK_NBD(q->node);
-    nq->lib = &nq->node->lib;
+    nq->lib = &nq->node->server->lib;
     nbd_list_init(&nq->back);
     nbd_list_init(&nq->waiting);
     nbd_list_init(&nq->starved);
-    nq->nbd = take_connection(nq->node, nq, err);
-    if (!nq->nbd) {
+    if (!join_node(nq, &spare, err)) {
         return false;
     }
-    note_size(nq);
-    nq->ready = true;
     nq->clock = clock_new();
     nq->timer = loop_timer_new(q->loop, nq->clock, on_timer, nq);
     nq->bh = loop_bh_new(q->loop, on_settle, nq);
-    nq->source = loop_fd_new(q->loop, nq->lib->aio_get_fd(nq->nbd), 0, on_socket, nq);
+    if (!connect_queue(nq, spare, err)) {
+        return false;
+    }
     nbd_watch(nq);
     return true;
 }
@@ -409,113 +388,99 @@ static bool nbd_queue_open(BlockQueue *q, GError **err)
 static void nbd_queue_close(BlockQueue *q)
 {
     NbdQueue *nq = (NbdQueue *)q;
-    BlockNbd *n = nq->node;
 
     if (!nq->clock) {
         return; /* it was never opened */
     }
     loop_fd_free(nq->source);
+    leave_node(nq);
     loop_timer_free(nq->timer);
     loop_bh_free(nq->bh);
     clock_free(nq->clock);
     nbd_slots_free(nq);
-    pthread_mutex_lock(&n->lock);
-    g_ptr_array_remove(n->queues, nq);
-    if (nq->ready && !n->spare) {
-        n->spare = g_steal_pointer(&nq->nbd);
-    }
-    pthread_mutex_unlock(&n->lock);
-    hang_up(n, nq->nbd);
+    nbd_dial_abandon(nq->dial);
+    nbd_server_hang_up(nq->node->server, nq->nbd);
 }
 
 /* --- the node --- */
-
-static bool check_server(BlockNbd *n, GError **err)
-{
-    if (n->uri) {
-        n->filename = g_strdup(n->uri);
-        return true;
-    }
-    switch (n->server_type) {
-    case NBD_SERVER_UNIX:
-        if (!n->path) {
-            return error_set(err, "'server.path' is missing");
-        }
-        n->filename = g_strdup_printf("nbd+unix:///%s?socket=%s", n->export ?: "", n->path);
-        return true;
-    case NBD_SERVER_INET:
-        if (!n->host) {
-            return error_set(err, "'server.host' is missing");
-        }
-        n->filename =
-            g_strdup_printf("nbd://%s:%s/%s", n->host, n->port ?: "10809", n->export ?: "");
-        return true;
-    default:
-        return error_set(err, "'server.type' is missing: unix or inet");
-    }
-}
 
 static bool take_limits(BlockNbd *n, GError **err)
 {
     BlockLimits *l = &n->parent_obj.limits;
     uint64_t min = block_size(n, n->spare, LIBNBD_SIZE_MINIMUM, 1);
     uint64_t max = block_size(n, n->spare, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER);
-    int64_t size = n->lib.get_size(n->spare);
+    int64_t size = n->server->lib.get_size(n->spare);
 
     if (size < 0 || min > BLOCK_MAX_ALIGN || (min & (min - 1))) {
         return error_set(err, "%s: the server tells no size, or wants blocks of more than %d bytes",
-                         n->filename, BLOCK_MAX_ALIGN);
+                         n->server->filename, BLOCK_MAX_ALIGN);
     }
-    n->can_flush = n->lib.can_flush(n->spare) == 1;
-    n->can_fua = n->lib.can_fua(n->spare) == 1;
-    n->can_multi_conn = n->lib.can_multi_conn(n->spare) == 1;
+    n->can_flush = n->server->lib.can_flush(n->spare) == 1;
+    n->can_fua = n->server->lib.can_fua(n->spare) == 1;
+    n->can_multi_conn = n->server->lib.can_multi_conn(n->spare) == 1;
     n->size = (uint64_t)size / min * min;
     l->size = (n->size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     l->request_alignment = (uint32_t)min;
     l->max_transfer = MIN(max, MAX_TRANSFER) / BLOCK_MAX_ALIGN * BLOCK_MAX_ALIGN;
     l->physical_block = (uint32_t)MIN(block_size(n, n->spare, LIBNBD_SIZE_PREFERRED, 0), 65536);
-    l->max_discard = n->lib.can_trim(n->spare) == 1 ? MAX_RANGE : 0;
-    l->max_write_zeroes = n->lib.can_zero(n->spare) == 1 ? MAX_RANGE : 0;
+    l->max_discard = n->server->lib.can_trim(n->spare) == 1 ? MAX_RANGE : 0;
+    l->max_write_zeroes = n->server->lib.can_zero(n->spare) == 1 ? MAX_RANGE : 0;
     l->write_cache = n->can_flush;
-    if (n->lib.is_read_only(n->spare) == 1) {
+    if (n->server->lib.is_read_only(n->spare) == 1) {
         l->read_only = true;
         if (!n->parent_obj.read_only && !n->parent_obj.auto_read_only) {
             return error_set(err, "%s: the server exports it read-only; use read-only=on",
-                             n->filename);
+                             n->server->filename);
         }
     }
     return true;
 }
 
-static bool nbd_open(BlockNode *node, GError **err)
+/* Not before a server that is late is there, within open-timeout. */
+static struct nbd_handle *connect_node(const BlockNbd *n, GError **err)
 {
-    BlockNbd *n = BLOCK_NBD(node);
     int64_t end = g_get_monotonic_time() + (int64_t)n->open_timeout * G_USEC_PER_SEC;
+    struct nbd_handle *h;
 
-    if (!check_server(n, err) || !nbd_lib_load(&n->lib, err)) {
-        return false;
-    }
-    while (!(n->spare = dial_and_wait(n, err))) {
-        if (g_get_monotonic_time() >= end) {
-            return false;
-        }
+    while (!(h = nbd_server_connect(n->server, err)) && g_get_monotonic_time() < end) {
         g_clear_error(err);
         g_usleep(NBD_RETRY_MS * 1000 / 5);
     }
-    return take_limits(n, err);
+    return h;
+}
+
+/* blockdev-add waits for the server, but its VM does not: nothing of a machine is touched
+ * meanwhile. */
+static bool nbd_open(BlockNode *node, GError **err)
+{
+    BlockNbd *n = BLOCK_NBD(node);
+    bool running = loop_in_thread(node->loop);
+
+    n->server = nbd_server_new(n, err);
+    if (!n->server) {
+        return false;
+    }
+    if (running) {
+        loop_unlock(node->loop);
+    }
+    n->spare = connect_node(n, err);
+    if (running) {
+        loop_lock(node->loop);
+    }
+    return n->spare && take_limits(n, err);
 }
 
 static void nbd_node_close(BlockNode *node)
 {
     BlockNbd *n = BLOCK_NBD(node);
 
-    hang_up(n, n->spare);
-    g_free(n->filename);
+    nbd_server_hang_up(n->server, n->spare);
+    nbd_server_unref(n->server);
 }
 
 static char *nbd_filename(BlockNode *node)
 {
-    return g_strdup(BLOCK_NBD(node)->filename);
+    return g_strdup(BLOCK_NBD(node)->server->filename);
 }
 
 /* To what the server has, as all connections know it: a server tells its size when it is connected

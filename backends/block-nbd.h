@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the parts of the driver "nbd" share: the node and its connections (block-nbd.c), and requests
- * (block-nbd-io.c).
+ * What the parts of the driver "nbd" share: the node and its queues (block-nbd.c), connections to its server
+ * (block-nbd-dial.c), requests (block-nbd-io.c).
  */
 #ifndef AEROSTAT_BACKENDS_BLOCK_NBD_H
 #define AEROSTAT_BACKENDS_BLOCK_NBD_H
@@ -14,10 +14,20 @@ enum {
     NBD_SLOTS = 16,
     NBD_WAITING_MAX = 4096,  /* requests that wait for a connection; more fail at once */
     NBD_RETRY_MS = 500,      /* between attempts to connect */
-    NBD_CONNECT_MS = 30000,  /* for one attempt */
+    NBD_CONNECT_MS = 30000,  /* for one attempt, without looking the name up */
     NBD_DRAIN_MS = 30000,    /* without an answer while somebody waits for all requests: the connection counts as lost */
     NBD_CANCEL_MS = 5000,    /* the same where nobody wants the answers any more: a reset */
 };
+
+/* Where a server is, and what speaks to it. Constant; shared by the node and attempts to connect, which may outlive it. */
+typedef struct {
+    int refs;                /* atomic */
+    NbdLib lib;
+    char *filename;          /* for messages and queries */
+    char *uri, *path, *host, *port, *export; /* the first of uri, path, host that is not NULL counts */
+} NbdServer;
+
+typedef struct NbdDial NbdDial; /* an attempt to connect, on a thread of its own */
 
 typedef struct {
     BlockNode parent_obj;
@@ -25,12 +35,11 @@ typedef struct {
     int server_type;         /* NBD_SERVER_* */
     char *path, *host, *port, *uri, *export;
     uint32_t reconnect_delay, open_timeout, request_timeout; /* s */
-    NbdLib lib;
     /* of the server, as it was when the node was made */
     bool can_flush, can_fua, can_multi_conn;
     uint64_t size;           /* bytes; that of the disk is rounded up to whole sectors, what is missing reads as zeroes */
     struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
-    char *filename;
+    NbdServer *server;       /* owned reference; NULL: not open */
     pthread_mutex_t lock;    /* guards spare and queues */
     GPtrArray *queues;       /* of NbdQueue *, borrowed */
 } BlockNbd;
@@ -57,17 +66,18 @@ typedef struct {
 typedef struct {
     BlockQueue q;
     BlockNbd *node;
-    const NbdLib *lib;       /* the node's */
-    struct nbd_handle *nbd;  /* NULL: no connection and no attempt at one */
-    LoopFd *source;          /* of nbd */
-    bool ready;              /* requests can be sent */
+    const NbdLib *lib;       /* the server's */
+    struct nbd_handle *nbd;  /* the connection; NULL: none */
+    NbdDial *dial;           /* an attempt at one; NULL: none is under way */
+    LoopFd *source;          /* of nbd or dial */
+    bool opening;            /* the first attempt is under way */
     uint64_t server_size;    /* bytes that the last connection's server had; written with the node's lock */
     bool lost;               /* reconnect-delay is over: requests fail until there is a connection */
     unsigned sent, unwanted; /* commands that nbd has, and those of them that were cancelled */
     int64_t silent_since;    /* ns; the server owes an answer; 0: not known, or it owes none */
     Clock *clock;
     LoopTimer *timer;        /* next attempt, or the end of patience */
-    int64_t lost_at, retry_at, attempt_until;
+    int64_t lost_at, retry_at;
     LoopBh *bh;              /* settles what came back */
     NbdList back;            /* answered, to be settled: libnbd must not be called from its callbacks */
     NbdList waiting;         /* for a connection */
@@ -97,7 +107,23 @@ void nbd_list_push(NbdList *l, BlockRequest *req);
 BlockRequest *nbd_list_pop(NbdList *l);
 bool nbd_list_remove(NbdList *l, BlockRequest *req);
 
+/* --- block-nbd-dial.c --- */
+
+NbdServer *nbd_server_new(const BlockNbd *n, GError **err); /* from its properties; NULL with one line */
+void nbd_server_unref(NbdServer *s);                        /* NULL is fine */
+
+/* Connects and waits for it, up to NBD_CONNECT_MS behind the name's lookup. NULL with one line. Any thread. */
+struct nbd_handle *nbd_server_connect(const NbdServer *s, GError **err);
+void nbd_server_hang_up(const NbdServer *s, struct nbd_handle *h); /* NULL is fine */
+
+NbdDial *nbd_dial_new(NbdServer *s); /* begins; NULL: the host has no thread or descriptor for it */
+int nbd_dial_fd(const NbdDial *d);   /* can be read once it is over */
+/* Frees d, which is over; gives its connection, or NULL with one line. */
+struct nbd_handle *nbd_dial_finish(NbdDial *d, GError **err);
+void nbd_dial_abandon(NbdDial *d);   /* frees it, over or not; NULL is fine */
+
 /* --- block-nbd-io.c --- */
+
 void nbd_submit(BlockQueue *q, BlockRequest *req);
 void nbd_cancel(BlockQueue *q, BlockRequest *req);
 bool nbd_settle(NbdQueue *nq);     /* ends what was answered; false: nothing was */
