@@ -331,7 +331,9 @@ void nbd_cancel(BlockQueue *q, BlockRequest *req)
         return;
     }
     nbd_req(req)->cancelled = true;
-    nq->unwanted += nbd_req(req)->sent;
+    if (nbd_req(req)->sent && nq->unwanted++ == 0) {
+        nq->unwanted_since = clock_now(nq->clock);
+    }
     if (nbd_list_remove(&nq->waiting, req) || nbd_list_remove(&nq->starved, req)) {
         end(nq, req, -ECANCELED);
     }

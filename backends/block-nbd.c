@@ -34,7 +34,8 @@ static int64_t patience_end(const NbdQueue *nq)
 }
 
 /*
- * How long the server may still owe its answers, ns; INT64_MAX: for ever.
+ * How long the server may still owe its answers, ns; INT64_MAX: for ever. Answers that nobody wants
+ * any more have little time in all, whatever comes meanwhile, and that of all queues runs at once.
  */
 static int64_t patience_left(NbdQueue *nq)
 {
@@ -51,7 +52,7 @@ static int64_t patience_left(NbdQueue *nq)
         end = nq->silent_since + (int64_t)nq->node->request_timeout * 1000 * ms;
     }
     if (nq->q.draining) {
-        end = MIN(end, nq->unwanted == nq->sent ? nq->silent_since + NBD_CANCEL_MS * ms
+        end = MIN(end, nq->unwanted == nq->sent ? nq->unwanted_since + NBD_CANCEL_MS * ms
                                                 : nq->silent_since + NBD_DRAIN_MS * ms);
     }
     return MAX(end - now, 0);

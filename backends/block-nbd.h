@@ -16,7 +16,7 @@ enum {
     NBD_RETRY_MS = 500,      /* between attempts to connect */
     NBD_CONNECT_MS = 30000,  /* for one attempt, without looking the name up */
     NBD_DRAIN_MS = 30000,    /* without an answer while somebody waits for all requests: the connection counts as lost */
-    NBD_CANCEL_MS = 5000,    /* the same where nobody wants the answers any more: a reset */
+    NBD_CANCEL_MS = 500,     /* for all answers that nobody wants any more: a reset waits for them */
 };
 
 /* Where a server is, and what speaks to it. Constant; shared by the node and attempts to connect, which may outlive it. */
@@ -75,6 +75,7 @@ typedef struct {
     bool lost;               /* reconnect-delay is over: requests fail until there is a connection */
     unsigned sent, unwanted; /* commands that nbd has, and those of them that were cancelled */
     int64_t silent_since;    /* ns; the server owes an answer; 0: not known, or it owes none */
+    int64_t unwanted_since;  /* ns; since when there are such */
     Clock *clock;
     LoopTimer *timer;        /* next attempt, or the end of patience */
     int64_t lost_at, retry_at;

@@ -509,6 +509,12 @@ static bool queue_poll(BlockQueue *q, bool wait)
     return progress;
 }
 
+void block_drain_start(BlockQueue *q)
+{
+    set_draining(q, true);
+    queue_poll(q, false);
+}
+
 void block_drain(BlockQueue *q)
 {
     unsigned plugged = q->plugged;

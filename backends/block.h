@@ -121,6 +121,8 @@ unsigned block_in_flight(const BlockQueue *q);
  * queue's loop, so it is legal in the loop's callbacks; not from within done. Throttling and delays do not count.
  */
 void block_drain(BlockQueue *q);
+/* For several queues: called for each of them before block_drain is, so that they wait for a silent host at once. */
+void block_drain_start(BlockQueue *q);
 
 /* --- nodes: what -blockdev, -drive and QMP do --- */
 

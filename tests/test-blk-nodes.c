@@ -6,8 +6,10 @@
 #include "tests/test-blk.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/nbd-fixture.h"
@@ -283,6 +285,43 @@ START_TEST(reset_ends_the_wait_for_a_server)
 }
 END_TEST
 
+START_TEST(reset_does_not_wait_for_a_server_that_hangs)
+{
+    enum { QUEUES = 4 };
+    static const char patient[] = "{'driver': 'nbd', 'reconnect-delay': 3600, "
+                                  "'server': {'type': 'unix', 'path': '%s'}}";
+    g_autoptr(FakeDriver) d = NULL;
+    BlkIo io[QUEUES];
+    uint8_t data[SECTOR];
+
+    nbd_serve(sock, "nbdkit -f -U %s file %s", sock, image);
+    d = start((unsigned)_i, patient, sock, "num-queues=4");
+    kill(nbd_server, SIGSTOP);
+    ck_assert_int_eq(waitpid(nbd_server, NULL, WUNTRACED), nbd_server);
+    for (unsigned q = 0; q < QUEUES; q++) {
+        io[q] = blk_add(d, q, VIRTIO_BLK_T_IN, 7, NULL, 0, SECTOR);
+        memset(data, 0x55, sizeof data);
+        ck_assert(gmem_write(d->m->p.mem, io[q].data, data, sizeof data));
+        fake_driver_kick(d, q);
+    }
+    fake_machine_run(d->m);
+    fake_driver_reset(d);
+    kill(nbd_server, SIGCONT);
+    for (unsigned i = 0; i < 100; i++) {
+        fake_machine_run(d->m);
+        g_usleep(1000);
+    }
+    for (unsigned q = 0; q < QUEUES; q++) { /* its memory is the guest's again */
+        ck_assert(gmem_read(d->m->p.mem, io[q].data, data, sizeof data));
+        ck_assert_uint_eq(data[0], 0x55);
+        ck_assert(!memcmp(data, data + 1, sizeof data - 1));
+    }
+    blk_recycle(d);
+    fake_driver_up(d);
+    ck_assert_uint_eq(write_byte(d, 9, 0x99), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
 /* --- what the storage refuses --- */
 
 static const char debug[] = "{'driver': 'blkdebug', 'discard': 'unmap', "
@@ -479,6 +518,7 @@ int main(void)
                             FAKE_CELLS);
         tcase_add_loop_test(servers, a_server_that_vanishes_may_stop_the_vm, 0, FAKE_CELLS);
         tcase_add_loop_test(servers, reset_ends_the_wait_for_a_server, 0, FAKE_CELLS);
+        tcase_add_loop_test(servers, reset_does_not_wait_for_a_server_that_hangs, 0, FAKE_CELLS);
     } else {
         fprintf(stderr, "nbdkit or qemu-nbd is not installed: no tests with servers\n");
     }

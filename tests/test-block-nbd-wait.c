@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What waits for an NBD server, and what does not: the loop and the VM go on while a server
+ * What waits for an NBD server, and what does not: resets, the loop and the VM go on while a server
  * is silent, its name is looked up, or its negotiation takes long.
  */
 #include <dlfcn.h>
@@ -18,7 +18,7 @@
 #include "nbd-fixture.h"
 #include "tests/suite.h"
 
-enum { ROUNDS = 20000, ROUND_US = 1000 };
+enum { MIB = 1 << 20, QUEUES = 32, ROUNDS = 20000, ROUND_US = 1000 };
 
 static char *sock;
 
@@ -125,6 +125,106 @@ static int listen_silently(void)
     ck_assert_int_eq(listen(fd, 8), 0);
     return fd;
 }
+
+/* --- a reset --- */
+
+typedef struct {
+    Disk d;
+    BlockQueue *more[QUEUES];
+    Io io[QUEUES];
+    uint8_t buf[QUEUES][512];
+} Many;
+
+/* A disk with many queues, a read on each of which a stopped server has. */
+static void many_open(Many *m)
+{
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    disk_open(&m->d, unix_node(",'reconnect-delay':60"), true);
+    m->more[0] = m->d.q;
+    for (unsigned i = 1; i < QUEUES; i++) {
+        m->more[i] = block_queue_new(m->d.user, loop, NULL);
+        ck_assert_ptr_nonnull(m->more[i]);
+    }
+    stop_server();
+    for (unsigned i = 0; i < QUEUES; i++) {
+        memset(m->buf[i], 0x55, sizeof m->buf[i]);
+        io_init(&m->io[i], BLOCK_READ, i * 512, m->buf[i], 512);
+        block_submit(m->more[i], &m->io[i].req);
+    }
+}
+
+static void many_close(Many *m)
+{
+    for (unsigned i = 1; i < QUEUES; i++) {
+        block_queue_free(m->more[i]);
+    }
+    disk_close(&m->d);
+}
+
+/* One after the other they would take 16 seconds. */
+START_TEST(all_queues_of_a_silent_server_are_reset_in_the_time_of_one)
+{
+    static Many m;
+    int64_t begin;
+
+    many_open(&m);
+    begin = g_get_monotonic_time();
+    for (unsigned i = 0; i < QUEUES; i++) {
+        block_cancel(&m.io[i].req);
+    }
+    for (unsigned i = 0; i < QUEUES; i++) {
+        block_drain(m.more[i]);
+        ck_assert_uint_eq(m.io[i].done, 1);
+        ck_assert_int_eq(m.io[i].ret, -ECANCELED);
+    }
+    ck_assert_int_lt(g_get_monotonic_time() - begin, 8 * G_USEC_PER_SEC);
+    many_close(&m);
+}
+END_TEST
+
+START_TEST(what_a_server_says_after_a_reset_reaches_nobodys_memory)
+{
+    static Many m;
+    uint8_t buf[512];
+
+    many_open(&m);
+    for (unsigned i = 0; i < QUEUES; i++) {
+        block_cancel(&m.io[i].req);
+    }
+    for (unsigned i = 0; i < QUEUES; i++) {
+        block_drain(m.more[i]);
+    }
+    kill(nbd_server, SIGCONT);
+    run_rounds(200);
+    for (unsigned i = 0; i < QUEUES; i++) {
+        expect_bytes(m.buf[i], 0x55, sizeof m.buf[i]);
+    }
+    ck_assert_int_eq(disk_io(&m.d, BLOCK_READ, 0, buf, sizeof buf), 0); /* connected again */
+    expect_bytes(buf, 0, sizeof buf);
+    many_close(&m);
+}
+END_TEST
+
+START_TEST(a_server_that_answers_keeps_its_connection_through_a_reset)
+{
+    g_autofree char *image = make_file("image", MIB);
+    uint8_t buf[512] = {0};
+    Disk d;
+    Io io;
+
+    nbd_serve(sock, "qemu-nbd -f raw -k %s %s", sock, image); /* takes one client */
+    disk_open(&d, unix_node(""), true);
+    for (unsigned i = 0; i < 50; i++) {
+        io_init(&io, BLOCK_WRITE, 0, buf, sizeof buf);
+        block_submit(d.q, &io.req);
+        block_cancel(&io.req);
+        block_drain(d.q);
+        ck_assert_uint_eq(io.done, 1);
+    }
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, sizeof buf), 0);
+    disk_close(&d);
+}
+END_TEST
 
 /* --- names --- */
 
@@ -290,6 +390,9 @@ int main(void)
     tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
+    tcase_add_test(tc, all_queues_of_a_silent_server_are_reset_in_the_time_of_one);
+    tcase_add_test(tc, what_a_server_says_after_a_reset_reaches_nobodys_memory);
+    tcase_add_test(tc, a_server_that_answers_keeps_its_connection_through_a_reset);
     tcase_add_loop_test(tc, the_loop_runs_while_a_name_is_looked_up, 0, 3);
     tcase_add_test(tc, the_vm_runs_while_blockdev_add_waits_for_a_server);
     tcase_add_loop_test(tc, a_queue_that_is_opened_later_connects_meanwhile, 0, 2);

@@ -171,7 +171,8 @@ void virtio_blk_req_refuse(BlkReq *r, BlockOp op, uint8_t status); /* the same, 
 
 bool virtio_blk_queue_init(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err);
 void virtio_blk_queue_finish(BlkQueue *q); /* nothing is in flight */
-void virtio_blk_queue_drop(BlkQueue *q);   /* reset: cancels, waits, and forgets everything */
+void virtio_blk_queue_cancel(BlkQueue *q); /* reset, its first part: nobody wants the answers any more */
+void virtio_blk_queue_drop(BlkQueue *q);   /* reset: cancels if that was not done, waits, and forgets everything */
 void virtio_blk_queue_retry(BlkQueue *q);  /* what is stopped */
 
 static inline bool virtio_blk_may_discard(const VirtioBlk *s)

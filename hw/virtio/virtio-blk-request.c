@@ -467,13 +467,20 @@ void virtio_blk_queue_retry(BlkQueue *q)
     block_unplug(q->bq);
 }
 
-void virtio_blk_queue_drop(BlkQueue *q)
+void virtio_blk_queue_cancel(BlkQueue *q)
 {
     q->dropping = true;
     for (unsigned i = 0; i < q->n; i++) {
         if (q->reqs[i].state == BLK_REQ_SUBMITTED) {
             block_cancel(&q->reqs[i].io);
         }
+    }
+}
+
+void virtio_blk_queue_drop(BlkQueue *q)
+{
+    if (!q->dropping) {
+        virtio_blk_queue_cancel(q);
     }
     block_drain(q->bq);
     for (unsigned i = 0; i < q->n; i++) {

@@ -50,6 +50,9 @@ static void virtio_blk_reset(VirtIODevice *vdev)
     VirtioBlk *s = VIRTIO_BLK(vdev);
 
     for (unsigned i = 0; i < s->n_queues; i++) {
+        virtio_blk_queue_cancel(&s->queues[i]);
+    }
+    for (unsigned i = 0; i < s->n_queues; i++) {
         virtio_blk_queue_drop(&s->queues[i]);
     }
     s->writeback = virtio_blk_first_writeback(s);
@@ -92,6 +95,9 @@ static void node_quiesce(void *opaque, bool on)
 
     virtio_lock(VIRTIO_DEVICE(s));
     s->quiesced += on ? 1 : -1u;
+    for (unsigned i = 0; on && i < s->n_queues; i++) {
+        block_drain_start(s->queues[i].bq);
+    }
     for (unsigned i = 0; i < s->n_queues; i++) {
         if (on) {
             block_drain(s->queues[i].bq);
