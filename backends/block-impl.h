@@ -40,6 +40,7 @@ struct BlockNode {
     int discard;              /* 0: ignore, 1: unmap */
     int detect_zeroes;        /* BLOCK_DETECT_* */
     char *on_read_error, *on_write_error; /* -drive's rerror and werror, for the device */
+    bool account_invalid, account_failed; /* -drive's stats-account-*, for users */
     json_t *intervals;        /* -drive's stats-intervals, for users; NULL: none. Owned. */
     char *drive_id;           /* made by -drive under that id; NULL: by -blockdev */
     /* the layer's */
@@ -97,6 +98,7 @@ struct BlockUser {
     uint64_t past_highest;
     int64_t past_access;      /* last_access of queues that are gone */
     int io_status;            /* BlockIoStatus; atomic */
+    bool account_invalid, account_failed; /* as block_set_accounting says */
     bool latencies;           /* there is a histogram or an interval */
     GPtrArray *timed;         /* of BlockTimed *; NULL: none */
     BlockHistogram hist[BLOCK_OPS]; /* n 0: none; changes while quiesced */
@@ -132,8 +134,8 @@ int64_t block_now(BlockQueue *q);
 int64_t block_monotonic_ns(void); /* the same clock, looked up */
 
 /* --- block-stats.c, for block.c --- */
-/* A request of a user ended that took ns; where BlockUser.latencies. */
-void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns);
+/* A request of a user ended that took ns; where BlockUser.latencies. timed: it counts for intervals, too. */
+void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns, bool timed);
 void block_stats_add(BlockStats *sum, const BlockStats *s);
 void block_stats_finish(BlockUser *u);
 

@@ -19,14 +19,14 @@ static void histogram_count(BlockHistogram *h, uint64_t ns)
     __atomic_fetch_add(&h->bins[bin], 1, __ATOMIC_RELAXED); /* queues share it */
 }
 
-void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns)
+void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns, bool timed)
 {
     BlockUser *u = q->user;
 
     if (u->hist[op].n) {
         histogram_count(&u->hist[op], ns);
     }
-    for (unsigned i = 0; u->timed && i < u->timed->len; i++) {
+    for (unsigned i = 0; timed && u->timed && i < u->timed->len; i++) {
         block_timed_count(u->timed->pdata[i], op, now, ns);
     }
 }
@@ -34,7 +34,21 @@ void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns)
 void block_account_invalid(BlockQueue *q, BlockOp op)
 {
     block_count(&q->stats.invalid[op], 1);
-    __atomic_store_n(&q->last_access, block_now(q), __ATOMIC_RELAXED);
+    if (q->user->account_invalid) {
+        __atomic_store_n(&q->last_access, block_now(q), __ATOMIC_RELAXED);
+    }
+}
+
+void block_set_accounting(BlockUser *u, bool invalid, bool failed)
+{
+    u->account_invalid = invalid;
+    u->account_failed = failed;
+}
+
+void block_accounting(const BlockUser *u, bool *ret_invalid, bool *ret_failed)
+{
+    *ret_invalid = u->account_invalid;
+    *ret_failed = u->account_failed;
 }
 
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n)

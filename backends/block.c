@@ -82,6 +82,7 @@ BlockUser *block_attach(BlockNode *node, const BlockUserOps *ops, GError **err)
     u->ops.path = g_strdup(ops->path ?: u->ops.name);
     pthread_mutex_init(&u->lock, NULL);
     u->queues = g_ptr_array_new();
+    block_set_accounting(u, node->account_invalid, node->account_failed);
     g_ptr_array_add(node->users, u);
     if ((node->intervals && !block_set_intervals(u, node->intervals, err)) ||
         !block_node_update_perm(node, err)) {
@@ -267,8 +268,8 @@ static void account(BlockQueue *q, const BlockRequest *req, int ret)
 {
     int64_t now = block_now(q);
     uint64_t ns = (uint64_t)MAX(now - req->start_ns, 0);
+    bool timed = ret >= 0 || q->user->account_failed;
 
-    __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
     if (ret < 0) {
         block_count(&q->stats.failed[req->op], 1);
     } else {
@@ -279,9 +280,12 @@ static void account(BlockQueue *q, const BlockRequest *req, int ret)
             __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
         }
     }
-    block_count(&q->stats.ns[req->op], ns);
+    if (G_LIKELY(timed)) {
+        __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
+        block_count(&q->stats.ns[req->op], ns);
+    }
     if (G_UNLIKELY(q->user->latencies)) {
-        block_account_latency(q, req->op, now, ns);
+        block_account_latency(q, req->op, now, ns, timed);
     }
 }
 

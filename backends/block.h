@@ -161,6 +161,13 @@ void block_io_status_begin(BlockUser *u);          /* OK from now on, and again 
 void block_io_status_failed(BlockUser *u, int ret); /* the negative errno; nothing where the status is not OK */
 
 /*
+ * Whether refused requests count as an access for block_idle_ns, and failed ones for that, the time and the intervals; -drive's
+ * words at the beginning, on both if it said nothing. Before there is a queue.
+ */
+void block_set_accounting(BlockUser *u, bool invalid, bool failed);
+void block_accounting(const BlockUser *u, bool *ret_invalid, bool *ret_failed);
+
+/*
  * Intervals of timed_stats, a list of seconds above 0; those of -drive are there from the beginning. False with one line:
  * it is no such list. Before there is a queue.
  */

@@ -142,6 +142,32 @@ START_TEST(write_cache_says_which_mode_the_guest_finds)
 }
 END_TEST
 
+START_TEST(the_accounting_of_failures_is_the_devices_or_the_drives)
+{
+    static const struct {
+        const char *options, *props;
+        bool invalid, failed;
+    } cases[] = {
+        {NULL, NULL, true, true},
+        {NULL, "account-invalid=off,account-failed=auto", false, true},
+        {NULL, "account-invalid=on,account-failed=off", true, false},
+        {"\"x-account-invalid\": false", NULL, false, true},
+        {"\"x-account-failed\": false", "account-failed=auto", true, false},
+        {"\"x-account-failed\": false", "account-failed=on", true, true},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        FakeBlock *b;
+        g_autoptr(FakeDriver) d = blk_start((unsigned)_i, cases[i].options, cases[i].props, &b);
+        bool invalid, failed;
+
+        block_accounting(b->parent_obj.users->pdata[0], &invalid, &failed);
+        ck_assert_int_eq(invalid, cases[i].invalid);
+        ck_assert_int_eq(failed, cases[i].failed);
+    }
+}
+END_TEST
+
 START_TEST(only_what_the_storage_can_do_is_offered)
 {
     static const struct {
@@ -460,6 +486,7 @@ void add_blk_config_tests(Suite *s)
     tcase_add_loop_test(tc, size_max_is_offered_as_given, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, write_cache_says_which_mode_the_guest_finds, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, geometry_is_as_given, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, the_accounting_of_failures_is_the_devices_or_the_drives, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, only_what_the_storage_can_do_is_offered, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_01_fields_are_in_guest_byte_order, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_05_unused_fields_are_0, 0, FAKE_CELLS);

@@ -174,7 +174,7 @@ START_TEST(the_other_options_reach_the_nodes)
 
     file("disk");
     drive("if=none,id=d0,file=@/disk,format=raw,aio=threads,readonly=on,discard=unmap,bus=0,unit=3,"
-          "stats-intervals.0=60,stats-intervals.1=5,"
+          "stats-intervals.0=60,stats-intervals.1=5,stats-account-failed=off,"
           "detect-zeroes=unmap,rerror=stop,werror=enospc,file.locking=off,auto-read-only=off");
     make();
     n = block_node_find(root, "d0");
@@ -185,6 +185,8 @@ START_TEST(the_other_options_reach_the_nodes)
     ck_assert_str_eq(block_node_on_error(n, true), "enospc");
     ck_assert_uint_eq(json_array_size(n->intervals), 2);
     ck_assert_int_eq(json_integer_value(json_array_get(n->intervals, 1)), 5);
+    ck_assert(n->account_invalid);
+    ck_assert(!n->account_failed);
 }
 END_TEST
 
@@ -256,6 +258,7 @@ END_TEST
 static const struct {
     const char *option, *message;
 } bad_drives[] = {
+    {"if=none,id=d,driver=null-co,stats-account-failed=2", "stats-account-failed: "},
     {"if=none,id=d,driver=null-co,stats-intervals.0=0", "stats-intervals.0=0 must be between 1"},
     {"if=none,id=d,driver=null-co,stats-intervals.0=x", "stats-intervals.0=x must be between 1"},
     {"if=none,id=d0", "-drive d0: file=PATH is missing"},

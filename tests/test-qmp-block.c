@@ -264,6 +264,37 @@ START_TEST(a_disk_tells_how_long_it_was_idle)
 }
 END_TEST
 
+/* Without it a failed or refused request leaves neither time nor an access; how many there were is
+ * told. */
+START_TEST(what_failed_is_accounted_or_not)
+{
+    static const char *const nodes[] = {
+        "{'driver':'null-co','node-name':'n0','x-account-invalid':false,'x-account-failed':false,"
+        "'x-stats-intervals':[60]}",
+        "{'driver':'null-co','node-name':'n0','x-stats-intervals':[60]}",
+    };
+    bool on = _i;
+    json_t *list, *stats;
+
+    add_node(nodes[_i]);
+    use("n0");
+    io(BLOCK_READ, UINT64_C(1) << 40, 512);
+    block_account_invalid(queue, BLOCK_READ);
+    list = get_return(client, "{'execute':'query-blockstats'}");
+    stats = json_object_get(json_array_get(list, 0), "stats");
+    ck_assert_int_eq(json_is_true(json_object_get(stats, "account_invalid")), on);
+    ck_assert_int_eq(json_is_true(json_object_get(stats, "account_failed")), on);
+    ck_assert_int_eq(json_integer_value(json_object_get(stats, "failed_rd_operations")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(stats, "invalid_rd_operations")), 1);
+    ck_assert_int_eq(json_integer_value(json_object_get(stats, "rd_total_time_ns")) > 0, on);
+    ck_assert_int_eq(json_object_get(stats, "idle_time_ns") != NULL, on);
+    stats = json_array_get(json_object_get(stats, "timed_stats"), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(stats, "max_rd_latency_ns")) > 0, on);
+    json_decref(list);
+    leave();
+}
+END_TEST
+
 START_TEST(latencies_are_told_over_intervals)
 {
     json_t *list, *timed;
@@ -349,6 +380,7 @@ int main(void)
     tcase_add_test(tc, what_stopped_the_vm_is_shown_until_it_goes_on);
     tcase_add_test(tc, a_disk_tells_how_long_it_was_idle);
     tcase_add_test(tc, counters_of_nodes_are_those_of_whoever_uses_them);
+    tcase_add_loop_test(tc, what_failed_is_accounted_or_not, 0, 2);
     tcase_add_test(tc, latencies_are_told_over_intervals);
     tcase_add_test(tc, iothreads_are_listed);
     return suite_run(s);

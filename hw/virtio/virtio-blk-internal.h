@@ -127,6 +127,7 @@ struct VirtioBlk {
     uint32_t cyls, heads, secs; /* all 0: made up */
     uint64_t logical_block, physical_block, min_io, opt_io, discard_granularity;
     int rerror, werror;       /* BlkOnError */
+    int account_invalid, account_failed; /* BLK_AUTO, ... */
     int32_t bootindex;
     /* from realize to unrealize */
     BlockUser *user;

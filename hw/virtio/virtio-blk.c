@@ -239,6 +239,16 @@ static void take_on_error(VirtioBlk *s)
     }
 }
 
+static void take_accounting(VirtioBlk *s)
+{
+    bool invalid, failed;
+
+    block_accounting(s->user, &invalid, &failed);
+    block_set_accounting(s->user,
+                         s->account_invalid == BLK_AUTO ? invalid : s->account_invalid == BLK_ON,
+                         s->account_failed == BLK_AUTO ? failed : s->account_failed == BLK_ON);
+}
+
 static bool check_geometry(const VirtioBlk *s, GError **err)
 {
     const struct {
@@ -515,6 +525,7 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
         return false;
     }
     take_on_error(s);
+    take_accounting(s);
     if (may_stop(s)) {
         block_io_status_begin(s->user);
     }
@@ -572,6 +583,11 @@ static const Property virtio_blk_props[] = {
               "what a failed read does; auto: report"),
     PROP_ENUM("werror", VirtioBlk, werror, on_error, BLK_ON_ERROR_AUTO,
               "what a failed write does; auto: enospc, stop when the storage is full"),
+    PROP_ENUM(
+        "account-invalid", VirtioBlk, account_invalid, on_off_auto, BLK_AUTO,
+        "refused requests end the idle time of query-blockstats; auto: as -drive says, or on"),
+    PROP_ENUM("account-failed", VirtioBlk, account_failed, on_off_auto, BLK_AUTO,
+              "failed requests, too, and their time is counted; auto: as -drive says, or on"),
     PROP_BOOL("share-rw", VirtioBlk, share_rw, false, "others may write to the drive meanwhile"),
     PROP_INT32("bootindex", VirtioBlk, bootindex, -1, -1, INT32_MAX,
                "place in firmware's boot order; without firmware it changes nothing"),

@@ -384,10 +384,13 @@ static bool take_intervals(Drive *d, json_t *opts, json_t **ret_list, GError **e
 static bool make_drive(Object *root, EventLoop *loop, Drive *d, json_t *opts, GError **err)
 {
     const char *on_read = take(d, opts, "rerror"), *on_write = take(d, opts, "werror");
+    bool account_invalid = true, account_failed = true;
     json_t *all, *intervals;
     BlockNode *n;
 
-    if (!check_on_error("rerror", on_read, err) || !check_on_error("werror", on_write, err)) {
+    if (!check_on_error("rerror", on_read, err) || !check_on_error("werror", on_write, err) ||
+        !take_flag(d, opts, "stats-account-invalid", &account_invalid, err) ||
+        !take_flag(d, opts, "stats-account-failed", &account_failed, err)) {
         return false;
     }
     if (!take_intervals(d, opts, &intervals, err)) {
@@ -400,6 +403,8 @@ static bool make_drive(Object *root, EventLoop *loop, Drive *d, json_t *opts, GE
     }
     all = drive_opts(d);
     json_object_set_new(all, "x-drive-id", json_string(d->id));
+    json_object_set_new(all, "x-account-invalid", json_boolean(account_invalid));
+    json_object_set_new(all, "x-account-failed", json_boolean(account_failed));
     if (json_array_size(intervals) > 0) {
         json_object_set(all, "x-stats-intervals", intervals);
     }

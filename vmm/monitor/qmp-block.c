@@ -131,10 +131,15 @@ static void put_histogram(json_t *stats, const BlockUser *user, BlockOp op, cons
 static json_t *stats_of(const BlockUser *user)
 {
     BlockStats s = {.ops = {0}};
-    json_t *stats =
-        json_pack("{s:b, s:b, s:o, s:I}", "account_invalid", 1, "account_failed", 1, "timed_stats",
-                  user ? block_timed_stats(user) : json_array(), "wr_highest_offset",
-                  (json_int_t)(user ? block_highest_write(user) : 0));
+    bool invalid = true, failed = true;
+    json_t *stats;
+
+    if (user) {
+        block_accounting(user, &invalid, &failed);
+    }
+    stats = json_pack("{s:b, s:b, s:o, s:I}", "account_invalid", invalid, "account_failed", failed,
+                      "timed_stats", user ? block_timed_stats(user) : json_array(),
+                      "wr_highest_offset", (json_int_t)(user ? block_highest_write(user) : 0));
 
     if (user) {
         block_stats(user, &s);
