@@ -19,7 +19,7 @@ struct BlockPool {
     void (*run)(BlockRequest *req, void *opaque);
     void (*done)(BlockRequest *req, void *opaque);
     void *opaque;
-    int fd; /* eventfd: `finished` is not empty */
+    int fd; /* eventfd: `finished` is no longer empty */
     LoopFd *source;
     unsigned in_flight; /* the queue's thread */
     GArray *threads;    /* of pthread_t; the queue's thread */
@@ -143,11 +143,7 @@ bool block_pool_poll(BlockPool *p, bool wait)
 
 static void on_ready(void *opaque, unsigned events)
 {
-    BlockPool *p = opaque;
-    uint64_t count;
-
-    (void)!read(p->fd, &count, sizeof count);
-    block_pool_poll(p, false);
+    block_pool_poll(opaque, false);
 }
 
 BlockPool *block_pool_new(BlockQueue *q, void (*run)(BlockRequest *req, void *opaque),
@@ -169,7 +165,7 @@ BlockPool *block_pool_new(BlockQueue *q, void (*run)(BlockRequest *req, void *op
         block_pool_free(p);
         return NULL;
     }
-    p->source = loop_fd_new(q->loop, p->fd, LOOP_READ, on_ready, p);
+    p->source = loop_fd_new(q->loop, p->fd, LOOP_READ | LOOP_EDGE, on_ready, p);
     return p;
 }
 

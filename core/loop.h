@@ -23,7 +23,7 @@ typedef struct LoopTimer LoopTimer;
 typedef struct LoopBh LoopBh;
 typedef struct IoThread IoThread;
 
-enum { LOOP_READ = 1, LOOP_WRITE = 2 };
+enum { LOOP_READ = 1, LOOP_WRITE = 2, LOOP_EDGE = 4 };
 
 /* lock (NULL: none) is taken around every callback. It must outlive the loop. Aborts when the host has no fds left. */
 EventLoop *loop_new(pthread_mutex_t *lock);
@@ -40,8 +40,14 @@ void loop_unlock(EventLoop *loop);
 /* Runs fn(opaque) once on the loop's thread, in order of posting. Any thread. */
 void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque);
 
-/* events is an or of LOOP_*; the fd stays the caller's and open until the source is freed. 0 pauses the source. What
- * epoll cannot watch (a regular file, /dev/null) is always ready. */
+/*
+ * events is an or of LOOP_*; the fd stays the caller's and open until the source is freed. 0 pauses the source. What
+ * epoll cannot watch (a regular file, /dev/null) is always ready.
+ *
+ * With LOOP_EDGE, at loop_fd_new only, cb is called when the fd gets ready (an eventfd: at every write to it) and once more
+ * when the source is made or goes on while the fd is. It takes all that is there, and need not read an eventfd, of which
+ * then nobody may.
+ */
 LoopFd *loop_fd_new(EventLoop *loop, int fd, unsigned events, void (*cb)(void *opaque, unsigned events), void *opaque);
 void loop_fd_set_events(LoopFd *f, unsigned events);
 void loop_fd_free(LoopFd *f); /* NULL is fine; legal inside its own callback */
@@ -56,7 +62,8 @@ void loop_timer_free(LoopTimer *t); /* NULL is fine; legal inside its own callba
 
 /*
  * Bottom halves: cb runs once, soon after loop_bh_schedule and never from within it. One that was scheduled by a callback
- * of the loop runs at the end of the same round and costs no system call; scheduled by a bottom half, in the next round.
+ * of the loop runs at the end of the same round and costs no system call; so does one that such a bottom half schedules.
+ * What that one schedules runs in the next round.
  */
 LoopBh *loop_bh_new(EventLoop *loop, void (*cb)(void *opaque), void *opaque);
 void loop_bh_schedule(LoopBh *bh); /* again before it ran: nothing */

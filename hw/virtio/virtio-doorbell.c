@@ -12,11 +12,8 @@
 static void doorbell_cb(void *opaque, unsigned events)
 {
     VirtQueue *vq = opaque;
-    uint64_t count;
 
-    if (read(vq->bell.event.fd, &count, sizeof count) == sizeof count) {
-        virtio_queue_serve(vq->vdev, vq->index);
-    }
+    virtio_queue_serve(vq->vdev, vq->index);
 }
 
 static void doorbell_add(VirtQueue *vq)
@@ -34,7 +31,9 @@ static void doorbell_add(VirtQueue *vq)
         b->region = NULL;
         return;
     }
-    b->src = loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ, doorbell_cb, vq);
+    /* Only that it rings matters: nobody reads how often. */
+    b->src =
+        loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ | LOOP_EDGE, doorbell_cb, vq);
     io_region_add_eventfd(b->region, &b->event);
 }
 
