@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -27,6 +28,7 @@ struct BlockPool {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work, ready;
     List waiting, finished;
+    atomic_bool any_finished; /* changed with the lock */
     unsigned idle;
     bool quit;
 };
@@ -87,6 +89,7 @@ static void *worker(void *opaque)
             pthread_cond_signal(&p->ready);
         }
         list_push(&p->finished, req);
+        atomic_store(&p->any_finished, true);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -122,6 +125,7 @@ static BlockRequest *take_finished(BlockPool *p, bool wait)
     }
     list = p->finished.first;
     list_init(&p->finished);
+    atomic_store(&p->any_finished, false);
     pthread_mutex_unlock(&p->lock);
     return list;
 }
@@ -146,6 +150,13 @@ static void on_ready(void *opaque, unsigned events)
     block_pool_poll(opaque, false);
 }
 
+static bool pool_ready(void *opaque)
+{
+    return atomic_load(&((BlockPool *)opaque)->any_finished);
+}
+
+static const LoopPollOps pool_poll = {.ready = pool_ready};
+
 BlockPool *block_pool_new(BlockQueue *q, void (*run)(BlockRequest *req, void *opaque),
                           void (*done)(BlockRequest *req, void *opaque), void *opaque, GError **err)
 {
@@ -166,6 +177,7 @@ BlockPool *block_pool_new(BlockQueue *q, void (*run)(BlockRequest *req, void *op
         return NULL;
     }
     p->source = loop_fd_new(q->loop, p->fd, LOOP_READ | LOOP_EDGE, on_ready, p);
+    loop_fd_set_poll(p->source, &pool_poll);
     return p;
 }
 

@@ -12,7 +12,7 @@
 #define MAX_WAIT_NS \
     (24 * 3600 * INT64_C(1000000000)) /* longer waits are cut: clock_timer_take waits on */
 
-static int64_t monotonic_ns(void)
+int64_t loop_monotonic_ns(void)
 {
     struct timespec ts;
 
@@ -79,7 +79,7 @@ static LoopTimer *take_due(EventLoop *loop, int64_t now)
 /* A timer that is freed meanwhile is dead, and stays until the end of the round. */
 void loop_timers_run(EventLoop *loop)
 {
-    int64_t now = monotonic_ns();
+    int64_t now = loop_monotonic_ns();
     LoopTimer *t;
 
     while ((t = take_due(loop, now))) {
@@ -106,7 +106,7 @@ static void timer_wake(ClockTimer *timer, int64_t delay_ns)
     unlink_locked(t);
     if (delay_ns >= 0) {
         /* Later than now: a timer that arms itself waits for the next round. */
-        t->due = monotonic_ns() + CLAMP(delay_ns, 1, MAX_WAIT_NS);
+        t->due = loop_monotonic_ns() + CLAMP(delay_ns, 1, MAX_WAIT_NS);
         link_locked(t);
     }
     pthread_mutex_unlock(&loop->mutex);

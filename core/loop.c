@@ -32,18 +32,6 @@ struct LoopBh {
     TAILQ_ENTRY(LoopBh) link;
 };
 
-struct LoopFd {
-    Source src;
-    int fd;
-    unsigned events;
-    bool always; /* epoll refuses it (a file, /dev/null): always ready, as poll(2) has it */
-    bool listed; /* in EventLoop.always */
-    bool edge;
-    LIST_ENTRY(LoopFd) link;
-    void (*cb)(void *opaque, unsigned events);
-    void *opaque;
-};
-
 /* --- callbacks and the lock --- */
 
 void loop_lock(EventLoop *loop)
@@ -107,7 +95,7 @@ static void sources_bury(EventLoop *loop)
 
 /* --- posted work --- */
 
-static void loop_wake(EventLoop *loop)
+void loop_wake(EventLoop *loop)
 {
     uint64_t one = 1;
 
@@ -115,15 +103,35 @@ static void loop_wake(EventLoop *loop)
     }
 }
 
+bool loop_pending(EventLoop *loop)
+{
+    return atomic_load(&loop->n_posted) > 0 || atomic_load(&loop->n_scheduled) > 0;
+}
+
+/*
+ * For what has been counted as pending, by the one who found nothing there before. A loop that is
+ * not asleep looks at the counts before it sleeps: one of the two sees the other's store, for this
+ * load of `asleep` is paired with the loads of the counts in round_run.
+ */
+static void loop_wake_sleeper(EventLoop *loop)
+{
+    if (atomic_load(&loop->asleep) && !loop_in_thread(loop)) {
+        loop_wake(loop);
+    }
+}
+
 static void run_posted(EventLoop *loop)
 {
     GArray *batch;
 
+    if (atomic_load(&loop->n_posted) == 0) {
+        return;
+    }
     pthread_mutex_lock(&loop->mutex);
     batch = loop->posted;
     loop->posted = loop->batch;
     loop->batch = batch;
-    loop->pending -= batch->len;
+    atomic_store(&loop->n_posted, 0);
     pthread_mutex_unlock(&loop->mutex);
     for (unsigned i = 0; i < batch->len; i++) {
         const Post *post = &g_array_index(batch, Post, i);
@@ -136,10 +144,10 @@ static void run_posted(EventLoop *loop)
     g_array_set_size(batch, 0);
 }
 
-/* By edges: nobody reads wake_fd. */
+/* By edges: nobody reads wake_fd, and what it is about the round finds by itself. */
 static void on_wake(evutil_socket_t fd, short what, void *opaque)
 {
-    run_posted(opaque);
+    loop_poll_woke(opaque);
 }
 
 void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque)
@@ -148,12 +156,12 @@ void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque)
     bool first;
 
     pthread_mutex_lock(&loop->mutex);
+    first = !loop_pending(loop);
     g_array_append_val(loop->posted, post);
-    loop->pending++;
-    first = loop->posted->len == 1;
+    loop->n_posted++;
     pthread_mutex_unlock(&loop->mutex);
     if (first) {
-        loop_wake(loop); /* run_posted takes all at once, so the others need no wake-up */
+        loop_wake_sleeper(loop); /* a round takes all at once, so the others need no wake-up */
     }
 }
 
@@ -179,15 +187,15 @@ void loop_bh_schedule(LoopBh *bh)
 
     pthread_mutex_lock(&loop->mutex);
     if (!bh->scheduled) {
-        first = TAILQ_EMPTY(&loop->bhs);
+        first = !loop_pending(loop);
+        loop->n_scheduled++;
         bh->scheduled = true;
-        loop->pending++;
         bh->round = loop->round;
         TAILQ_INSERT_TAIL(&loop->bhs, bh, link);
     }
     pthread_mutex_unlock(&loop->mutex);
-    if (first && !loop_in_thread(loop)) {
-        loop_wake(loop);
+    if (first) {
+        loop_wake_sleeper(loop);
     }
 }
 
@@ -195,7 +203,7 @@ static void bh_unlink_locked(LoopBh *bh)
 {
     if (bh->scheduled) {
         TAILQ_REMOVE(&bh->loop->bhs, bh, link);
-        bh->loop->pending--;
+        bh->loop->n_scheduled--;
         bh->scheduled = false;
     }
 }
@@ -246,7 +254,7 @@ static bool bh_run_one(EventLoop *loop)
 /* Twice: what a bottom half completes most often schedules one that tells of it. */
 static void bhs_run(EventLoop *loop)
 {
-    for (unsigned pass = 0; pass < 2 && atomic_load(&loop->pending) > 0; pass++) {
+    for (unsigned pass = 0; pass < 2 && atomic_load(&loop->n_scheduled) > 0; pass++) {
         pthread_mutex_lock(&loop->mutex);
         loop->round++;
         pthread_mutex_unlock(&loop->mutex);
@@ -281,6 +289,7 @@ static struct event_base *base_new(void)
 
 static void on_timer_fd(evutil_socket_t fd, short what, void *opaque)
 {
+    loop_poll_woke(opaque);
     loop_timers_run(opaque);
 }
 
@@ -302,6 +311,7 @@ EventLoop *loop_new(pthread_mutex_t *lock)
     TAILQ_INIT(&loop->bhs);
     TAILQ_INIT(&loop->timers);
     LIST_INIT(&loop->always);
+    TAILQ_INIT(&loop->polled);
     loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST | EV_ET, on_wake, loop);
     loop->timer = event_new(loop->base, loop->timer_fd, EV_READ | EV_PERSIST, on_timer_fd, loop);
     event_add(loop->wake, NULL);
@@ -344,15 +354,33 @@ static void activate_always(EventLoop *loop)
     pthread_mutex_unlock(&loop->mutex);
 }
 
-static void round_run(EventLoop *loop, int flags)
+static void sleep_and_dispatch(EventLoop *loop, int flags)
 {
-    activate_always(loop);
-    if (atomic_load(&loop->pending) > 0) {
+    atomic_store(&loop->asleep, true); /* before the counts are read: see loop_wake_sleeper */
+    if (loop_pending(loop)) {
         flags |= EVLOOP_NONBLOCK;
     }
     if (event_base_loop(loop->base, EVLOOP_ONCE | flags) < 0) {
         g_error("the event loop failed: %s", strerror(errno));
     }
+    atomic_store_explicit(&loop->asleep, false, memory_order_relaxed); /* later is soon enough */
+}
+
+static void round_run(EventLoop *loop, int flags)
+{
+    loop_give_way(loop);
+    activate_always(loop);
+    switch (loop_poll(loop, !(flags & EVLOOP_NONBLOCK) && !loop_pending(loop))) {
+    case LOOP_POLL_NOTHING:
+        sleep_and_dispatch(loop, flags);
+        break;
+    case LOOP_POLL_LOOK:
+        sleep_and_dispatch(loop, flags | EVLOOP_NONBLOCK);
+        break;
+    case LOOP_POLL_FOUND:
+        break;
+    }
+    run_posted(loop);
     bhs_run(loop);
     sources_bury(loop);
 }
@@ -408,6 +436,7 @@ static void on_fd(evutil_socket_t fd, short what, void *opaque)
     EventLoop *loop = f->src.loop;
     unsigned events;
 
+    loop_poll_woke(loop);
     loop_lock(loop);
     events = (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0);
     events = f->always ? f->events : events & f->events;
@@ -483,6 +512,7 @@ LoopFd *loop_fd_new(EventLoop *loop, int fd, unsigned events,
     f->opaque = opaque;
     f->always = epoll_refuses(loop, fd);
     f->src.ev = event_new(loop->base, -1, EV_PERSIST, on_fd, f);
+    loop_poll_count(f, 1);
     fd_listen(f);
     return f;
 }
@@ -491,7 +521,9 @@ void loop_fd_set_events(LoopFd *f, unsigned events)
 {
     events &= LOOP_READ | LOOP_WRITE;
     if (f->events != events) {
+        loop_poll_count(f, -1);
         f->events = events;
+        loop_poll_count(f, 1);
         fd_listen(f);
     }
 }
@@ -502,6 +534,7 @@ void loop_fd_free(LoopFd *f)
         if (f->always) {
             always_set(f, false);
         }
+        loop_poll_forget(f);
         loop_source_kill(&f->src);
     }
 }
