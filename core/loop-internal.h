@@ -66,7 +66,7 @@ struct EventLoop {
     _Atomic(Source *) dead;  /* read without the mutex only to see whether there are any */
     unsigned sources;
     TAILQ_HEAD(, LoopBh) bhs; /* scheduled, in order */
-    unsigned round;
+    atomic_uint round; /* of bottom halves: read with the mutex, changed by the loop's thread */
     atomic_uint n_posted, n_scheduled; /* what is pending; changed with the mutex */
     TAILQ_HEAD(LoopTimers, LoopTimer) timers; /* by time */
     _Atomic int64_t timer_due; /* what timer_fd is set to; 0: nothing; changed with the mutex */

@@ -255,10 +255,8 @@ static bool bh_run_one(EventLoop *loop)
 static void bhs_run(EventLoop *loop)
 {
     for (unsigned pass = 0; pass < 2 && atomic_load(&loop->n_scheduled) > 0; pass++) {
-        pthread_mutex_lock(&loop->mutex);
         loop->round++;
-        pthread_mutex_unlock(&loop->mutex);
-        while (bh_run_one(loop)) {
+        while (atomic_load(&loop->n_scheduled) > 0 && bh_run_one(loop)) {
         }
     }
 }

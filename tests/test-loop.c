@@ -790,6 +790,7 @@ int main(void)
     Suite *s = suite_create("loop");
     TCase *tc = tcase_create("loop");
 
+    tcase_set_timeout(tc, 60);
     suite_add_tcase(s, tc);
     tcase_add_test(tc, a_descriptor_calls_back_for_the_events_it_asked_for);
     tcase_add_test(tc, an_edge_source_calls_once_for_each_write_that_nobody_reads);
