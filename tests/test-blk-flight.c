@@ -371,6 +371,33 @@ START_TEST(without_bus_mastering_answers_wait)
 }
 END_TEST
 
+static void stop_dma(void *opaque)
+{
+    fake_driver_set_dma(opaque, false);
+}
+
+/* The request has ended, the driver is not told yet: in between another bottom half comes. */
+START_TEST(an_answer_is_not_lost_when_bus_mastering_goes_before_it_is_told)
+{
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
+    LoopBh *bh = loop_bh_new(d->m->p.loop, stop_dma, d);
+    BlkIo io;
+
+    b->hold = true;
+    io = add_write(d, 0, 1);
+    fake_driver_kick(d, 0);
+    fake_block_let_all_go(b);
+    loop_bh_schedule(bh);
+    fake_machine_run(d->m);
+    fake_driver_set_dma(d, true);
+    fake_machine_run(d->m);
+    ck_assert(fake_driver_interrupted(d, 0));
+    ck_assert_uint_eq(blk_take(d, &io, NULL), VIRTIO_BLK_S_OK);
+    loop_bh_free(bh);
+}
+END_TEST
+
 START_TEST(a_quiesced_device_submits_nothing_and_goes_on_afterwards)
 {
     FakeBlock *b;
@@ -452,6 +479,8 @@ void add_blk_flight_tests(Suite *s)
                         FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, a_queue_that_is_disabled_cancels, FAKE_PCI_CELLS, FAKE_CELLS);
     tcase_add_loop_test(tc, without_bus_mastering_answers_wait, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, an_answer_is_not_lost_when_bus_mastering_goes_before_it_is_told, 0,
+                        FAKE_CELLS);
     tcase_add_loop_test(tc, without_bus_mastering_answers_wait, FAKE_PCI_LEGACY, FAKE_CELLS);
     tcase_add_loop_test(tc, a_quiesced_device_submits_nothing_and_goes_on_afterwards, 0,
                         FAKE_CELLS);

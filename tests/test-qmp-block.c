@@ -350,6 +350,15 @@ END_TEST
 
 START_TEST(iothreads_are_listed)
 {
+    static const struct {
+        const char *name, *value;
+    } settings[] = {
+        {"poll-max-ns", "20000"},
+        {"poll-grow", "3"},
+        {"poll-shrink", "4"},
+        {"poll-max-ns", "0"},
+        {"poll-max-ns", "9223372036854775807"},
+    };
     json_t *list, *opts;
 
     expect_return(client, "{'execute':'query-iothreads'}", "[]");
@@ -358,6 +367,20 @@ START_TEST(iothreads_are_listed)
     json_decref(opts);
     expect_member("{'execute':'query-iothreads'}", "id", "'io0'");
     expect_member("{'execute':'query-iothreads'}", "poll-max-ns", "0");
+    expect_member("{'execute':'query-iothreads'}", "poll-grow", "0");
+    for (unsigned i = 0; i < G_N_ELEMENTS(settings); i++) {
+        g_autofree char *set = g_strdup_printf(
+            "{'execute':'qom-set', 'arguments':{'path':'/objects/io0', 'property':'%s', "
+            "'value':%s}}",
+            settings[i].name, settings[i].value);
+
+        expect_return(client, set, "{}");
+        expect_member("{'execute':'query-iothreads'}", settings[i].name, settings[i].value);
+    }
+    ck_assert(
+        !property_set_string(object_child(object_container(vm.m->platform.root, "objects"), "io0"),
+                             "poll-max-ns", "-1", NULL));
+    expect_member("{'execute':'query-iothreads'}", "poll-max-ns", "9223372036854775807");
     list = get_return(client, "{'execute':'query-iothreads'}");
     ck_assert_int_gt(json_integer_value(json_object_get(json_array_get(list, 0), "thread-id")), 0);
     json_decref(list);
