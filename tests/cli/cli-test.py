@@ -281,6 +281,8 @@ KVM = [
 HELP = [
     ("-help", ["^usage: aerostat", "^  -kernel FILE ", "^  -device TYPE"]),
     ("-help", [r"^  -readconfig FILE  +take options from a file"]),
+    ("-dump-schema", ['"virtio-balloon-pci": {', '"deflate-on-oom": {']),
+    ("-dump-config -accel qtest -m 64", [r'^  size = "64M"  # command line$', r'^  type = "pc"  # default$']),
     ("-h", ["^usage: aerostat"]),
     ("--help", ["^usage: aerostat"]),
     ("-version", [r"^Aerostat version \d+\.\d+\.\d+$"]),

@@ -16,6 +16,7 @@
 #include "vmm/cli/check.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
+#include "vmm/cli/schema.h"
 #include "vmm/cli/types.h"
 
 /* --- signals --- */
@@ -501,15 +502,18 @@ static bool make_device(Vmm *vmm, json_t *opts, GError **err)
 {
     const char *name = json_string_value(json_object_get(opts, "driver"));
     const TypeInfo *type = name ? machine_device_type(vmm->machine, name, NULL) : NULL;
+    Device *dev;
 
     if (vmm->opts.check && type &&
         !check_properties(&vmm->opts, vmm->root, type, opts, "-device", "driver")) {
         return false;
     }
-    if (!machine_add_device(vmm->machine, opts, err)) {
+    dev = machine_add_device(vmm->machine, opts, err);
+    if (!dev) {
         options_say_where(&vmm->opts, opts, err, "-device", "driver");
         return false;
     }
+    g_ptr_array_add(vmm->devices, dev);
     return true;
 }
 
@@ -558,6 +562,7 @@ static const struct {
 
 bool vmm_build(Vmm *vmm, GError **err)
 {
+    vmm->named_devices = vmm->opts.devices->len;
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         if ((vmm->opts.check && !steps[i].checked) || steps[i].make(vmm, err)) {
             continue;
@@ -606,6 +611,7 @@ static void tear_down(Vmm *vmm)
     pidfile_remove(&vmm->pidfile);
     g_ptr_array_unref(vmm->monitors);
     g_ptr_array_unref(vmm->chardevs);
+    g_ptr_array_unref(vmm->devices);
     options_finish(&vmm->opts);
 }
 
@@ -681,6 +687,9 @@ static int run(Vmm *vmm, GError **err)
     if (print_help(vmm, &ok, err)) {
         return ok ? 0 : 1;
     }
+    if (vmm->opts.dump_schema) {
+        return dump_schema();
+    }
     if (vmm->opts.check) {
         return vmm_check(vmm);
     }
@@ -710,6 +719,7 @@ int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
         .signal_fd = -1,
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free),
         .chardevs = g_ptr_array_new(),
+        .devices = g_ptr_array_new(),
     };
     g_autoptr(GError) err = NULL;
     int status = 1;

@@ -466,6 +466,12 @@ static bool take_check(Options *o, const char *arg, GError **err)
     return true;
 }
 
+static bool take_dump_config(Options *o, const char *arg, GError **err)
+{
+    o->check = o->dump_config = true;
+    return true;
+}
+
 #define TEXT_OPTION(fn, field)                                \
     static bool fn(Options *o, const char *arg, GError **err) \
     {                                                         \
@@ -485,6 +491,7 @@ TEXT_OPTION(take_append, append)
 TEXT_OPTION(take_pidfile, pidfile)
 TEXT_OPTION(take_qtest, qtest)
 TEXT_OPTION(take_qtest_log, qtest_log)
+FLAG_OPTION(take_dump_schema, dump_schema)
 FLAG_OPTION(take_nographic, nographic)
 FLAG_OPTION(take_nodefaults, nodefaults)
 FLAG_OPTION(take_daemonize, daemonize)
@@ -518,6 +525,10 @@ static const Option option_table[] = {
     {"check", NULL,
      "only look for faults in all of the options and config files, and print each; needs no KVM",
      take_check},
+    {"dump-config", NULL,
+     "print all of the options as a config file, each value with where it came from",
+     take_dump_config},
+    {"dump-schema", NULL, "print a JSON Schema of what -config takes", take_dump_schema},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
     {"global", "TYPE.PROP=VALUE", "what a property of all devices of a type begins with",
@@ -711,7 +722,7 @@ static bool wants_check(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
 
-        if (opt && opt->take == take_check) {
+        if (opt && (opt->take == take_check || opt->take == take_dump_config)) {
             return true;
         }
         i += opt && opt->arg;

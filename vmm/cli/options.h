@@ -45,7 +45,8 @@ typedef struct {
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
-    bool check;               /* -check; faults is set then */
+    bool check;               /* -check or -dump-config; faults is set then */
+    bool dump_config, dump_schema;
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;

@@ -372,3 +372,12 @@ bool readconfig(Options *o, const char *option, const char *path, GError **err)
 {
     return read_file(o, option, path, NULL, err);
 }
+
+void readconfig_foreach_group(void (*fn)(const char *name, const char *const *keys,
+                                         const char *needed, bool has_id, void *opaque),
+                              void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        fn(kinds[i].name, kinds[i].keys, kinds[i].needed, kinds[i].id != ID_NONE, opaque);
+    }
+}
