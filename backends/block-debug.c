@@ -3,12 +3,12 @@
  * The driver "blkdebug": faults by rule, for tests of what is above it. "inject-error" is a list of
  * rules, which can be changed at run time; the first that fits a request decides:
  *
- *   iotype    read, write, write-zeroes, discard or flush; default: any
+ *   iotype    read, write, write-zeroes, discard, secure-erase or flush; default: any
  *   sector    the request touches this sector of 512 bytes
  *   nth       from the nth fitting request on (1: the first)
  *   once      the rule is spent after that
  *   errno     fails with this error; default EIO, 0: does not fail
- *   torn      of writes: this many bytes are written before it fails
+ *   torn      of reads and writes: this many bytes are read or written before it fails
  *   delay-ns  only then
  */
 #include "backends/block-impl.h"
@@ -35,6 +35,7 @@ typedef struct {
     json_t *rules_json; /* as it was set; NULL: none */
     Rule rules[MAX_RULES];
     unsigned nrules;
+    uint8_t pre_eol, typ_a, typ_b; /* BlockLifetime */
 } BlockDebug;
 
 typedef struct {
@@ -49,7 +50,7 @@ typedef struct {
     BlockRequest *inner;
     struct iovec *torn_iov; /* NULL: whole */
     int64_t until;
-    int32_t ret;   /* of a torn write */
+    int32_t ret;   /* of a torn one */
     uint32_t rule; /* index + 1; 0: none */
 } DebugReq;
 
@@ -72,6 +73,7 @@ static const char *const op_names[BLOCK_OPS + 1] = {
     [BLOCK_FLUSH] = "flush",
     [BLOCK_DISCARD] = "discard",
     [BLOCK_WRITE_ZEROES] = "write-zeroes",
+    [BLOCK_SECURE_ERASE] = "secure-erase",
 };
 
 /* A number or, from a command line, its text. */
@@ -97,8 +99,8 @@ static bool take_iotype(Rule *r, json_t *value, GError **err)
             return true;
         }
     }
-    return error_set(err,
-                     "inject-error: iotype is one of read, write, write-zeroes, discard, flush");
+    return error_set(err, "inject-error: iotype is one of read, write, write-zeroes, discard, "
+                          "secure-erase, flush");
 }
 
 static bool take_key(Rule *r, const char *key, json_t *value, GError **err)
@@ -257,7 +259,8 @@ static void carry_out(BlockQueue *q, BlockRequest *req)
 
     if (!r || r->errnum == 0) {
         pass_on(q, req, 0);
-    } else if (r->torn > 0 && r->torn < req->bytes && req->op == BLOCK_WRITE) {
+    } else if (r->torn > 0 && r->torn < req->bytes &&
+               (req->op == BLOCK_WRITE || req->op == BLOCK_READ)) {
         d->ret = -r->errnum;
         pass_on(q, req, r->torn);
     } else {
@@ -355,6 +358,30 @@ static void debug_queue_close(BlockQueue *q)
     clock_free(dq->clock);
 }
 
+/* --- the node --- */
+
+static bool has_lifetime(const BlockDebug *d)
+{
+    return d->pre_eol || d->typ_a || d->typ_b;
+}
+
+static bool debug_open(BlockNode *n, GError **err)
+{
+    n->limits.lifetime |= has_lifetime(BLOCK_DEBUG(n));
+    return true;
+}
+
+static bool debug_lifetime(BlockNode *n, BlockLifetime *ret_lifetime)
+{
+    const BlockDebug *d = BLOCK_DEBUG(n);
+
+    if (!has_lifetime(d)) {
+        return block_lifetime(n->child[BLOCK_CHILD_FILE], ret_lifetime);
+    }
+    *ret_lifetime = (BlockLifetime){d->pre_eol, d->typ_a, d->typ_b};
+    return true;
+}
+
 static void debug_finalize(Object *obj)
 {
     json_decref(BLOCK_DEBUG(obj)->rules_json);
@@ -365,6 +392,8 @@ static void debug_class_init(ObjectClass *klass, const void *data)
     BlockNodeClass *k = BLOCK_NODE_CLASS(klass);
 
     k->wants[BLOCK_CHILD_FILE] = true;
+    k->open = debug_open;
+    k->lifetime = debug_lifetime;
     k->queue_size = sizeof(DebugQueue);
     k->queue_open = debug_queue_open;
     k->queue_close = debug_queue_close;
@@ -376,6 +405,12 @@ static void debug_class_init(ObjectClass *klass, const void *data)
 static const Property debug_props[] = {
     PROP_CUSTOM("inject-error", "list", get_rules, set_rules, PROP_RUNTIME,
                 "rules: iotype, sector, nth, once, errno, torn, delay-ns"),
+    PROP_UINT8("pre-eol-info", BlockDebug, pre_eol, 0, 0, 3,
+               "what the disk tells of its reserved blocks (eMMC's PRE_EOL_INFO); all 0: the "
+               "truth"),
+    PROP_UINT8("life-time-a", BlockDebug, typ_a, 0, 0, 11,
+               "and of the wear of its SLC cells, in tenths (eMMC's DEVICE_LIFE_TIME_EST_TYP_A)"),
+    PROP_UINT8("life-time-b", BlockDebug, typ_b, 0, 0, 11, "and of its MLC cells"),
     PROP_END,
 };
 

@@ -54,6 +54,10 @@ void file_op(const BlockFile *n, BlockRequest *req, FileOp *op)
         op->ioctl = BLKDISCARD;
         op->mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
         break;
+    case FILE_STEP_SECURE_ERASE:
+        op->kind = FILE_OP_IOCTL;
+        op->ioctl = BLKSECDISCARD;
+        break;
     case FILE_STEP_UNMAP:
         op->kind = FILE_OP_ALLOC;
         op->mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -359,6 +363,9 @@ void file_step_done(FileQueue *fq, BlockRequest *req)
     case FILE_STEP_DISCARD:
         end(fq, req, result == -EOPNOTSUPP ? 0 : (int)MIN(result, 0)); /* it is but a hint */
         break;
+    case FILE_STEP_SECURE_ERASE:
+        end(fq, req, (int)MIN(result, 0));
+        break;
     default:
         zeroed(fq, req, result);
         break;
@@ -404,6 +411,9 @@ void file_submit(BlockQueue *q, BlockRequest *req)
         break;
     case BLOCK_DISCARD:
         f->step = FILE_STEP_DISCARD;
+        break;
+    case BLOCK_SECURE_ERASE:
+        f->step = FILE_STEP_SECURE_ERASE;
         break;
     default:
         f->step = req->flags & BLOCK_MAY_UNMAP ? FILE_STEP_UNMAP : FILE_STEP_ZERO;

@@ -7,17 +7,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "core/log.h"
-
-enum { MAX_RANGE = 1 << 30 }; /* of a discard or write-zeroes; bytes */
 
 /* --- opening --- */
 
@@ -125,33 +120,6 @@ static void probe_alignment(BlockFile *n)
 
 /* --- limits --- */
 
-/* "queue/NAME" of a block device in sysfs; 0: not known. */
-static uint64_t queue_limit(const struct stat *st, const char *name)
-{
-    g_autofree char *path = g_strdup_printf("/sys/dev/block/%u:%u/queue/%s", major(st->st_rdev),
-                                            minor(st->st_rdev), name);
-    g_autofree char *text = NULL;
-
-    return g_file_get_contents(path, &text, NULL, NULL) ? g_ascii_strtoull(text, NULL, 10) : 0;
-}
-
-static void device_limits(const BlockFile *n, const struct stat *st, BlockLimits *l)
-{
-    uint64_t granularity = queue_limit(st, "discard_granularity");
-    unsigned pb = 0, opt = 0;
-
-    if (ioctl(n->fd, BLKPBSZGET, &pb) == 0 && pb <= UINT16_MAX) {
-        l->physical_block = pb;
-    }
-    if (ioctl(n->fd, BLKIOOPT, &opt) == 0) {
-        l->opt_io = opt;
-    }
-    l->discard_alignment = (uint32_t)MIN(granularity, UINT32_MAX);
-    if (queue_limit(st, "discard_max_bytes") == 0) {
-        l->max_discard = 0;
-    }
-}
-
 /* The size in whole blocks: what is missing in the last one reads as zeroes. */
 static bool probe_size(BlockFile *n, uint64_t *ret_size, GError **err)
 {
@@ -174,10 +142,10 @@ static bool probe_limits(BlockFile *n, GError **err)
         return error_set_errno(err, errno, "could not open '%s'", n->filename);
     }
     l->request_alignment = n->io_align;
-    l->max_discard = l->max_write_zeroes = MAX_RANGE;
+    l->max_discard = l->max_write_zeroes = FILE_MAX_RANGE;
     l->write_cache = true;
     if (n->is_device) {
-        device_limits(n, &st, l);
+        file_device_limits(n, st.st_rdev, l);
     } else {
         l->physical_block = MIN((uint32_t)st.st_blksize, BLOCK_MAX_ALIGN);
         l->discard_alignment = l->physical_block;
@@ -272,6 +240,7 @@ static void file_class_init(ObjectClass *klass, const void *data)
     k->set_perm = file_set_perm;
     k->filename = file_filename;
     k->allocated = file_allocated;
+    k->lifetime = file_device_lifetime;
     k->queue_size = sizeof(FileQueue);
     k->queue_open = file_queue_open;
     k->queue_close = file_queue_close;

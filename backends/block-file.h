@@ -14,6 +14,7 @@
 enum { FILE_AIO_AUTO, FILE_AIO_IO_URING, FILE_AIO_THREADS, FILE_AIO_NATIVE };
 enum { FILE_LOCK_AUTO, FILE_LOCK_ON, FILE_LOCK_OFF };
 enum { FILE_BOUNCE = 256 * 1024, FILE_SLOTS = 8 };
+enum { FILE_MAX_RANGE = 1 << 30 }; /* of a discard, write-zeroes or secure erase; bytes */
 
 typedef struct {
     BlockNode parent_obj;
@@ -49,6 +50,7 @@ typedef enum {
     FILE_STEP_TRANSFER,      /* all or, with a slot, a part of a read or write */
     FILE_STEP_SYNC,
     FILE_STEP_DISCARD,
+    FILE_STEP_SECURE_ERASE,
     FILE_STEP_UNMAP,         /* of write-zeroes: first try ... */
     FILE_STEP_ZERO,          /* second ... */
     FILE_STEP_ZERO_WRITE,    /* and last */
@@ -112,6 +114,10 @@ bool file_ring_poll(FileRing *r, bool wait);
 
 /* --- locks: block-file-lock.c --- */
 bool file_set_perm(BlockNode *n, const BlockPerm *perm, GError **err);
+
+/* --- what only block devices have: block-file-device.c --- */
+void file_device_limits(BlockFile *n, dev_t rdev, BlockLimits *l);
+bool file_device_lifetime(BlockNode *n, BlockLifetime *ret_lifetime);
 
 /* --- block-file-io.c --- */
 bool file_queue_open(BlockQueue *q, GError **err);

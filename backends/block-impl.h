@@ -40,6 +40,7 @@ struct BlockNode {
     int discard;              /* 0: ignore, 1: unmap */
     int detect_zeroes;        /* BLOCK_DETECT_* */
     char *on_read_error, *on_write_error; /* -drive's rerror and werror, for the device */
+    json_t *intervals;        /* -drive's stats-intervals, for users; NULL: none. Owned. */
     char *drive_id;           /* made by -drive under that id; NULL: by -blockdev */
     /* the layer's */
     EventLoop *loop;          /* main loop */
@@ -66,6 +67,7 @@ struct BlockNodeClass {
     bool (*set_perm)(BlockNode *n, const BlockPerm *perm, GError **err);
     char *(*filename)(BlockNode *n);               /* NULL: the first child's, or the driver's name; g_free */
     int64_t (*allocated)(BlockNode *n);            /* bytes; NULL: the first child's, or -1 */
+    bool (*lifetime)(BlockNode *n, BlockLifetime *ret_lifetime); /* any thread; NULL: the first child's, or there is none */
     bool (*is_transparent)(const BlockNode *n);    /* requests may go straight to the first child; NULL: never */
     void (*describe)(BlockNode *n, json_t *info);  /* more members of query-named-block-nodes; NULL: none */
 
@@ -93,6 +95,10 @@ struct BlockUser {
     GPtrArray *queues;        /* of BlockQueue * */
     BlockStats past;          /* of queues that are gone */
     uint64_t past_highest;
+    int64_t past_access;      /* last_access of queues that are gone */
+    int io_status;            /* BlockIoStatus; atomic */
+    bool latencies;           /* there is a histogram or an interval */
+    GPtrArray *timed;         /* of BlockTimed *; NULL: none */
     BlockHistogram hist[BLOCK_OPS]; /* n 0: none; changes while quiesced */
 };
 
@@ -113,6 +119,7 @@ struct BlockQueue {
     bool batch_timed;         /* now holds within the present batch */
     int64_t now;
     uint64_t highest_write;   /* as stats */
+    int64_t last_access;      /* as stats: CLOCK_MONOTONIC, ns; 0: none */
     BlockStats stats;         /* written by the queue's thread; atomic, relaxed */
 };
 
@@ -122,6 +129,19 @@ void block_complete(BlockRequest *req, int ret);
 void block_complete_later(BlockRequest *req, int ret);
 /* CLOCK_MONOTONIC, ns; looked up once between plug and unplug. A driver plugs its queue while it ends a number of requests. */
 int64_t block_now(BlockQueue *q);
+int64_t block_monotonic_ns(void); /* the same clock, looked up */
+
+/* --- block-stats.c, for block.c --- */
+/* A request of a user ended that took ns; where BlockUser.latencies. */
+void block_account_latency(BlockQueue *q, BlockOp op, int64_t now, uint64_t ns);
+void block_stats_add(BlockStats *sum, const BlockStats *s);
+void block_stats_finish(BlockUser *u);
+
+/* One thread writes, any reads. */
+static inline void block_count(uint64_t *counter, uint64_t n)
+{
+    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
 
 /*
  * A request of q's own to one of its children, from the pool of q, with outer's op, flags, place and memory; the caller

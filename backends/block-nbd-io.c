@@ -101,17 +101,26 @@ static int on_answer(void *opaque, int *error)
     NbdQueue *nq = (NbdQueue *)req->queue;
 
     nbd_req(req)->error = *error;
+    nbd_req(req)->sent = false;
     nq->sent--;
+    nq->unwanted -= nbd_req(req)->cancelled;
+    nq->silent_since = 0;
     nbd_list_push(&nq->back, req);
     loop_bh_schedule(nq->bh);
     return 1; /* libnbd may forget the command */
+}
+
+/* What the server has of len bytes: it may end within the last sector. */
+static uint64_t there(const NbdQueue *nq, uint64_t offset, uint64_t len)
+{
+    return offset < nq->node->size ? MIN(len, nq->node->size - offset) : 0;
 }
 
 static int64_t send_transfer(NbdQueue *nq, BlockRequest *req, nbd_completion_callback cb,
                              uint32_t flags)
 {
     NbdReq *r = nbd_req(req);
-    uint64_t offset = req->offset + r->pos;
+    uint64_t offset = req->offset + r->pos, len;
     uint8_t *buf;
 
     if (r->slot) {
@@ -124,8 +133,12 @@ static int64_t send_transfer(NbdQueue *nq, BlockRequest *req, nbd_completion_cal
         buf = req->iov->iov_base;
         r->len = (uint32_t)req->bytes;
     }
-    return req->op == BLOCK_READ ? nbd_aio_pread(nq->nbd, buf, r->len, offset, cb, 0)
-                                 : nbd_aio_pwrite(nq->nbd, buf, r->len, offset, cb, flags);
+    len = there(nq, offset, r->len);
+    if (req->op == BLOCK_READ) {
+        memset(buf + len, 0, r->len - len);
+    }
+    return req->op == BLOCK_READ ? nbd_aio_pread(nq->nbd, buf, len, offset, cb, 0)
+                                 : nbd_aio_pwrite(nq->nbd, buf, len, offset, cb, flags);
 }
 
 static int64_t send_command(NbdQueue *nq, BlockRequest *req)
@@ -143,10 +156,23 @@ static int64_t send_command(NbdQueue *nq, BlockRequest *req)
     }
     r->len = (uint32_t)req->bytes;
     if (req->op == BLOCK_DISCARD) {
-        return nbd_aio_trim(nq->nbd, req->bytes, req->offset, cb, 0);
+        return nbd_aio_trim(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, 0);
     }
     flags |= req->flags & BLOCK_MAY_UNMAP ? 0 : LIBNBD_CMD_FLAG_NO_HOLE;
-    return nbd_aio_zero(nq->nbd, req->bytes, req->offset, cb, flags);
+    return nbd_aio_zero(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, flags);
+}
+
+/* libnbd refuses what it knows the server cannot do; else the connection died, and nbd_watch will
+ * see. */
+static void not_sent(NbdQueue *nq, BlockRequest *req)
+{
+    nbd_req(req)->sent = false;
+    nq->sent--;
+    if (nbd_aio_is_ready(nq->nbd)) {
+        end(nq, req, nbd_get_errno() ? -nbd_get_errno() : -EIO);
+    } else {
+        nbd_list_push(&nq->waiting, req);
+    }
 }
 
 /* Sends the present command of req, or keeps it until there is a connection. */
@@ -156,9 +182,9 @@ static void send_or_wait(NbdQueue *nq, BlockRequest *req)
         end(nq, req, -ECANCELED);
     } else if (nq->ready) {
         nq->sent++;
-        if (send_command(nq, req) < 0) { /* the connection died meanwhile, and nbd_watch will see */
-            nq->sent--;
-            nbd_list_push(&nq->waiting, req);
+        nbd_req(req)->sent = true;
+        if (send_command(nq, req) < 0) {
+            not_sent(nq, req);
         }
     } else if (nq->lost || nq->waiting.n >= NBD_WAITING_MAX) {
         end(nq, req, -EIO);
@@ -257,11 +283,38 @@ bool nbd_settle(NbdQueue *nq)
 
 /* --- the driver's methods --- */
 
+/*
+ * The part of the last sector that the server does not have is zeroes: nothing is to be done where
+ * that is all of the request, and nothing else can be written there. 1: the request goes on.
+ */
+static int beyond_the_end(const NbdQueue *nq, const BlockRequest *req)
+{
+    uint64_t len = there(nq, req->offset, req->bytes);
+    uint8_t rest[BLOCK_SECTOR];
+    struct iovec iov = {rest, req->bytes - len};
+
+    if (req->op == BLOCK_WRITE && iov.iov_len > 0) {
+        block_iov_copy_out(req->iov, req->niov, len, rest, iov.iov_len);
+        if (!block_iov_is_zero(&iov, 1)) {
+            return -EIO;
+        }
+    }
+    if (req->op == BLOCK_READ && len == 0) {
+        block_iov_zero(req->iov, req->niov, 0, req->bytes);
+    }
+    return len > 0 || req->op == BLOCK_FLUSH;
+}
+
 void nbd_submit(BlockQueue *q, BlockRequest *req)
 {
     NbdQueue *nq = (NbdQueue *)q;
+    int ret = beyond_the_end(nq, req);
 
     *nbd_req(req) = (NbdReq){.pos = 0};
+    if (G_UNLIKELY(ret <= 0)) {
+        block_complete_later(req, ret);
+        return;
+    }
     if (req->op == BLOCK_FLUSH && !nq->node->can_flush) {
         block_complete_later(req, 0); /* the server has no cache that it would tell of */
         return;
@@ -274,7 +327,11 @@ void nbd_cancel(BlockQueue *q, BlockRequest *req)
 {
     NbdQueue *nq = (NbdQueue *)q;
 
+    if (nbd_req(req)->cancelled) {
+        return;
+    }
     nbd_req(req)->cancelled = true;
+    nq->unwanted += nbd_req(req)->sent;
     if (nbd_list_remove(&nq->waiting, req) || nbd_list_remove(&nq->starved, req)) {
         end(nq, req, -ECANCELED);
     }

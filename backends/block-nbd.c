@@ -3,6 +3,8 @@
  * The driver "nbd": a disk that a server exports, such as qemu-nbd or nbdkit, which know formats
  * and places that we do not. Each queue has a connection of its own. One that is lost is made
  * again; for reconnect-delay seconds requests wait for that, then they fail until it has come back.
+ * So does one whose server owes answers but says nothing, after request-timeout seconds, or sooner
+ * when the whole VM waits for it.
  * What the server had acknowledged, but lost with its own life, no reconnection can tell.
  */
 #include "backends/block-nbd.h"
@@ -10,6 +12,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "core/log.h"
 
@@ -100,12 +103,59 @@ static int64_t patience_end(const NbdQueue *nq)
     return nq->lost_at + (int64_t)nq->node->reconnect_delay * 1000 * ms;
 }
 
+/* How long the server may owe an answer, ns; 0: for ever. */
+static int64_t silence_limit(const NbdQueue *nq)
+{
+    int64_t limit = (int64_t)nq->node->request_timeout * 1000 * ms;
+    int64_t now = !nq->q.draining            ? 0
+                  : nq->unwanted == nq->sent ? NBD_CANCEL_MS * ms
+                                             : NBD_DRAIN_MS * ms;
+
+    return limit && now ? MIN(limit, now) : limit + now;
+}
+
+/* What is left of that; INT64_MAX: for ever. */
+static int64_t patience_left(NbdQueue *nq)
+{
+    int64_t limit = nq->ready && nq->sent > 0 ? silence_limit(nq) : 0, now;
+
+    if (!limit) {
+        return INT64_MAX;
+    }
+    now = clock_now(nq->clock);
+    if (!nq->silent_since) {
+        nq->silent_since = now;
+    }
+    return MAX(nq->silent_since + limit - now, 0);
+}
+
+/* As if the server had: libnbd then gives the requests back. */
+static void break_connection(NbdQueue *nq)
+{
+    log_warn("%s: the server does not answer", nq->node->filename);
+    shutdown(nbd_aio_get_fd(nq->nbd), SHUT_RDWR);
+    while (!nbd_aio_is_dead(nq->nbd) && !nbd_aio_is_closed(nq->nbd)) {
+        unsigned dir = nbd_aio_get_direction(nq->nbd);
+
+        if ((dir & LIBNBD_AIO_DIRECTION_READ ? nbd_aio_notify_read
+                                             : nbd_aio_notify_write)(nq->nbd) < 0) {
+            break;
+        }
+    }
+}
+
 static void arm(NbdQueue *nq)
 {
     int64_t at = nq->nbd ? nq->attempt_until : nq->retry_at;
 
     if (nq->ready) {
-        loop_timer_cancel(nq->timer);
+        int64_t left = nq->node->request_timeout ? patience_left(nq) : INT64_MAX;
+
+        if (left == INT64_MAX) {
+            loop_timer_cancel(nq->timer);
+        } else if (!loop_timer_armed(nq->timer)) { /* it may come too early, and looks again then */
+            loop_timer_arm_in(nq->timer, left);
+        }
     } else {
         loop_timer_arm_at(nq->timer, nq->lost ? at : MIN(at, patience_end(nq)));
     }
@@ -138,14 +188,44 @@ static void attempt(NbdQueue *nq)
     nq->source = loop_fd_new(nq->q.loop, nbd_aio_get_fd(nq->nbd), 0, on_socket, nq);
 }
 
+static uint64_t block_size(struct nbd_handle *h, int which, uint64_t otherwise)
+{
+    int64_t size = nbd_get_block_size(h, which);
+
+    return size > 0 ? (uint64_t)size : otherwise;
+}
+
 /* The server must still have the disk that the guest knows. */
 static bool is_same_disk(const NbdQueue *nq)
 {
-    const BlockLimits *l = &nq->q.node->limits;
+    const BlockNbd *n = nq->node;
+    const BlockLimits *l = &n->parent_obj.limits;
 
-    return nbd_get_size(nq->nbd) >= (int64_t)l->size &&
+    return nbd_get_size(nq->nbd) >= (int64_t)n->size &&
            (l->read_only || nbd_is_read_only(nq->nbd) == 0) &&
-           (!nq->node->can_flush || nbd_can_flush(nq->nbd) == 1);
+           (!n->can_flush || nbd_can_flush(nq->nbd) == 1) &&
+           (!n->can_fua || nbd_can_fua(nq->nbd) == 1) &&
+           (!l->max_discard || nbd_can_trim(nq->nbd) == 1) &&
+           (!l->max_write_zeroes || nbd_can_zero(nq->nbd) == 1) &&
+           block_size(nq->nbd, LIBNBD_SIZE_MINIMUM, 1) <= l->request_alignment &&
+           block_size(nq->nbd, LIBNBD_SIZE_MAXIMUM, MAX_TRANSFER) >= l->max_transfer;
+}
+
+/* What block_resize may make of it. */
+static void note_size(NbdQueue *nq)
+{
+    uint64_t size = (uint64_t)MAX(nbd_get_size(nq->nbd), 0);
+    static LogRate rate;
+
+    pthread_mutex_lock(&nq->node->lock);
+    nq->server_size = size;
+    pthread_mutex_unlock(&nq->node->lock);
+    if (size >= nq->node->size + BLOCK_MAX_ALIGN) {
+        log_warn_rated(&rate,
+                       "%s: the server has %" G_GUINT64_FORMAT
+                       " bytes now: block_resize lets the guest see them",
+                       nq->node->filename, size);
+    }
 }
 
 static void connected(NbdQueue *nq)
@@ -153,11 +233,13 @@ static void connected(NbdQueue *nq)
     static LogRate rate;
 
     if (!is_same_disk(nq)) {
-        log_warn_rated(&rate, "%s: the server is back, but with a smaller or read-only disk",
+        log_warn_rated(&rate,
+                       "%s: the server is back, but with a smaller disk or one that can do less",
                        nq->node->filename);
         attempt_failed(nq);
         return;
     }
+    note_size(nq);
     nq->ready = true;
     nq->lost = false;
     nbd_send_waiting(nq);
@@ -220,7 +302,10 @@ static void on_timer(void *opaque)
     int64_t now = clock_now(nq->clock);
 
     lose_patience(nq);
-    if (!nq->ready && nq->nbd && now >= nq->attempt_until) {
+    if (nq->ready && patience_left(nq) == 0) {
+        break_connection(nq);
+        nbd_settle(nq);
+    } else if (!nq->ready && nq->nbd && now >= nq->attempt_until) {
         attempt_failed(nq);
     } else if (!nq->nbd && now >= nq->retry_at) {
         attempt(nq);
@@ -237,6 +322,8 @@ static void on_settle(void *opaque)
 /* Waits for the socket, or for the time that the timer would come at. */
 static void wait_for_server(NbdQueue *nq)
 {
+    int64_t left = patience_left(nq) / ms;
+    int most = nq->ready ? (int)MIN(left + 1, INT_MAX) : 20;
     unsigned dir = nq->nbd ? nbd_aio_get_direction(nq->nbd) : 0;
     struct pollfd pfd = {
         .fd = nq->nbd ? nbd_aio_get_fd(nq->nbd) : -1,
@@ -244,7 +331,7 @@ static void wait_for_server(NbdQueue *nq)
                           (dir & LIBNBD_AIO_DIRECTION_WRITE ? POLLOUT : 0)),
     };
 
-    if (poll(&pfd, 1, nq->ready ? -1 : 20) > 0) {
+    if (poll(&pfd, 1, most) > 0) {
         notify(nq, pfd.revents & (POLLIN | POLLHUP | POLLERR), pfd.revents & POLLOUT);
     }
 }
@@ -255,7 +342,7 @@ static bool nbd_poll_queue(BlockQueue *q, bool wait)
 
     if (wait && !nq->back.first) {
         wait_for_server(nq);
-        if (!nq->ready) {
+        if (!nq->ready || patience_left(nq) == 0) {
             on_timer(nq); /* the loop does not run */
         }
     }
@@ -269,18 +356,18 @@ static bool nbd_poll_queue(BlockQueue *q, bool wait)
 
 /* --- queues --- */
 
-static struct nbd_handle *take_connection(BlockNbd *n, GError **err)
+static struct nbd_handle *take_connection(BlockNbd *n, NbdQueue *nq, GError **err)
 {
     struct nbd_handle *h;
 
     pthread_mutex_lock(&n->lock);
-    if (n->queues > 0 && !n->can_multi_conn) {
+    if (n->queues->len > 0 && !n->can_multi_conn) {
         pthread_mutex_unlock(&n->lock);
         error_set(err, "%s: the server takes one connection only: use one iothread for the disk",
                   n->filename);
         return NULL;
     }
-    n->queues++;
+    g_ptr_array_add(n->queues, nq);
     h = g_steal_pointer(&n->spare);
     pthread_mutex_unlock(&n->lock);
     if (h && nbd_aio_is_ready(h)) {
@@ -290,7 +377,7 @@ static struct nbd_handle *take_connection(BlockNbd *n, GError **err)
     h = dial_and_wait(n, err);
     if (!h) {
         pthread_mutex_lock(&n->lock);
-        n->queues--;
+        g_ptr_array_remove(n->queues, nq);
         pthread_mutex_unlock(&n->lock);
     }
     return h;
@@ -304,10 +391,11 @@ static bool nbd_queue_open(BlockQueue *q, GError **err)
     nbd_list_init(&nq->back);
     nbd_list_init(&nq->waiting);
     nbd_list_init(&nq->starved);
-    nq->nbd = take_connection(nq->node, err);
+    nq->nbd = take_connection(nq->node, nq, err);
     if (!nq->nbd) {
         return false;
     }
+    note_size(nq);
     nq->ready = true;
     nq->clock = clock_new();
     nq->timer = loop_timer_new(q->loop, nq->clock, on_timer, nq);
@@ -331,7 +419,7 @@ static void nbd_queue_close(BlockQueue *q)
     clock_free(nq->clock);
     nbd_slots_free(nq);
     pthread_mutex_lock(&n->lock);
-    n->queues--;
+    g_ptr_array_remove(n->queues, nq);
     if (nq->ready && !n->spare) {
         n->spare = g_steal_pointer(&nq->nbd);
     }
@@ -366,13 +454,6 @@ static bool check_server(BlockNbd *n, GError **err)
     }
 }
 
-static uint64_t block_size(struct nbd_handle *h, int which, uint64_t otherwise)
-{
-    int64_t size = nbd_get_block_size(h, which);
-
-    return size > 0 ? (uint64_t)size : otherwise;
-}
-
 static bool take_limits(BlockNbd *n, GError **err)
 {
     BlockLimits *l = &n->parent_obj.limits;
@@ -387,7 +468,8 @@ static bool take_limits(BlockNbd *n, GError **err)
     n->can_flush = nbd_can_flush(n->spare) == 1;
     n->can_fua = nbd_can_fua(n->spare) == 1;
     n->can_multi_conn = nbd_can_multi_conn(n->spare) == 1;
-    l->size = (uint64_t)size / MAX(min, BLOCK_SECTOR) * MAX(min, BLOCK_SECTOR);
+    n->size = (uint64_t)size / min * min;
+    l->size = (n->size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     l->request_alignment = (uint32_t)min;
     l->max_transfer = MIN(max, MAX_TRANSFER) / BLOCK_MAX_ALIGN * BLOCK_MAX_ALIGN;
     l->physical_block = (uint32_t)MIN(block_size(n->spare, LIBNBD_SIZE_PREFERRED, 0), 65536);
@@ -433,20 +515,40 @@ static char *nbd_filename(BlockNode *node)
     return g_strdup(BLOCK_NBD(node)->filename);
 }
 
+/* To what the server has, as all connections know it: a server tells its size when it is connected
+ * to. */
 static bool nbd_resize(BlockNode *node, uint64_t size, GError **err)
 {
-    return size == node->limits.size ||
-           error_set(err, "driver 'nbd' cannot be resized: resize at the server, then restart");
+    BlockNbd *n = BLOCK_NBD(node);
+    uint64_t most = n->queues->len > 0 ? UINT64_MAX : n->size;
+
+    pthread_mutex_lock(&n->lock);
+    for (unsigned i = 0; i < n->queues->len; i++) {
+        most = MIN(most, ((NbdQueue *)n->queues->pdata[i])->server_size);
+    }
+    pthread_mutex_unlock(&n->lock);
+    if (size != node->limits.size && size > most) {
+        return error_set(err,
+                         "the server has %" G_GUINT64_FORMAT
+                         " bytes: resize there and let it close "
+                         "its connections, then give its size here",
+                         most);
+    }
+    n->size = size == node->limits.size ? n->size : size;
+    node->limits.size = size;
+    return true;
 }
 
 static void nbd_init(Object *obj)
 {
     pthread_mutex_init(&BLOCK_NBD(obj)->lock, NULL);
+    BLOCK_NBD(obj)->queues = g_ptr_array_new();
 }
 
 static void nbd_finalize(Object *obj)
 {
     pthread_mutex_destroy(&BLOCK_NBD(obj)->lock);
+    g_ptr_array_unref(BLOCK_NBD(obj)->queues);
 }
 
 static void nbd_class_init(ObjectClass *klass, const void *data)
@@ -465,6 +567,18 @@ static void nbd_class_init(ObjectClass *klass, const void *data)
     k->poll = nbd_poll_queue;
 }
 
+static bool refuse_tls_creds(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    return error_set(err, "tls-creds: there are no objects of TLS credentials; TLS is used with "
+                          "uri=nbds://HOST/EXPORT?tls-certificates=DIRECTORY, or "
+                          "nbds+unix:///EXPORT?socket=PATH&tls-psk-file=FILE");
+}
+
+static json_t *get_tls_creds(Object *obj, const Property *prop, GError **err)
+{
+    return json_string("");
+}
+
 static const char *const server_words[] = {"", "unix", "inet", NULL};
 
 static const Property nbd_props[] = {
@@ -474,12 +588,16 @@ static const Property nbd_props[] = {
     PROP_STRING("server.port", BlockNbd, port, NULL, "its port (default 10809)"),
     PROP_STRING("uri", BlockNbd, uri, NULL,
                 "all of that as nbd://HOST:PORT/EXPORT or "
-                "nbd+unix:///EXPORT?socket=PATH"),
+                "nbd+unix:///EXPORT?socket=PATH; nbds for TLS"),
     PROP_STRING("export", BlockNbd, export, NULL, "name of the export"),
     PROP_UINT32("reconnect-delay", BlockNbd, reconnect_delay, 0, 0, 86400,
                 "seconds that requests wait for a lost connection to come back"),
     PROP_UINT32("open-timeout", BlockNbd, open_timeout, 0, 0, 86400,
                 "seconds to wait for the server at the start"),
+    PROP_UINT32("request-timeout", BlockNbd, request_timeout, 0, 0, 86400,
+                "seconds without an answer after which a connection counts as lost; 0: any time"),
+    PROP_CUSTOM("tls-creds", "str", get_tls_creds, refuse_tls_creds, 0,
+                "not supported: use uri=nbds://... with tls-certificates or tls-psk-file"),
     PROP_END,
 };
 

@@ -16,6 +16,8 @@ enum {
     NBD_WAITING_MAX = 4096,  /* requests that wait for a connection; more fail at once */
     NBD_RETRY_MS = 500,      /* between attempts to connect */
     NBD_CONNECT_MS = 30000,  /* for one attempt */
+    NBD_DRAIN_MS = 30000,    /* without an answer while somebody waits for all requests: the connection counts as lost */
+    NBD_CANCEL_MS = 5000,    /* the same where nobody wants the answers any more: a reset */
 };
 
 typedef struct {
@@ -23,13 +25,14 @@ typedef struct {
     /* properties */
     int server_type;         /* NBD_SERVER_* */
     char *path, *host, *port, *uri, *export;
-    uint32_t reconnect_delay, open_timeout; /* s */
+    uint32_t reconnect_delay, open_timeout, request_timeout; /* s */
     /* of the server, as it was when the node was made */
     bool can_flush, can_fua, can_multi_conn;
+    uint64_t size;           /* bytes; that of the disk is rounded up to whole sectors, what is missing reads as zeroes */
     struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
     char *filename;
     pthread_mutex_t lock;    /* guards spare and queues */
-    unsigned queues;
+    GPtrArray *queues;       /* of NbdQueue *, borrowed */
 } BlockNbd;
 
 enum { NBD_SERVER_UNSET, NBD_SERVER_UNIX, NBD_SERVER_INET };
@@ -57,8 +60,10 @@ typedef struct {
     struct nbd_handle *nbd;  /* NULL: no connection and no attempt at one */
     LoopFd *source;          /* of nbd */
     bool ready;              /* requests can be sent */
+    uint64_t server_size;    /* bytes that the last connection's server had; written with the node's lock */
     bool lost;               /* reconnect-delay is over: requests fail until there is a connection */
-    unsigned sent;           /* commands that nbd has */
+    unsigned sent, unwanted; /* commands that nbd has, and those of them that were cancelled */
+    int64_t silent_since;    /* ns; the server owes an answer; 0: not known, or it owes none */
     Clock *clock;
     LoopTimer *timer;        /* next attempt, or the end of patience */
     int64_t lost_at, retry_at, attempt_until;
@@ -77,7 +82,7 @@ typedef struct {
     uint32_t len;            /* of the command */
     int32_t error;           /* errno of the answer */
     bool syncing;            /* FUA by way of a flush */
-    bool cancelled;
+    bool cancelled, sent;
 } NbdReq;
 
 static inline NbdReq *nbd_req(BlockRequest *req)

@@ -298,7 +298,7 @@ static void settle_limits(BlockNode *n)
     n->limits.read_only |= n->read_only;
     n->limits.write_cache &= n->cache_writeback;
     if (!n->discard) {
-        n->limits.max_discard = 0;
+        n->limits.max_discard = n->limits.max_secure_erase = 0;
     }
 }
 
@@ -525,6 +525,19 @@ static int64_t node_allocated(BlockNode *n)
     return n->child[0] ? node_allocated(n->child[0]) : -1;
 }
 
+bool block_lifetime(BlockNode *node, BlockLifetime *ret_lifetime)
+{
+    const BlockNodeClass *k = BLOCK_NODE_GET_CLASS(node);
+
+    if (!node->limits.lifetime) {
+        return false;
+    }
+    if (k->lifetime) {
+        return k->lifetime(node, ret_lifetime);
+    }
+    return node->child[0] && block_lifetime(node->child[0], ret_lifetime);
+}
+
 static json_t *image_info(BlockNode *n, const char *filename)
 {
     json_t *image =
@@ -592,8 +605,25 @@ static void node_finalize(Object *obj)
             object_unref(n->child[i]);
         }
     }
+    json_decref(n->intervals);
     object_unref(n->throttle);
     g_ptr_array_unref(n->users);
+}
+
+static json_t *get_intervals(Object *obj, const Property *prop, GError **err)
+{
+    const BlockNode *n = BLOCK_NODE(obj);
+
+    return n->intervals ? json_incref(n->intervals) : json_array();
+}
+
+static bool set_intervals(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    BlockNode *n = BLOCK_NODE(obj);
+
+    json_decref(n->intervals);
+    n->intervals = json_incref(value);
+    return true;
 }
 
 static const char *const discard_words[] = {"ignore", "unmap", "off", "on", NULL};
@@ -616,6 +646,8 @@ static const Property node_props[] = {
               "turn writes of zeroes into write-zeroes requests"),
     PROP_STRING("x-rerror", BlockNode, on_read_error, NULL, "rerror of -drive"),
     PROP_STRING("x-werror", BlockNode, on_write_error, NULL, "werror of -drive"),
+    PROP_CUSTOM("x-stats-intervals", "list", get_intervals, set_intervals, 0,
+                "stats-intervals of -drive"),
     PROP_STRING("x-drive-id", BlockNode, drive_id, NULL, "id of -drive"),
     PROP_END,
 };

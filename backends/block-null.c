@@ -141,6 +141,7 @@ static bool null_open(BlockNode *n, GError **err)
 {
     n->limits.size = BLOCK_NULL(n)->size;
     n->limits.max_discard = n->limits.max_write_zeroes = UINT32_MAX;
+    n->limits.max_secure_erase = UINT32_MAX; /* nothing is kept that could be read */
     n->limits.write_cache = false;
     return true;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Users and queues of block nodes: the way of a request from block_submit through the driver to its
- * done callback, what is counted on the way, and drain. Nodes are made in block-node.c.
+ * done callback, and drain. Nodes are made in block-node.c, what is counted is in block-stats.c.
  */
 #include "backends/block-impl.h"
 
@@ -11,9 +11,9 @@
 
 #include "backends/block-throttle.h"
 
-/* --- time and counters --- */
+/* --- time --- */
 
-static int64_t monotonic_ns(void)
+int64_t block_monotonic_ns(void)
 {
     struct timespec ts;
 
@@ -24,94 +24,10 @@ static int64_t monotonic_ns(void)
 int64_t block_now(BlockQueue *q)
 {
     if (!q->batch_timed) {
-        q->now = monotonic_ns();
+        q->now = block_monotonic_ns();
         q->batch_timed = q->plugged > 0;
     }
     return q->now;
-}
-
-/* One thread writes, any reads. */
-static inline void add(uint64_t *counter, uint64_t n)
-{
-    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
-}
-
-static void histogram_count(BlockHistogram *h, uint64_t ns)
-{
-    unsigned bin = 0;
-
-    while (bin < h->n && ns >= h->boundaries[bin]) {
-        bin++;
-    }
-    __atomic_fetch_add(&h->bins[bin], 1, __ATOMIC_RELAXED); /* queues share it */
-}
-
-static void account(BlockQueue *q, const BlockRequest *req, int ret)
-{
-    int64_t ns = block_now(q) - req->start_ns;
-
-    if (ret < 0) {
-        add(&q->stats.failed[req->op], 1);
-    } else {
-        add(&q->stats.ops[req->op], 1);
-        add(&q->stats.bytes[req->op], req->bytes);
-        if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) &&
-            req->offset + req->bytes > q->highest_write) {
-            __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
-        }
-    }
-    add(&q->stats.ns[req->op], (uint64_t)MAX(ns, 0));
-    if (G_UNLIKELY(q->user->hist[req->op].n)) {
-        histogram_count(&q->user->hist[req->op], (uint64_t)MAX(ns, 0));
-    }
-}
-
-void block_account_invalid(BlockQueue *q, BlockOp op)
-{
-    add(&q->stats.invalid[op], 1);
-}
-
-void block_account_merged(BlockQueue *q, BlockOp op, unsigned n)
-{
-    add(&q->stats.merged[op], n);
-}
-
-static void stats_add(BlockStats *sum, const BlockStats *s)
-{
-    const uint64_t *from = (const uint64_t *)s;
-    uint64_t *to = (uint64_t *)sum;
-
-    for (unsigned i = 0; i < sizeof *s / sizeof *to; i++) {
-        to[i] += __atomic_load_n(&from[i], __ATOMIC_RELAXED);
-    }
-}
-
-void block_stats(const BlockUser *u, BlockStats *ret_stats)
-{
-    BlockUser *user = (BlockUser *)u;
-
-    pthread_mutex_lock(&user->lock);
-    *ret_stats = user->past;
-    for (unsigned i = 0; i < user->queues->len; i++) {
-        stats_add(ret_stats, &((BlockQueue *)user->queues->pdata[i])->stats);
-    }
-    pthread_mutex_unlock(&user->lock);
-}
-
-uint64_t block_highest_write(const BlockUser *u)
-{
-    BlockUser *user = (BlockUser *)u;
-    uint64_t highest;
-
-    pthread_mutex_lock(&user->lock);
-    highest = user->past_highest;
-    for (unsigned i = 0; i < user->queues->len; i++) {
-        const BlockQueue *q = user->queues->pdata[i];
-
-        highest = MAX(highest, __atomic_load_n(&q->highest_write, __ATOMIC_RELAXED));
-    }
-    pthread_mutex_unlock(&user->lock);
-    return highest;
 }
 
 /* --- users --- */
@@ -144,13 +60,11 @@ static bool check_attach(BlockNode *node, const BlockUserOps *ops, GError **err)
 
 static void user_free(BlockUser *u)
 {
-    for (unsigned op = 0; op < BLOCK_OPS; op++) {
-        g_free(u->hist[op].boundaries);
-        g_free(u->hist[op].bins);
-    }
+    block_stats_finish(u);
     g_ptr_array_unref(u->queues);
     pthread_mutex_destroy(&u->lock);
     g_free((char *)u->ops.name);
+    g_free((char *)u->ops.path);
     g_free(u);
 }
 
@@ -165,10 +79,12 @@ BlockUser *block_attach(BlockNode *node, const BlockUserOps *ops, GError **err)
     u->node = node;
     u->ops = *ops;
     u->ops.name = g_strdup(ops->name ?: "");
+    u->ops.path = g_strdup(ops->path ?: u->ops.name);
     pthread_mutex_init(&u->lock, NULL);
     u->queues = g_ptr_array_new();
     g_ptr_array_add(node->users, u);
-    if (!block_node_update_perm(node, err)) {
+    if ((node->intervals && !block_set_intervals(u, node->intervals, err)) ||
+        !block_node_update_perm(node, err)) {
         g_ptr_array_remove(node->users, u);
         user_free(u);
         return NULL;
@@ -202,40 +118,16 @@ const BlockLimits *block_limits(const BlockNode *node)
     return &node->limits;
 }
 
-bool block_histogram_set(BlockUser *u, BlockOp op, const uint64_t *boundaries, unsigned n)
-{
-    BlockHistogram *h = &u->hist[op];
-
-    for (unsigned i = 0; i < n; i++) {
-        if (boundaries[i] == 0 || (i > 0 && boundaries[i] <= boundaries[i - 1])) {
-            return false;
-        }
-    }
-    block_node_quiesce(u->node, true);
-    g_free(h->boundaries);
-    g_free(h->bins);
-    *h = (BlockHistogram){.n = n};
-    if (n > 0) {
-        h->boundaries = g_memdup2(boundaries, n * sizeof *boundaries);
-        h->bins = g_new0(uint64_t, n + 1);
-    }
-    block_node_quiesce(u->node, false);
-    return true;
-}
-
-unsigned block_histogram(const BlockUser *u, BlockOp op, const uint64_t **ret_boundaries,
-                         const uint64_t **ret_bins)
-{
-    *ret_boundaries = u->hist[op].boundaries;
-    *ret_bins = u->hist[op].bins;
-    return u->hist[op].n;
-}
-
 void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque), void *opaque)
 {
     for (unsigned i = 0; i < node->users->len; i++) {
         fn(node->users->pdata[i], opaque);
     }
+}
+
+const char *block_user_path(const BlockUser *u)
+{
+    return u->ops.path;
 }
 
 const char *block_user_name(const BlockUser *u)
@@ -339,8 +231,9 @@ void block_queue_free(BlockQueue *q)
     u = q->user;
     pthread_mutex_lock(&u->lock);
     g_ptr_array_remove(u->queues, q);
-    stats_add(&u->past, &q->stats);
+    block_stats_add(&u->past, &q->stats);
     u->past_highest = MAX(u->past_highest, q->highest_write);
+    u->past_access = MAX(u->past_access, q->last_access);
     pthread_mutex_unlock(&u->lock);
     queue_free(q);
 }
@@ -369,6 +262,28 @@ void block_node_set_throttle(BlockNode *n, ThrottleGroup *g)
 }
 
 /* --- the end of a request --- */
+
+static void account(BlockQueue *q, const BlockRequest *req, int ret)
+{
+    int64_t now = block_now(q);
+    uint64_t ns = (uint64_t)MAX(now - req->start_ns, 0);
+
+    __atomic_store_n(&q->last_access, now, __ATOMIC_RELAXED);
+    if (ret < 0) {
+        block_count(&q->stats.failed[req->op], 1);
+    } else {
+        block_count(&q->stats.ops[req->op], 1);
+        block_count(&q->stats.bytes[req->op], req->bytes);
+        if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) &&
+            req->offset + req->bytes > q->highest_write) {
+            __atomic_store_n(&q->highest_write, req->offset + req->bytes, __ATOMIC_RELAXED);
+        }
+    }
+    block_count(&q->stats.ns[req->op], ns);
+    if (G_UNLIKELY(q->user->latencies)) {
+        block_account_latency(q, req->op, now, ns);
+    }
+}
 
 static void start(BlockQueue *q, BlockRequest *req)
 {
@@ -453,7 +368,8 @@ static int check_request(const BlockQueue *q, const BlockRequest *req)
         return -EROFS;
     }
     if ((req->op == BLOCK_DISCARD && req->bytes > l->max_discard) ||
-        (req->op == BLOCK_WRITE_ZEROES && req->bytes > l->max_write_zeroes)) {
+        (req->op == BLOCK_WRITE_ZEROES && req->bytes > l->max_write_zeroes) ||
+        (req->op == BLOCK_SECURE_ERASE && req->bytes > l->max_secure_erase)) {
         return -ENOTSUP;
     }
     return 0;

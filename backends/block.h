@@ -36,6 +36,7 @@ typedef enum {
     BLOCK_FLUSH,        /* all writes that were done before it was submitted are on stable storage when it is done */
     BLOCK_DISCARD,      /* a hint; what is read afterwards is undefined */
     BLOCK_WRITE_ZEROES,
+    BLOCK_SECURE_ERASE, /* like a discard, and whatever the storage kept of it is gone; what is read is undefined */
     BLOCK_OPS,
 } BlockOp;
 
@@ -66,16 +67,24 @@ typedef struct {
     uint32_t physical_block, opt_io; /* of the storage, for topology; 0: not known */
     uint32_t max_iov;            /* pieces of a request; at least 1024 */
     uint64_t max_transfer;       /* bytes of a read or write */
-    uint64_t max_discard, max_write_zeroes; /* bytes; 0: not served */
+    uint64_t max_discard, max_write_zeroes, max_secure_erase; /* bytes; 0: not served */
     uint32_t discard_alignment;  /* 0: none */
     bool read_only;
+    bool lifetime;               /* block_lifetime has something to tell */
     bool write_cache;            /* there is something for BLOCK_FLUSH to do; FUA is served either way */
 } BlockLimits;
+
+/* How worn the storage is, in the words of JESD84-B50 and VIRTIO 1.4 §5.2.6; 0: not known. */
+typedef struct {
+    uint8_t pre_eol;             /* reserved blocks: 1 normal, 2: 80 % are consumed, 3: 90 % */
+    uint8_t typ_a, typ_b;        /* SLC and MLC cells: 1 to 10: up to that many tenths of the lifetime; 11: more than it */
+} BlockLifetime;
 
 /* --- users: what a device does --- */
 
 typedef struct {
-    const char *name;            /* of the device, for messages and query-block; borrowed */
+    const char *name;            /* of the device, for messages; borrowed */
+    const char *path;            /* the device's in the tree, for query-block; NULL: the name; borrowed */
     bool writes;                 /* wants to write; false: reads only */
     bool share_rw;               /* other users may write meanwhile */
     void (*resized)(void *opaque); /* main loop; limits.size is new */
@@ -90,8 +99,10 @@ void block_detach(BlockUser *u); /* its queues are gone; NULL is fine */
 
 BlockNode *block_user_node(const BlockUser *u);
 const char *block_user_name(const BlockUser *u);
+const char *block_user_path(const BlockUser *u);
 void block_foreach_user(BlockNode *node, void (*fn)(BlockUser *u, void *opaque), void *opaque);
 const BlockLimits *block_limits(const BlockNode *node);
+bool block_lifetime(BlockNode *node, BlockLifetime *ret_lifetime); /* any thread; false: the storage does not tell */
 
 /* One per submitting thread. NULL with one line: the host has no resources for it. */
 BlockQueue *block_queue_new(BlockUser *u, EventLoop *loop, GError **err);
@@ -135,9 +146,24 @@ typedef struct {
 } BlockStats;
 void block_stats(const BlockUser *u, BlockStats *ret_stats); /* any thread */
 uint64_t block_highest_write(const BlockUser *u);            /* end of the last byte that was written */
+int64_t block_idle_ns(const BlockUser *u); /* since a request ended last; -1: none did. Any thread. */
 void block_account_invalid(BlockQueue *q, BlockOp op);       /* the device refused a request */
 void block_account_merged(BlockQueue *q, BlockOp op, unsigned n);
 
+/*
+ * What query-block tells of errors that stopped the VM. The first one stays until the device tries again. Any thread.
+ */
+typedef enum { BLOCK_IO_STATUS_NONE, BLOCK_IO_STATUS_OK, BLOCK_IO_STATUS_FAILED, BLOCK_IO_STATUS_NOSPACE } BlockIoStatus;
+BlockIoStatus block_io_status(const BlockUser *u); /* NONE: the device never stops the VM */
+void block_io_status_begin(BlockUser *u);          /* OK from now on, and again when the VM goes on */
+void block_io_status_failed(BlockUser *u, int ret); /* the negative errno; nothing where the status is not OK */
+
+/*
+ * Intervals of timed_stats, a list of seconds above 0; those of -drive are there from the beginning. False with one line:
+ * it is no such list. Before there is a queue.
+ */
+bool block_set_intervals(BlockUser *u, json_t *list, GError **err);
+json_t *block_timed_stats(const BlockUser *u); /* as in query-blockstats; new reference. Main loop. */
 
 /*
  * Latency histograms: boundaries in ns, ascending, above 0; n 0: none. False: they are not so. block_histogram gives n

@@ -9,12 +9,11 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/unix-socket.h"
 
 enum { BACKLOG = 8 };
 
@@ -87,49 +86,12 @@ static void socket_accept(void *opaque, unsigned events)
 
 /* --- making --- */
 
-static bool socket_address(const char *path, struct sockaddr_un *addr, GError **err)
-{
-    *addr = (struct sockaddr_un){.sun_family = AF_UNIX};
-    if (!path[0]) {
-        return error_set(err, "the path is missing: unix:PATH");
-    }
-    if (strlen(path) >= sizeof addr->sun_path) {
-        return error_set(err, "the path is longer than %zu bytes", sizeof addr->sun_path - 1);
-    }
-    g_strlcpy(addr->sun_path, path, sizeof addr->sun_path);
-    return true;
-}
-
-/* Makes way for a new socket at path: removes one that nobody listens on any more. */
-static bool socket_remove_stale(const char *path, const struct sockaddr_un *addr, GError **err)
-{
-    struct stat st;
-    int fd, rc, errnum;
-
-    if (lstat(path, &st) < 0) {
-        return true; /* bind tells what is wrong with the directory */
-    }
-    if (!S_ISSOCK(st.st_mode)) {
-        return error_set(err, "exists and is not a socket: choose another path or remove it");
-    }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    rc = connect(fd, (const struct sockaddr *)addr, sizeof *addr);
-    errnum = errno;
-    close(fd);
-    if (rc == 0 || errnum != ECONNREFUSED) {
-        return error_set(err, "address in use: another process listens there");
-    }
-    if (unlink(path) < 0) {
-        return error_set_errno(err, errno, "cannot remove the stale socket");
-    }
-    return true;
-}
-
 static bool socket_listen(SocketChardev *s, GError **err)
 {
     struct sockaddr_un addr;
 
-    if (!socket_address(s->path, &addr, err) || !socket_remove_stale(s->path, &addr, err)) {
+    if (!unix_socket_address(s->path, &addr, err) ||
+        !unix_socket_remove_stale(s->path, SOCK_STREAM, err)) {
         return false;
     }
     s->listen_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -178,7 +140,7 @@ static bool socket_connect(SocketChardev *s, GError **err)
     struct sockaddr_un addr;
     int fd;
 
-    if (!socket_address(s->path, &addr, err)) {
+    if (!unix_socket_address(s->path, &addr, err)) {
         return false;
     }
     fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

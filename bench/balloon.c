@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What giving memory back costs: drives the inflate queue of a virtio-balloon over 1 GiB of RAM
- * without a guest, 256 page numbers a request as Linux does, and prints pages per second, discards
- * (madvise calls) and resident memory.
+ * What giving memory back costs: drives the inflate queue of a virtio-balloon over RAM without a
+ * guest, 256 page numbers a request as Linux does, and beside it, in the same run, the naive way:
+ * one system call per page, without queue or device.
  *
- *     bench-balloon [MiB]
+ *     bench-balloon [MiB [BACKING...]]
  *
  * ordered: ascending; reversed: descending, as Linux often allocates; blocks: runs of 16 pages in
- * random order; scattered: every page in random order, the worst case; naive: the same scattered
- * pages, one madvise each, without queue or device, for comparison.
+ * random order; scattered: every page in random order. Memory is backed by pages of 4 KiB, by
+ * transparent huge pages (thp), or by hugetlbfs where the host has set pages aside. Everything is
+ * given; freed is what of it the host has afterwards, units are whole ones of 2 MiB.
  */
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,40 +19,51 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "core/le.h"
+#include "core/gmem-block.h"
 #include "tests/driver/fake-driver.h"
 
-enum { PAGE = 4096, PER_REQUEST = 256, BLOCK = 16 };
-#define RAM_AT (UINT64_C(1) << 33)
+enum { PAGE = 4096, PER_REQUEST = 256, BLOCK = 16, UNIT = 2 << 20 };
+#define RAM_AT  (UINT64_C(1) << 33)
+#define SETTLED INT64_C(10000000000)
 
 typedef struct {
     const char *name;
     unsigned block; /* pages that stay together */
-    bool shuffle, reverse, naive;
+    bool shuffle, reverse;
 } Order;
 
 static const Order orders[] = {
-    {"ordered", PER_REQUEST, false, false, false},
-    {"reversed", PER_REQUEST, false, true, false},
-    {"blocks", BLOCK, true, false, false},
-    {"scattered", 1, true, false, false},
-    {"naive", 1, true, false, true},
+    {"ordered", PER_REQUEST, false, false},
+    {"reversed", PER_REQUEST, false, true},
+    {"blocks", BLOCK, true, false},
+    {"scattered", 1, true, false},
 };
 
+static const char *const backings[] = {"4k", "thp", "hugetlb"};
+
 typedef struct {
-    double wall, cpu;
-    uint64_t pages, requests, discards, before, after;
+    double cpu;
+    uint64_t discards, freed, units;
 } Result;
 
-/* The linker puts this in front of madvise: every call counts, whoever makes it. */
-static uint64_t madvise_calls;
+/* The linker puts these in front of the calls: every one counts, whoever makes it. */
+static uint64_t calls;
 int __real_madvise(void *addr, size_t len, int advice);
 int __wrap_madvise(void *addr, size_t len, int advice);
 
 int __wrap_madvise(void *addr, size_t len, int advice)
 {
-    madvise_calls++;
+    calls++;
     return __real_madvise(addr, len, advice);
+}
+
+int __real_fallocate(int fd, int mode, off_t off, off_t len);
+int __wrap_fallocate(int fd, int mode, off_t off, off_t len);
+
+int __wrap_fallocate(int fd, int mode, off_t off, off_t len)
+{
+    calls++;
+    return __real_fallocate(fd, mode, off, len);
 }
 
 static double seconds(clockid_t clock)
@@ -85,16 +98,43 @@ static uint32_t *make_pfns(const Order *o, uint32_t n)
     return pfns;
 }
 
-static void touch(GuestMemory *mem, uint64_t bytes)
+/* A machine with that RAM; NULL: the host has no such memory. */
+static FakeMachine *machine_new(const char *backing, uint64_t bytes)
 {
-    for (uint64_t off = 0; off < bytes; off += PAGE) {
-        if (!gmem_write(mem, GPA(RAM_AT + off), "x", 1)) {
-            abort();
-        }
+    bool huge = !strcmp(backing, "hugetlb");
+    GmemBlockSpec spec = {
+        .size = bytes, .memfd = huge, .share = huge, .huge_page = huge ? UNIT : 0};
+    g_autoptr(GError) err = NULL;
+    g_autoptr(GmemBlock) b = gmem_block_new(&spec, &err);
+    FakeMachine *m;
+
+    if (!b) {
+        printf("%s: %s\n", backing, err->message);
+        return NULL;
+    }
+    if (!strcmp(backing, "4k")) {
+        madvise(b->host, bytes, MADV_NOHUGEPAGE);
+    }
+    m = fake_machine_new(0);
+    if (!gmem_add_block(m->p.mem, GPA(RAM_AT), b, 0, bytes, NULL)) {
+        abort();
+    }
+    return m;
+}
+
+static const GmemRegion *ram_of(FakeMachine *m)
+{
+    return gmem_region(m->p.mem, gmem_region_count(m->p.mem) - 1);
+}
+
+static void touch(const GmemRegion *r)
+{
+    for (uint64_t off = 0; off < r->size; off += PAGE) {
+        ((volatile uint8_t *)r->host)[off] = 1;
     }
 }
 
-static void inflate(FakeDriver *d, const uint32_t *pfns, uint32_t n, Result *res)
+static void inflate(FakeDriver *d, const uint32_t *pfns, uint32_t n)
 {
     FakeRing *ring = &d->rings[0];
     Gpa buf = fake_driver_alloc(d, PER_REQUEST * 4);
@@ -110,66 +150,101 @@ static void inflate(FakeDriver *d, const uint32_t *pfns, uint32_t n, Result *res
         if (!fake_driver_get(d, 0, NULL, NULL)) {
             abort();
         }
-        res->requests++;
     }
+    clock_step_to(d->m->p.vclock, SETTLED); /* what is held back, too */
+    fake_machine_run(d->m);
 }
 
-static void inflate_naive(GuestMemory *mem, const uint32_t *pfns, uint32_t n)
+static void inflate_naive(const GmemRegion *r, const uint32_t *pfns, uint32_t n)
 {
-    struct iovec iov;
-
-    if (gmem_iov(mem, GPA(RAM_AT), PAGE, &iov, 1) != 1) {
-        abort();
-    }
     for (uint32_t i = 0; i < n; i++) {
-        madvise((uint8_t *)iov.iov_base + ((uint64_t)pfns[i] * PAGE - RAM_AT), PAGE, MADV_DONTNEED);
+        uint64_t off = (uint64_t)pfns[i] * PAGE - RAM_AT;
+
+        if (r->fd >= 0) {
+            (void)!fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, PAGE);
+        } else {
+            madvise(r->host + off, PAGE, MADV_DONTNEED);
+        }
     }
 }
 
-static Result run(const Order *o, uint64_t bytes)
+static void count_freed(const GmemRegion *r, Result *res)
 {
-    g_autoptr(FakeDriver) d =
-        fake_driver_probe_on(fake_machine_new(bytes), "virtio-balloon", 0, "ioeventfd=off");
+    uint8_t pages[UNIT / PAGE];
+
+    for (uint64_t off = 0; off < r->size; off += UNIT) {
+        uint64_t resident = gmem_region_residency(r, off, UNIT, pages);
+
+        res->freed += UNIT - resident;
+        res->units += resident == 0;
+    }
+}
+
+/* False: there is no such memory. */
+static bool run(const Order *o, const char *backing, bool naive, uint64_t bytes, Result *res)
+{
+    FakeMachine *m = machine_new(backing, bytes);
     uint32_t n = (uint32_t)(bytes / PAGE);
     g_autofree uint32_t *pfns = make_pfns(o, n);
-    GuestMemory *mem = d->m->p.mem;
-    Result res = {.pages = n};
-    double wall, cpu;
-    uint64_t calls;
+    g_autoptr(FakeDriver) d = NULL;
+    uint64_t calls_before;
+    double cpu;
 
-    fake_driver_up(d);
-    touch(mem, bytes);
-    res.before = gmem_resident(mem);
-    calls = madvise_calls;
-    wall = seconds(CLOCK_MONOTONIC);
-    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    if (o->naive) {
-        inflate_naive(mem, pfns, n);
-    } else {
-        inflate(d, pfns, n, &res);
+    if (!m) {
+        return false;
     }
-    res.wall = seconds(CLOCK_MONOTONIC) - wall;
-    res.cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu;
-    res.discards = madvise_calls - calls;
-    res.after = gmem_resident(mem);
-    return res;
+    d = fake_driver_probe_on(m, "virtio-balloon", 0, "ioeventfd=off");
+    fake_driver_up(d);
+    touch(ram_of(m));
+    calls_before = calls;
+    cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    if (naive) {
+        inflate_naive(ram_of(m), pfns, n);
+    } else {
+        inflate(d, pfns, n);
+    }
+    *res =
+        (Result){.cpu = seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, .discards = calls - calls_before};
+    count_freed(ram_of(m), res);
+    return true;
+}
+
+static void print_row(const char *backing, const Order *o, const char *way, const Result *r,
+                      double gib, double of_naive)
+{
+    printf("%-8s %-10s %-8s %10.4f %8.3f %13.0f %10.0f %7.1f%%\n", backing, o->name, way,
+           r->cpu / gib, of_naive, (double)r->discards / gib, (double)r->freed / (1 << 20),
+           (double)r->units * UNIT * 100 / (gib * (1 << 30)));
+    fflush(stdout);
+}
+
+static void run_backing(const char *backing, uint64_t mib)
+{
+    double gib = (double)mib / 1024;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(orders); i++) {
+        Result ours, naive;
+
+        if (!run(&orders[i], backing, false, mib << 20, &ours) ||
+            !run(&orders[i], backing, true, mib << 20, &naive)) {
+            return;
+        }
+        print_row(backing, &orders[i], "aerostat", &ours, gib, ours.cpu / naive.cpu);
+        print_row(backing, &orders[i], "naive", &naive, gib, 1);
+    }
 }
 
 int main(int argc, char **argv)
 {
-    uint64_t mib = argc > 1 ? strtoull(argv[1], NULL, 0) : 1024;
+    uint64_t mib = argc > 1 ? strtoull(argv[1], NULL, 0) : 4096;
 
-    printf("%-10s %10s %9s %13s %13s %10s %12s %12s\n", "order", "Mpages/s", "requests",
-           "discards/GiB", "per request", "CPU s/GiB", "resident MiB", "after MiB");
-    for (unsigned i = 0; i < G_N_ELEMENTS(orders); i++) {
-        Result r = run(&orders[i], mib << 20);
-        double gib = (double)mib / 1024;
-
-        printf("%-10s %10.2f %9" PRIu64 " %13.0f %13.2f %10.3f %12.1f %12.1f\n", orders[i].name,
-               (double)r.pages / r.wall / 1e6, r.requests, (double)r.discards / gib,
-               r.requests ? (double)r.discards / (double)r.requests : 0.0, r.cpu / gib,
-               (double)r.before / (1 << 20), (double)r.after / (1 << 20));
-        fflush(stdout);
+    printf("%-8s %-10s %-8s %10s %8s %13s %10s %8s\n", "backing", "order", "way", "CPU s/GiB",
+           "of naive", "discards/GiB", "freed MiB", "units");
+    for (int i = 2; i < argc; i++) {
+        run_backing(argv[i], mib);
+    }
+    for (unsigned i = 0; argc < 3 && i < G_N_ELEMENTS(backings); i++) {
+        run_backing(backings[i], mib);
     }
     return 0;
 }

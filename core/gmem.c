@@ -2,25 +2,30 @@
 /*
  * Guest memory: a sorted table of RAM regions and the checked ways into them.
  *
- * A region owns its part of a mapping and its own file descriptor, so that the two halves of a
- * split block can go one by one. The table does not change while readers run (core/gmem.h says who
- * guarantees it), hence no lock here; only the last hit and the generation are shared by running
- * threads.
+ * A region is a part of a block of host memory (gmem-block.c) and holds a reference, so that the
+ * two halves of a split block can go one by one. The table does not change while readers run
+ * (core/gmem.h says who guarantees it), hence no lock here; only the last hit and the generation
+ * are shared by running threads.
  */
 #include "core/gmem.h"
+#include "core/gmem-block.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
-#define HUGE_PAGE    (2 * 1024 * 1024UL)
 #define READ_AT_ONCE (1024 * 1024 * 1024UL) /* read(2) takes less than 2 GiB */
 
+typedef struct {
+    uint64_t gpa, len;
+} GmemPin;
+
 struct GuestMemory {
+    pthread_mutex_t pins_lock;
+    GArray *pins;         /* of GmemPin, in no order; pins_lock */
     GPtrArray *regions;   /* of GmemRegion, sorted by address, no overlaps */
     GPtrArray *listeners; /* of GmemListener, borrowed */
     uint64_t page_size;
@@ -32,13 +37,10 @@ static void region_free(void *opaque)
 {
     GmemRegion *r = opaque;
 
-    if (r->fd >= 0) {
-        /* The other half of a split block may keep the file alive; this half's pages go now. */
-        (void)!fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r->fd_offset,
-                         (off_t)r->size);
-        close(r->fd);
+    if (!r->block->keep) { /* the other half of a split block may live on; this half's pages go */
+        (void)gmem_region_discard(r, 0, r->size);
     }
-    munmap(r->host, r->size);
+    gmem_block_unref(r->block);
     g_free(r);
 }
 
@@ -50,6 +52,8 @@ GuestMemory *gmem_new(void)
     mem->listeners = g_ptr_array_new();
     mem->page_size = (uint64_t)sysconf(_SC_PAGESIZE);
     atomic_init(&mem->generation, 1);
+    pthread_mutex_init(&mem->pins_lock, NULL);
+    mem->pins = g_array_new(FALSE, FALSE, sizeof(GmemPin));
     return mem;
 }
 
@@ -197,80 +201,6 @@ static bool place_check(GuestMemory *mem, Gpa gpa, uint64_t size, GError **err)
     return true;
 }
 
-/* A file that peers may map, and that nobody can shrink under us. */
-static int ram_file_new(uint64_t size, GError **err)
-{
-    int fd = memfd_create("aerostat-ram", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-
-    if (fd < 0) {
-        error_set_errno(err, errno, "cannot create a memory file for guest RAM");
-        return -1;
-    }
-    if (ftruncate(fd, (off_t)size) < 0) {
-        error_set_errno(err, errno, "cannot make a memory file of %" PRIu64 " MiB for guest RAM",
-                        size >> 20);
-        close(fd);
-        return -1;
-    }
-    (void)fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-    return fd;
-}
-
-/* size bytes of memory at a 2 MiB boundary: a larger reservation, mapped over in its middle and
- * trimmed. */
-static uint8_t *ram_map(uint64_t size, int fd, GError **err)
-{
-    uint64_t reserved = size + HUGE_PAGE;
-    uint8_t *base, *host;
-    int flags = fd >= 0 ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-
-    base = mmap(NULL, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (base == MAP_FAILED) {
-        error_set_errno(err, errno, "cannot reserve %" PRIu64 " MiB for guest RAM", size >> 20);
-        return NULL;
-    }
-    host = base + (-(uintptr_t)base & (HUGE_PAGE - 1));
-    if (mmap(host, size, PROT_READ | PROT_WRITE, flags | MAP_FIXED, fd, 0) == MAP_FAILED) {
-        error_set_errno(err, errno, "cannot allocate %" PRIu64 " MiB of guest RAM", size >> 20);
-        munmap(base, reserved);
-        return NULL;
-    }
-    if (host > base) {
-        munmap(base, (size_t)(host - base));
-    }
-    if (host + size < base + reserved) {
-        munmap(host + size, (size_t)(base + reserved - (host + size)));
-    }
-    /* Both are advice: a kernel without huge pages or core dumps is as good. */
-    (void)madvise(host, size, MADV_HUGEPAGE);
-    (void)madvise(host, size, MADV_DONTDUMP);
-    return host;
-}
-
-static bool block_new(uint64_t size, GmemBacking backing, uint8_t **ret_host, int *ret_fd,
-                      GError **err)
-{
-    int fd = -1;
-    uint8_t *host;
-
-    if (backing == GMEM_MEMFD) {
-        fd = ram_file_new(size, err);
-        if (fd < 0) {
-            return false;
-        }
-    }
-    host = ram_map(size, fd, err);
-    if (!host) {
-        if (fd >= 0) {
-            close(fd);
-        }
-        return false;
-    }
-    *ret_host = host;
-    *ret_fd = fd;
-    return true;
-}
-
 static unsigned slot_unused(GuestMemory *mem)
 {
     unsigned slot = 0;
@@ -296,12 +226,21 @@ static void region_detach(GuestMemory *mem, GmemRegion *r, unsigned listeners)
     region_free(r);
 }
 
-/* Takes host and fd over, also on failure. */
-static GmemRegion *region_attach(GuestMemory *mem, const GmemRegion *model, GError **err)
+static GmemRegion *region_attach(GuestMemory *mem, Gpa gpa, GmemBlock *b, uint64_t off,
+                                 uint64_t size, GError **err)
 {
-    GmemRegion *r = g_memdup2(model, sizeof *model);
+    GmemRegion *r = g_new(GmemRegion, 1);
 
-    r->slot = slot_unused(mem);
+    *r = (GmemRegion){.gpa = gpa,
+                      .size = size,
+                      .host = b->host + off,
+                      .backing = b->fd >= 0 ? GMEM_MEMFD : GMEM_ANONYMOUS,
+                      .fd = b->fd,
+                      .fd_offset = b->fd_offset + off,
+                      .page_size = b->page_size,
+                      .discard = b->discard,
+                      .block = gmem_block_ref(b),
+                      .slot = slot_unused(mem)};
     g_ptr_array_insert(mem->regions, (int)region_lower_bound(mem, r->gpa.v), r);
     table_changed(mem);
     for (unsigned i = 0; i < mem->listeners->len; i++) {
@@ -315,54 +254,77 @@ static GmemRegion *region_attach(GuestMemory *mem, const GmemRegion *model, GErr
     return r;
 }
 
-bool gmem_add(GuestMemory *mem, Gpa gpa, uint64_t size, GmemBacking backing, GError **err)
+static bool place_check_block(GuestMemory *mem, Gpa gpa, const GmemBlock *b, uint64_t off,
+                              uint64_t size, GError **err)
 {
-    GmemRegion r = {.gpa = gpa, .size = size, .backing = backing};
-
-    return place_check(mem, gpa, size, err) && block_new(size, backing, &r.host, &r.fd, err) &&
-           region_attach(mem, &r, err);
+    g_assert(off <= b->size && size <= b->size - off);
+    if (off % b->page_size || size % b->page_size) {
+        return error_set(err,
+                         "RAM of %#" PRIx64 " bytes at %#" PRIx64
+                         " is not made of whole pages of %" PRIu64 " bytes",
+                         size, gpa.v, b->page_size);
+    }
+    return place_check(mem, gpa, size, err);
 }
 
-bool gmem_add_split(GuestMemory *mem, uint64_t low_size, Gpa high, uint64_t high_size,
-                    GmemBacking backing, GError **err)
+bool gmem_add_block(GuestMemory *mem, Gpa gpa, GmemBlock *b, uint64_t off, uint64_t size,
+                    GError **err)
 {
-    GmemRegion low = {.gpa = GPA(0), .size = low_size, .backing = backing};
-    GmemRegion up = {
-        .gpa = high, .size = high_size, .backing = backing, .fd_offset = low_size, .fd = -1};
+    return place_check_block(mem, gpa, b, off, size, err) &&
+           region_attach(mem, gpa, b, off, size, err);
+}
+
+bool gmem_add_block_split(GuestMemory *mem, GmemBlock *b, uint64_t low_size, Gpa high,
+                          uint64_t high_size, GError **err)
+{
     GmemRegion *first;
 
     if (!high_size) {
-        return gmem_add(mem, GPA(0), low_size, backing, err);
+        return gmem_add_block(mem, GPA(0), b, 0, low_size, err);
     }
-    if (!place_check(mem, GPA(0), low_size, err) || !place_check(mem, high, high_size, err)) {
+    if (!place_check_block(mem, GPA(0), b, 0, low_size, err) ||
+        !place_check_block(mem, high, b, low_size, high_size, err)) {
         return false;
     }
     if (high.v < low_size) {
         return error_set(err, "RAM at %#" PRIx64 " overlaps RAM below %#" PRIx64, high.v, low_size);
     }
-    if (!block_new(low_size + high_size, backing, &low.host, &low.fd, err)) {
-        return false;
-    }
-    up.host = low.host + low_size;
-    if (low.fd >= 0) {
-        up.fd = fcntl(low.fd, F_DUPFD_CLOEXEC, 0);
-        if (up.fd < 0) {
-            error_set_errno(err, errno, "cannot duplicate the file of guest RAM");
-            munmap(low.host, low_size + high_size);
-            close(low.fd);
-            return false;
-        }
-    }
-    first = region_attach(mem, &low, err);
+    first = region_attach(mem, GPA(0), b, 0, low_size, err);
     if (!first) {
-        region_free(g_memdup2(&up, sizeof up));
         return false;
     }
-    if (!region_attach(mem, &up, err)) {
+    if (!region_attach(mem, high, b, low_size, high_size, err)) {
         region_detach(mem, first, mem->listeners->len);
         return false;
     }
     return true;
+}
+
+static GmemBlock *block_of(uint64_t size, GmemBacking backing, GError **err)
+{
+    GmemBlockSpec spec = {.size = size, .share = backing == GMEM_MEMFD};
+
+    return gmem_block_new(&spec, err);
+}
+
+bool gmem_add(GuestMemory *mem, Gpa gpa, uint64_t size, GmemBacking backing, GError **err)
+{
+    g_autoptr(GmemBlock) b = place_check(mem, gpa, size, err) ? block_of(size, backing, err) : NULL;
+
+    return b && gmem_add_block(mem, gpa, b, 0, size, err);
+}
+
+bool gmem_add_split(GuestMemory *mem, uint64_t low_size, Gpa high, uint64_t high_size,
+                    GmemBacking backing, GError **err)
+{
+    g_autoptr(GmemBlock) b = NULL;
+
+    if (!place_check(mem, GPA(0), low_size, err) ||
+        (high_size && !place_check(mem, high, high_size, err))) {
+        return false;
+    }
+    b = block_of(low_size + high_size, backing, err);
+    return b && gmem_add_block_split(mem, b, low_size, high, high_size, err);
 }
 
 bool gmem_remove(GuestMemory *mem, Gpa gpa, GError **err)
@@ -386,6 +348,8 @@ void gmem_free(GuestMemory *mem)
     }
     g_ptr_array_free(mem->regions, TRUE);
     g_ptr_array_free(mem->listeners, TRUE);
+    g_array_free(mem->pins, TRUE);
+    pthread_mutex_destroy(&mem->pins_lock);
     g_free(mem);
 }
 
@@ -524,109 +488,46 @@ bool gmem_map(GuestMemory *mem, Gpa gpa, uint64_t len, GmemMap *ret_map)
     return true;
 }
 
-/* --- giving memory back, and counting it --- */
+/* --- pins --- */
 
-static bool region_discard(const GmemRegion *r, uint64_t off, uint64_t len)
+void gmem_pin(GuestMemory *mem, Gpa gpa, uint64_t len)
 {
-    if (r->fd >= 0) {
-        return fallocate(r->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                         (off_t)(r->fd_offset + off), (off_t)len) == 0;
-    }
-    return madvise(r->host + off, len, MADV_DONTNEED) == 0;
+    GmemPin pin = {gpa.v, len};
+
+    pthread_mutex_lock(&mem->pins_lock);
+    g_array_append_val(mem->pins, pin);
+    pthread_mutex_unlock(&mem->pins_lock);
 }
 
-uint64_t gmem_discard(GuestMemory *mem, Gpa gpa, uint64_t len, unsigned *ret_calls)
+void gmem_unpin(GuestMemory *mem, Gpa gpa, uint64_t len)
 {
-    uint64_t mask = mem->page_size - 1, given = 0;
-    uint64_t last = len && gpa.v + (len - 1) >= gpa.v ? gpa.v + (len - 1) : UINT64_MAX;
+    bool found = false;
 
-    if (!len) {
-        return 0;
-    }
-    for (unsigned i = region_lower_bound(mem, gpa.v); i < mem->regions->len; i++) {
-        const GmemRegion *r = region_nth(mem, i);
-        uint64_t from, to; /* offsets in the region, whole pages */
+    pthread_mutex_lock(&mem->pins_lock);
+    for (unsigned i = mem->pins->len; i-- > 0 && !found;) {
+        const GmemPin *pin = &g_array_index(mem->pins, GmemPin, i);
 
-        if (r->gpa.v > last) {
-            break;
-        }
-        from = gpa.v > r->gpa.v ? ((gpa.v - r->gpa.v) + mask) & ~mask : 0;
-        to = last - r->gpa.v >= r->size - 1 ? r->size : (last - r->gpa.v + 1) & ~mask;
-        if (from >= to) {
-            continue;
-        }
-        if (ret_calls) {
-            ++*ret_calls;
-        }
-        if (region_discard(r, from, to - from)) {
-            given += to - from;
+        if (pin->gpa == gpa.v && pin->len == len) {
+            g_array_remove_index_fast(mem->pins, i);
+            found = true;
         }
     }
-    return given;
+    pthread_mutex_unlock(&mem->pins_lock);
+    g_assert(found);
 }
 
-/*
- * mincore(2) and the "present" bit of pagemap also count untouched memory that was only read: the
- * kernel maps the shared zero page there, even a huge one. That page is never mapped exclusively.
- */
-static uint64_t resident_anonymous(const GmemRegion *r, int pagemap, uint64_t page)
+bool gmem_pinned(GuestMemory *mem, Gpa gpa, uint64_t len)
 {
-    enum { CHUNK = 4096 };
-    const uint64_t mine = 1ULL << 63 | 1ULL << 56; /* PM_PRESENT, PM_MMAP_EXCLUSIVE */
-    uint64_t *entries = g_new(uint64_t, CHUNK);
-    uint64_t first = (uintptr_t)r->host / page, pages = r->size / page, count = 0;
+    bool found = false;
 
-    for (uint64_t at = 0; at < pages;) {
-        size_t want = MIN(CHUNK, pages - at) * sizeof *entries;
-        ssize_t got = pread(pagemap, entries, want, (off_t)((first + at) * sizeof *entries));
+    pthread_mutex_lock(&mem->pins_lock);
+    for (unsigned i = 0; i < mem->pins->len && !found; i++) {
+        const GmemPin *pin = &g_array_index(mem->pins, GmemPin, i);
 
-        if (got < (ssize_t)sizeof *entries) {
-            break;
-        }
-        for (size_t i = 0; i < (size_t)got / sizeof *entries; i++) {
-            count += (entries[i] & mine) == mine;
-        }
-        at += (size_t)got / sizeof *entries;
+        found = pin->gpa < gpa.v ? gpa.v - pin->gpa < pin->len : pin->gpa - gpa.v < len && pin->len;
     }
-    g_free(entries);
-    return count * page;
-}
-
-static uint64_t resident_mincore(const GmemRegion *r, uint64_t page)
-{
-    enum { CHUNK = 65536 };
-    unsigned char *vec = g_malloc(CHUNK);
-    uint64_t pages = r->size / page, count = 0;
-
-    for (uint64_t at = 0; at < pages; at += CHUNK) {
-        size_t n = MIN(CHUNK, pages - at);
-
-        if (mincore(r->host + at * page, n * page, vec) < 0) {
-            break;
-        }
-        for (size_t i = 0; i < n; i++) {
-            count += vec[i] & 1;
-        }
-    }
-    g_free(vec);
-    return count * page;
-}
-
-uint64_t gmem_resident(GuestMemory *mem)
-{
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    uint64_t sum = 0;
-
-    for (unsigned i = 0; i < mem->regions->len; i++) {
-        const GmemRegion *r = region_nth(mem, i);
-
-        sum += r->fd < 0 && pagemap >= 0 ? resident_anonymous(r, pagemap, mem->page_size)
-                                         : resident_mincore(r, mem->page_size);
-    }
-    if (pagemap >= 0) {
-        close(pagemap);
-    }
-    return sum;
+    pthread_mutex_unlock(&mem->pins_lock);
+    return found;
 }
 
 /* --- listeners --- */

@@ -35,14 +35,26 @@ typedef enum {
     GMEM_MEMFD,     /* shared memfd, for peers in other processes */
 } GmemBacking;
 
+/* How a region's memory goes back to the host. */
+typedef enum {
+    GMEM_DISCARD_ADVISE, /* private memory: MADV_DONTNEED */
+    GMEM_DISCARD_PUNCH,  /* shared memory and files: a hole */
+    GMEM_DISCARD_NONE,   /* not at all: a private mapping of a file would show the file's bytes */
+} GmemDiscard;
+
+typedef struct GmemBlock GmemBlock; /* core/gmem-block.h */
+
 /* What listeners and walkers see of a region. host stays put for the region's life. */
 typedef struct {
     Gpa gpa;
-    uint64_t size;   /* bytes, a multiple of the host page size */
+    uint64_t size;   /* bytes, a multiple of page_size */
     uint8_t *host;   /* 2 MiB aligned when the region is that large */
     GmemBacking backing;
-    int fd;          /* of GMEM_MEMFD, else -1 */
+    int fd;          /* of GMEM_MEMFD, the block's; else -1 */
     uint64_t fd_offset;
+    uint64_t page_size; /* of the host behind it: the least that can be given back */
+    GmemDiscard discard;
+    GmemBlock *block;   /* that it is a part of */
     unsigned slot;   /* small number, unique among the present regions; KVM's memory slot */
 } GmemRegion;
 
@@ -103,9 +115,24 @@ static inline bool gmem_map_usable(GuestMemory *mem, const GmemMap *map)
  */
 uint64_t gmem_discard(GuestMemory *mem, Gpa gpa, uint64_t len, unsigned *ret_calls);
 
+/* The same for one region and a part of it in whole pages of its page_size. False: the host did not take it. */
+bool gmem_region_discard(const GmemRegion *r, uint64_t off, uint64_t len);
+/* Makes [off, off+len) of a region resident, as if it were written to, with what it holds. False: not done. */
+bool gmem_region_populate(const GmemRegion *r, uint64_t off, uint64_t len);
+
+/*
+ * Memory that somebody holds pointers into (rings; later what devices on the host's bus read): it is not given back by
+ * gmem_pinned's callers. Pins count: as many unpins as pins. Any thread.
+ */
+void gmem_pin(GuestMemory *mem, Gpa gpa, uint64_t len);
+void gmem_unpin(GuestMemory *mem, Gpa gpa, uint64_t len); /* a range that was pinned */
+bool gmem_pinned(GuestMemory *mem, Gpa gpa, uint64_t len); /* any byte of it */
+
 /* Bytes of guest RAM that are resident in the host now; memory that was only read (the zero page) is not. Slow: for
  * reports and tests. */
 uint64_t gmem_resident(GuestMemory *mem);
+/* The same for [off, off+len) of a region, in host pages; one byte for each of them: 1 is resident. */
+uint64_t gmem_region_residency(const GmemRegion *r, uint64_t off, uint64_t len, uint8_t *ret_pages);
 
 /* --- listeners: an accelerator maps regions into its VM. Called for the present regions on registration. --- */
 struct GmemListener {

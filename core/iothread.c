@@ -5,17 +5,25 @@
  */
 #include "core/loop.h"
 
+#include <semaphore.h>
 #include <signal.h>
+#include <unistd.h>
 
 struct IoThread {
     EventLoop *loop;
     pthread_t thread;
     pthread_mutex_t lock; /* held in callbacks */
+    sem_t started;        /* id is there */
+    pid_t id;
 };
 
 static void *iothread_main(void *opaque)
 {
-    loop_run(opaque);
+    IoThread *t = opaque;
+
+    t->id = gettid();
+    sem_post(&t->started);
+    loop_run(t->loop);
     return NULL;
 }
 
@@ -27,18 +35,22 @@ IoThread *iothread_new(const char *name, GError **err)
     int rc;
 
     pthread_mutex_init(&t->lock, NULL);
+    sem_init(&t->started, 0, 0);
     t->loop = loop_new(&t->lock);
     /* Signals are the main thread's: the new thread starts with all of them blocked. */
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);
-    rc = pthread_create(&t->thread, NULL, iothread_main, t->loop);
+    rc = pthread_create(&t->thread, NULL, iothread_main, t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (rc) {
         error_set_errno(err, rc, "cannot start iothread '%s'", name);
         loop_free(t->loop);
         pthread_mutex_destroy(&t->lock);
+        sem_destroy(&t->started);
         g_free(t);
         return NULL;
+    }
+    while (sem_wait(&t->started) < 0) { /* a signal came */
     }
     pthread_setname_np(t->thread, short_name);
     return t;
@@ -47,6 +59,11 @@ IoThread *iothread_new(const char *name, GError **err)
 EventLoop *iothread_loop(IoThread *t)
 {
     return t->loop;
+}
+
+int iothread_id(const IoThread *t)
+{
+    return t->id;
 }
 
 void iothread_free(IoThread *t)
@@ -58,6 +75,7 @@ void iothread_free(IoThread *t)
     pthread_join(t->thread, NULL);
     loop_free(t->loop);
     pthread_mutex_destroy(&t->lock);
+    sem_destroy(&t->started);
     g_free(t);
 }
 

@@ -86,14 +86,14 @@ struct LoopTimer {
 
 /* --- callbacks and the lock --- */
 
-static void callback_begin(EventLoop *loop)
+void loop_lock(EventLoop *loop)
 {
     if (loop->lock) {
         pthread_mutex_lock(loop->lock);
     }
 }
 
-static void callback_end(EventLoop *loop)
+void loop_unlock(EventLoop *loop)
 {
     if (loop->lock) {
         pthread_mutex_unlock(loop->lock);
@@ -160,9 +160,9 @@ static void run_posted(EventLoop *loop)
     for (unsigned i = 0; i < batch->len; i++) {
         const Post *post = &g_array_index(batch, Post, i);
 
-        callback_begin(loop);
+        loop_lock(loop);
         post->fn(post->opaque);
-        callback_end(loop);
+        loop_unlock(loop);
         loop->ran = true;
     }
     g_array_set_size(batch, 0);
@@ -267,7 +267,7 @@ static bool bh_run_one(EventLoop *loop)
     void *opaque = NULL;
     LoopBh *bh;
 
-    callback_begin(loop);
+    loop_lock(loop);
     pthread_mutex_lock(&loop->mutex);
     bh = TAILQ_FIRST(&loop->bhs);
     if (bh && bh->round != loop->round) {
@@ -280,7 +280,7 @@ static bool bh_run_one(EventLoop *loop)
         loop->ran = true;
         cb(opaque);
     }
-    callback_end(loop);
+    loop_unlock(loop);
     return cb != NULL;
 }
 
@@ -418,14 +418,14 @@ static void on_fd(evutil_socket_t fd, short what, void *opaque)
     EventLoop *loop = f->src.loop;
     unsigned events;
 
-    callback_begin(loop);
+    loop_lock(loop);
     events = (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0);
     events = f->always ? f->events : events & f->events;
     if (!f->src.dead && events) {
         loop->ran = true;
         f->cb(f->opaque, events);
     }
-    callback_end(loop);
+    loop_unlock(loop);
 }
 
 /* Puts f's event in the state that f->events wants. */
@@ -496,12 +496,12 @@ static void on_timeout(evutil_socket_t fd, short what, void *opaque)
     LoopTimer *t = opaque;
     EventLoop *loop = t->src.loop;
 
-    callback_begin(loop);
+    loop_lock(loop);
     if (!t->src.dead && clock_timer_take(&t->timer)) {
         loop->ran = true;
         t->cb(t->opaque);
     }
-    callback_end(loop);
+    loop_unlock(loop);
 }
 
 static LoopTimer *timer_of(ClockTimer *timer)

@@ -34,6 +34,8 @@ void loop_run(EventLoop *loop);                            /* until loop_quit; m
 void loop_quit(EventLoop *loop);                           /* any thread; sticky if the loop is not running yet */
 bool loop_iterate(EventLoop *loop, bool block);            /* one round, for tests; true when something ran */
 bool loop_in_thread(EventLoop *loop);                      /* is the caller the thread in loop_run? */
+void loop_lock(EventLoop *loop);                           /* what is held in its callbacks; none: nothing */
+void loop_unlock(EventLoop *loop);
 
 /* Runs fn(opaque) once on the loop's thread, in order of posting. Any thread. */
 void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque);
@@ -63,6 +65,7 @@ void loop_bh_free(LoopBh *bh); /* NULL is fine; legal inside its own callback */
 
 IoThread *iothread_new(const char *name, GError **err); /* runs at once */
 EventLoop *iothread_loop(IoThread *t); /* make and free its sources in iothread_call */
+int iothread_id(const IoThread *t);      /* as gettid gives it there */
 void iothread_free(IoThread *t); /* quits the loop and joins; NULL is fine */
 /*
  * The lock that is held in the iothread's callbacks: who has it may use what belongs to the iothread, with no callback

@@ -6,12 +6,18 @@
  * /etc/modules, then does what aerostat.mode= on the kernel command line asks for: bench (power off
  * at once), shell (a shell on the console) or agent (the default: answers commands on the console,
  * a line each; see commands[] below). The power button ends the guest in the last two.
+ *
+ * With root=DEVICE on the command line the initramfs only mounts that (rootfstype=, ext4 where it
+ * is not given; rootflags=; ro) and gives way to the disk's own first process (init=, /sbin/init),
+ * which in the images of scripts/root-image.sh is this program again: AEROSTAT-ROOT. Where that
+ * fails, it says why and goes on in the initramfs.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -26,6 +32,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <time.h>
@@ -43,10 +50,29 @@ static double uptime(void)
 
 /* ---- start and end ---- */
 
+static bool in_initramfs(void)
+{
+    struct statfs s;
+
+    return statfs("/", &s) == 0 && (s.f_type == RAMFS_MAGIC || s.f_type == TMPFS_MAGIC);
+}
+
+/* A disk that is the root is left clean: nobody writes to it any more, then it is read-only. */
+static void leave_root(void)
+{
+    if (in_initramfs())
+        return;
+    kill(-1, SIGKILL); /* not ourselves */
+    sync();
+    for (int i = 0; i < 50 && mount(NULL, "/", NULL, MS_REMOUNT | MS_RDONLY, NULL) < 0; i++)
+        usleep(20000);
+}
+
 __attribute__((noreturn)) static void end_machine(int how)
 {
     tcdrain(1);
     sync();
+    leave_root();
     reboot(how);
     for (;;)
         pause();
@@ -56,6 +82,16 @@ __attribute__((noreturn)) static void end_machine(int how)
 static void on_signal(int sig)
 {
     end_machine(sig == SIGTERM ? RB_AUTOBOOT : sig == SIGUSR1 ? RB_HALT_SYSTEM : RB_POWER_OFF);
+}
+
+/* By us in the initramfs, when it is the disk's turn. */
+static bool is_mounted(const char *where)
+{
+    char up[64];
+    struct stat here, above;
+
+    snprintf(up, sizeof up, "%s/..", where);
+    return stat(where, &here) == 0 && stat(up, &above) == 0 && here.st_dev != above.st_dev;
 }
 
 static void mount_all(void)
@@ -70,7 +106,8 @@ static void mount_all(void)
 
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         mkdir(table[i].where, 0755);
-        if (mount(table[i].what, table[i].where, table[i].type, 0, NULL) < 0 && errno != EBUSY)
+        if (!is_mounted(table[i].where) &&
+            mount(table[i].what, table[i].where, table[i].type, 0, NULL) < 0)
             printf("init: mount %s: %s\n", table[i].where, strerror(errno));
     }
 }
@@ -93,7 +130,8 @@ static void load_modules(void)
         fclose(list);
 }
 
-/* The value of KEY=value on the kernel command line; the last one counts. */
+/* The value of KEY=value on the kernel command line; the last one counts. Without room for a value:
+ * whether KEY is there as a word of its own. */
 static bool boot_word(const char *key, char *value, size_t size)
 {
     char line[4096] = "";
@@ -106,12 +144,67 @@ static bool boot_word(const char *key, char *value, size_t size)
         fclose(f);
     for (char *save, *w = strtok_r(line, " \n", &save); w; w = strtok_r(NULL, " \n", &save)) {
         size_t n = strlen(key);
-        if (!strncmp(w, key, n) && w[n] == '=') {
+        if (strncmp(w, key, n) != 0 || w[n] != (value ? '=' : 0))
+            continue;
+        if (value)
             snprintf(value, size, "%s", w + n + 1);
-            found = true;
-        }
+        found = true;
     }
     return found;
+}
+
+/* ---- the root on a disk ---- */
+
+enum { ROOT_WAIT_MS = 10000 };
+
+/* Disks may come a little later than their driver. */
+static bool mount_root(const char *device, const char *where)
+{
+    char type[32] = "ext4", flags[256] = "";
+    int waited = 0;
+
+    boot_word("rootfstype", type, sizeof type);
+    boot_word("rootflags", flags, sizeof flags);
+    while (access(device, F_OK) < 0 && waited < ROOT_WAIT_MS) {
+        usleep(10000);
+        waited += 10;
+    }
+    if (mount(device, where, type, boot_word("ro", NULL, 0) ? MS_RDONLY : 0, flags) == 0)
+        return true;
+    printf("init: root=%s: cannot mount as %s: %s\n", device, type,
+           errno == ENODEV ? "the kernel does not know it" : strerror(errno));
+    return false;
+}
+
+/* Gives way to the first process on the disk; returns where there is none. */
+static void switch_root(const char *device)
+{
+    static const char *const moved[] = {"/dev", "/proc", "/sys"};
+    char init[256] = "/sbin/init", inside[300], to[64];
+    struct stat st;
+
+    boot_word("init", init, sizeof init);
+    mkdir("/root", 0755);
+    if (!mount_root(device, "/root"))
+        return;
+    snprintf(inside, sizeof inside, "/root%s", init);
+    if (lstat(inside, &st) < 0) { /* a link leads elsewhere from there */
+        printf("init: root=%s: no %s there: %s\n", device, init, strerror(errno));
+        umount("/root");
+        return;
+    }
+    for (size_t i = 0; i < sizeof moved / sizeof *moved; i++) {
+        snprintf(to, sizeof to, "/root%s", moved[i]);
+        mkdir(to, 0755);
+        if (mount(moved[i], to, NULL, MS_MOVE, NULL) < 0)
+            printf("init: root=%s: cannot move %s: %s\n", device, moved[i], strerror(errno));
+    }
+    if (chdir("/root") < 0 || mount(".", "/", NULL, MS_MOVE, NULL) < 0 || chroot(".") < 0 ||
+        chdir("/") < 0)
+        printf("init: root=%s: cannot make it the root: %s\n", device, strerror(errno));
+    fflush(stdout);
+    execl(init, init, (char *)NULL);
+    printf("init: root=%s: cannot start %s: %s\n", device, init, strerror(errno));
 }
 
 static int run_shell(const char *line)
@@ -520,15 +613,18 @@ __attribute__((noreturn)) static void shell(void)
 
 int main(void)
 {
-    char mode[32] = "agent";
+    char mode[32] = "agent", root[128];
+    bool first = in_initramfs();
 
-    printf("AEROSTAT-INIT uptime=%.3f\n", uptime());
+    printf("AEROSTAT-%s uptime=%.3f\n", first ? "INIT" : "ROOT", uptime());
     fflush(stdout);
     mount_all();
     boot_word("aerostat.mode", mode, sizeof mode);
     if (!strcmp(mode, "bench"))
         end_machine(RB_POWER_OFF);
     load_modules();
+    if (first && boot_word("root", root, sizeof root))
+        switch_root(root);
     setenv("PATH", "/usr/bin:/bin:/usr/sbin:/sbin", 1);
     watch_power_button();
     signal(SIGTERM, on_signal);

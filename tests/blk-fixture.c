@@ -20,6 +20,24 @@ FakeDriver *blk_probe(unsigned cell, const char *options, const char *props, Fak
     return fake_driver_probe_on(m, "virtio-blk", cell, all);
 }
 
+FakeDriver *blk_probe_node(unsigned cell, const char *options, const char *props)
+{
+    FakeMachine *m = fake_machine_new(0);
+    g_autofree char *all = g_strjoin(props ? "," : "", "drive=disk0", props ? props : "", NULL);
+    json_t *opts = parse_json(options, strlen(options), NULL);
+    g_autoptr(GError) err = NULL;
+
+    ck_assert_ptr_nonnull(opts);
+    for (unsigned i = 0; block_types[i]; i++) {
+        type_register(block_types[i]);
+    }
+    json_object_set_new(opts, "node-name", json_string("disk0"));
+    ck_assert_msg(block_node_add(m->p.root, m->p.loop, opts, &err) != NULL, "%s",
+                  err ? err->message : "");
+    json_decref(opts);
+    return fake_driver_probe_on(m, "virtio-blk", cell, all);
+}
+
 FakeDriver *blk_start(unsigned cell, const char *options, const char *props, FakeBlock **ret_b)
 {
     FakeDriver *d = blk_probe(cell, options, props, ret_b);

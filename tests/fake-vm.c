@@ -8,6 +8,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
+#include "backends/net.h"
 #include "vmm/cli/options.h"
 #include "vmm/cli/types.h"
 
@@ -99,6 +100,7 @@ void fake_vm_finish(FakeVm *vm)
         accel_pause(vm->m->accel);
     }
     machine_finish(vm->m);
+    net_backend_del_all(vm->root);
     object_unref(vm->root);
     g_remove(vm->kernel);
     g_rmdir(vm->dir);

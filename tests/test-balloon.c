@@ -47,6 +47,12 @@ static void send_pfns(FakeDriver *d, unsigned q, const uint32_t *pfns, unsigned 
     fake_driver_kick(d, q);
 }
 
+/* A balloon that gives each page back at once. */
+static FakeDriver *page_driver(unsigned cell)
+{
+    return fake_driver_new_props("virtio-balloon", cell, "granule=4k");
+}
+
 static void mark_page(FakeDriver *d, uint64_t pfn)
 {
     fake_mem_put(d->m->p.mem, GPA(pfn * PAGE), 0x5aa5, 8);
@@ -62,7 +68,7 @@ static bool page_is_marked(FakeDriver *d, uint64_t pfn)
 START_TEST(balloon_05_inflated_pages_go_back_to_the_host)
 {
     static const uint32_t pfns[] = {2048, 2050, 2049, 3000, 2047, 2049, 4095, 0x100000 + 7};
-    g_autoptr(FakeDriver) d = fake_driver_new("virtio-balloon", (unsigned)_i);
+    g_autoptr(FakeDriver) d = page_driver((unsigned)_i);
     uint32_t len = 1;
 
     for (unsigned i = 0; i < G_N_ELEMENTS(pfns); i++) {
@@ -94,11 +100,13 @@ static void check_inflates(FakeDriver *d, const uint32_t *pfns, unsigned n)
         kept += page_is_marked(d, pfns[i]);
     }
     ck_assert_uint_eq(kept, 0);
+    send_pfns(d, DEFLATE, pfns, n);
+    ck_assert(fake_driver_get(d, DEFLATE, NULL, NULL));
 }
 
 START_TEST(inflate_takes_every_order)
 {
-    g_autoptr(FakeDriver) d = fake_driver_new("virtio-balloon", (unsigned)_i);
+    g_autoptr(FakeDriver) d = page_driver((unsigned)_i);
     uint32_t pfns[1500]; /* more than are merged at a time */
 
     for (unsigned i = 0; i < 1500; i++) {
@@ -122,7 +130,7 @@ END_TEST
 
 START_TEST(inflate_drops_resident_memory)
 {
-    g_autoptr(FakeDriver) d = fake_driver_new("virtio-balloon", 0);
+    g_autoptr(FakeDriver) d = page_driver(0);
     uint64_t before;
     uint32_t pfns[256];
 
@@ -140,7 +148,7 @@ START_TEST(page_numbers_beyond_ram_are_ignored)
 {
     static const uint32_t pfns[] = {FAKE_RAM_LOW / PAGE,    0xffffffff, 0xfffffffe, 0xb0000, 2100,
                                     FAKE_RAM_LOW / PAGE - 1};
-    g_autoptr(FakeDriver) d = fake_driver_new("virtio-balloon", (unsigned)_i);
+    g_autoptr(FakeDriver) d = page_driver((unsigned)_i);
 
     mark_page(d, 2100);
     mark_page(d, FAKE_RAM_LOW / PAGE - 1);
@@ -154,7 +162,7 @@ END_TEST
 
 START_TEST(short_and_wrong_way_requests_come_back)
 {
-    g_autoptr(FakeDriver) d = fake_driver_new("virtio-balloon", (unsigned)_i);
+    g_autoptr(FakeDriver) d = page_driver((unsigned)_i);
     static const uint8_t bytes[7] = {0, 8, 0, 0, 1, 8, 0}; /* page 2048, and three bytes more */
 
     mark_page(d, 2048);
@@ -354,14 +362,16 @@ END_TEST
 
 START_TEST(basic_17_features_and_their_fields)
 {
-    g_autoptr(FakeDriver) d =
-        fake_driver_probe("virtio-balloon", (unsigned)_i, _i & 1 ? "deflate-on-oom=on" : NULL);
+    g_autoptr(FakeDriver) d = fake_driver_probe("virtio-balloon", (unsigned)_i,
+                                                _i & 1 ? "deflate-on-oom=on,free-page-reporting=on"
+                                                       : "page-poison=off,must-tell-host=off");
+    const uint64_t more = BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) | BIT(VIRTIO_BALLOON_F_REPORTING) |
+                          BIT(VIRTIO_BALLOON_F_PAGE_POISON) | BIT(VIRTIO_BALLOON_F_MUST_TELL_HOST);
     uint64_t device_bits = d->t->device_features(d) & 0xffffff;
 
-    ck_assert_uint_eq(device_bits, BIT(VIRTIO_BALLOON_F_STATS_VQ) |
-                                       (_i & 1 ? BIT(VIRTIO_BALLOON_F_DEFLATE_ON_OOM) : 0));
-    if (d->device) {                         /* who tells a length */
-        ck_assert_uint_eq(d->device_len, 8); /* no fields of features that are not there */
+    ck_assert_uint_eq(device_bits, BIT(VIRTIO_BALLOON_F_STATS_VQ) | (_i & 1 ? more : 0));
+    if (d->device) {                                       /* who tells a length */
+        ck_assert_uint_eq(d->device_len, _i & 1 ? 16 : 8); /* no fields without their feature */
     }
     set_target(d, FAKE_RAM_SIZE - PAGE);
     ck_assert_uint_eq(d->t->config_read(d, NUM_PAGES, 4), 1);

@@ -171,9 +171,10 @@ START_TEST(blk_27_28_unknown_flags_of_ranges_are_not_supported)
         {VIRTIO_BLK_T_WRITE_ZEROES, 2},
         {VIRTIO_BLK_T_WRITE_ZEROES, 3},
         {SECURE_ERASE, 1},
+        {SECURE_ERASE, 0x40000000},
     };
     FakeBlock *b;
-    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
+    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, "\"max-erase\": 1048576", NULL, &b);
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         BlkTestRange ranges[] = {{0, 8, 0}, {16, 8, cases[i].flags}};
@@ -192,14 +193,17 @@ START_TEST(ranges_off_the_disk_or_too_long_fail)
         {0, 101, 0},
     };
     FakeBlock *b;
-    g_autoptr(FakeDriver) d =
-        blk_start((unsigned)_i, NULL, "max-discard-sectors=100,max-write-zeroes-sectors=100", &b);
+    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, "\"max-erase\": 1048576",
+                                        "max-discard-sectors=100,max-write-zeroes-sectors=100", &b);
 
     for (unsigned i = 0; i < G_N_ELEMENTS(bad); i++) {
         BlkTestRange ranges[] = {{0, 8, 0}, bad[i]};
 
         ck_assert_uint_eq(blk_ranges(d, VIRTIO_BLK_T_DISCARD, ranges, 2), VIRTIO_BLK_S_IOERR);
         ck_assert_uint_eq(blk_ranges(d, VIRTIO_BLK_T_WRITE_ZEROES, ranges, 2), VIRTIO_BLK_S_IOERR);
+        if (bad[i].sectors != 101) {
+            ck_assert_uint_eq(blk_ranges(d, SECURE_ERASE, ranges, 2), VIRTIO_BLK_S_IOERR);
+        }
     }
     ck_assert_uint_eq(b->n_seen, 0);
     still_works(d);
@@ -223,6 +227,22 @@ START_TEST(ranges_of_a_bad_shape_fail)
     ck_assert_uint_eq(blk_do(d, VIRTIO_BLK_T_DISCARD, 0, wire, 16 * 129, 0), VIRTIO_BLK_S_UNSUPP);
     ck_assert_uint_eq(b->n_seen, 0);
     still_works(d);
+}
+END_TEST
+
+START_TEST(a_segment_longer_than_size_max_fails)
+{
+    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, "size-max=4096", NULL);
+    g_autoptr(FakeDriver) free_one = blk_probe((unsigned)_i, NULL, "size-max=4096", NULL);
+    static uint8_t buf[8192];
+
+    ck_assert_uint_eq(blk_write(d, 0, buf, 4096), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(blk_write(d, 0, buf, 4096 + SECTOR), VIRTIO_BLK_S_IOERR);
+    ck_assert_uint_eq(blk_read(d, 0, buf, 4096), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(blk_read(d, 0, buf, 8192), VIRTIO_BLK_S_IOERR);
+    still_works(d);
+    blk_up_without(free_one, FEATURE(VIRTIO_BLK_F_SIZE_MAX)); /* it does not know of the limit */
+    ck_assert_uint_eq(blk_write(free_one, 0, buf, 8192), VIRTIO_BLK_S_OK);
 }
 END_TEST
 
@@ -395,6 +415,7 @@ void add_blk_bad_tests(Suite *s)
                         FAKE_CELLS);
     tcase_add_loop_test(tc, blk_27_28_unknown_flags_of_ranges_are_not_supported, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, ranges_off_the_disk_or_too_long_fail, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, a_segment_longer_than_size_max_fails, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, ranges_of_a_bad_shape_fail, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, a_request_without_header_or_status_breaks_the_device, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, broken_chains_need_a_reset_and_then_it_works_again, 0, FAKE_CELLS);

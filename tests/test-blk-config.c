@@ -47,6 +47,101 @@ START_TEST(blk_40_no_lifetime_metrics_are_offered)
 }
 END_TEST
 
+/* blkdebug stands for an eMMC. */
+START_TEST(blk_39_lifetime_metrics_of_the_storage_are_offered_and_told)
+{
+    static const char node[] =
+        "{'driver': 'blkdebug', 'image': {'driver': 'raw', 'file': {'driver': 'blkdebug', "
+        "'image': {'driver': 'null-co'}, "
+        "'pre-eol-info': 2, 'life-time-a': 3, 'life-time-b': 11}}}";
+    g_autoptr(FakeDriver) d = blk_probe_node((unsigned)_i, node, NULL);
+    static const uint8_t want[6] = {2, 0, 3, 0, 11, 0};
+    uint8_t got[6];
+    uint32_t used;
+    BlkIo io;
+
+    ck_assert(blk_offers(d, F_LIFETIME));
+    fake_driver_up(d);
+    io = blk_add(d, 0, GET_LIFETIME, 0, NULL, 0, sizeof got);
+    fake_driver_kick(d, 0);
+    ck_assert_uint_eq(blk_take(d, &io, &used), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(used, sizeof got + 1);
+    ck_assert(gmem_read(d->m->p.mem, io.data, got, sizeof got));
+    ck_assert_mem_eq(got, want, sizeof got);
+    ck_assert_uint_eq(blk_do(d, GET_LIFETIME, 0, NULL, 0, 5), VIRTIO_BLK_S_IOERR);
+    ck_assert_uint_eq(blk_do(d, GET_LIFETIME, 0, NULL, 0, 0), VIRTIO_BLK_S_IOERR);
+    ck_assert_uint_eq(blk_do(d, GET_LIFETIME, 0, NULL, 0, 64), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
+START_TEST(secure_erase_is_offered_where_the_storage_has_it)
+{
+    static const struct {
+        const char *options, *props;
+        bool offered;
+    } cases[] = {
+        {NULL, NULL, false},
+        {"\"max-erase\": 1048576", NULL, true},
+        {"\"max-erase\": 1048576", "discard_granularity=0", true},
+        {"\"max-erase\": 1048576", "secure-erase=off", false},
+        {"\"max-erase\": 1048576, \"read-only\": true", NULL, false},
+    };
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autoptr(FakeDriver) d = blk_start((unsigned)_i, cases[i].options, cases[i].props, NULL);
+        static const BlkTestRange range = {8, 8, 0};
+        bool on = cases[i].offered;
+
+        ck_assert_int_eq(blk_offers(d, F_SECURE_ERASE), on);
+        ck_assert_uint_eq(blk_config(d, CFG_MAX_ERASE, 4), on ? INT32_MAX / SECTOR : 0);
+        ck_assert_uint_eq(blk_config(d, CFG_MAX_ERASE_SEG, 4), on ? 128 : 0);
+        ck_assert_uint_eq(blk_config(d, CFG_ERASE_ALIGN, 4), on ? 1 : 0);
+        ck_assert_uint_eq(blk_ranges(d, SECURE_ERASE, &range, 1),
+                          on ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_UNSUPP);
+    }
+}
+END_TEST
+
+START_TEST(size_max_is_offered_as_given)
+{
+    g_autoptr(FakeDriver) any = blk_probe((unsigned)_i, NULL, NULL, NULL);
+    g_autoptr(FakeDriver) d = blk_probe((unsigned)_i, NULL, "size-max=65536", NULL);
+
+    ck_assert(!blk_offers(any, VIRTIO_BLK_F_SIZE_MAX));
+    ck_assert_uint_eq(blk_config(any, CFG_SIZE_MAX, 4), 0);
+    ck_assert(blk_offers(d, VIRTIO_BLK_F_SIZE_MAX));
+    ck_assert_uint_eq(blk_config(d, CFG_SIZE_MAX, 4), 65536);
+}
+END_TEST
+
+START_TEST(write_cache_says_which_mode_the_guest_finds)
+{
+    static const struct {
+        const char *options, *props;
+        unsigned writeback;
+    } cases[] = {
+        {NULL, "write-cache=auto", 1},
+        {NULL, "write-cache=off", 0},
+        {"\"write-cache\": false", "write-cache=auto", 0},
+        {"\"write-cache\": false", "write-cache=on", 1},
+    };
+    uint8_t buf[SECTOR] = {1};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
+        FakeBlock *b;
+        g_autoptr(FakeDriver) d = blk_start((unsigned)_i, cases[i].options, cases[i].props, &b);
+
+        ck_assert_uint_eq(blk_config(d, CFG_WRITEBACK, 1), cases[i].writeback);
+        ck_assert_uint_eq(blk_write(d, 0, buf, SECTOR), VIRTIO_BLK_S_OK);
+        ck_assert_int_eq((b->seen[0].flags & BLOCK_FUA) != 0, !cases[i].writeback);
+        d->t->config_write(d, CFG_WRITEBACK, !cases[i].writeback, 1);
+        fake_driver_reset(d);
+        fake_driver_up(d);
+        ck_assert_uint_eq(blk_config(d, CFG_WRITEBACK, 1), cases[i].writeback);
+    }
+}
+END_TEST
+
 START_TEST(only_what_the_storage_can_do_is_offered)
 {
     static const struct {
@@ -112,7 +207,7 @@ START_TEST(blk_05_unused_fields_are_0)
     for (unsigned i = 0; i < 3; i++) {
         ck_assert_uint_eq(blk_config(d, CFG_UNUSED1 + i, 1), 0);
     }
-    for (unsigned off = CFG_SECURE_ERASE; off < CFG_ZONED; off += 4) {
+    for (unsigned off = CFG_MAX_ERASE; off < CFG_ZONED; off += 4) {
         ck_assert_uint_eq(blk_config(d, off, 4), 0);
     }
 }
@@ -190,6 +285,16 @@ START_TEST(geometry_has_limits)
 }
 END_TEST
 
+START_TEST(geometry_is_as_given)
+{
+    g_autoptr(FakeDriver) d = blk_probe((unsigned)_i, NULL, "cyls=1000,heads=255,secs=17", NULL);
+
+    ck_assert_uint_eq(blk_config(d, CFG_CYLINDERS, 2), 1000);
+    ck_assert_uint_eq(blk_config(d, CFG_HEADS, 1), 255);
+    ck_assert_uint_eq(blk_config(d, CFG_SECTORS, 1), 17);
+}
+END_TEST
+
 START_TEST(a_small_queue_has_few_segments)
 {
     g_autoptr(FakeDriver) d = blk_probe(0, NULL, "queue-size=16", NULL);
@@ -256,6 +361,13 @@ static const struct {
     {NULL, "min_io_size=700", "must be a multiple of logical_block_size=512"},
     {NULL, "min_io_size=64M", "at most 65535 of them"},
     {NULL, "opt_io_size=1000", "must be a multiple of"},
+    {NULL, "size-max=512", "must be a multiple of 512, and at least 4096"},
+    {NULL, "size-max=5000", "must be a multiple of 512, and at least 4096"},
+    {NULL, "stats-intervals=[0]", "each must be between 1 and"},
+    {NULL, "stats-intervals=[\"x\"]", "each must be between 1 and"},
+    {NULL, "cyls=5", "heads=0 must be between 1 and 255"},
+    {NULL, "cyls=65536,heads=1,secs=1", "cyls=65536 must be between 1 and 65535"},
+    {NULL, "cyls=1,heads=1,secs=256", "secs=256 must be between 1 and 255"},
     {NULL, "discard_granularity=100", "must be a multiple of"},
 };
 
@@ -280,7 +392,7 @@ START_TEST(values_out_of_range_are_refused)
     static const char *const bad[][2] = {
         {"queue-size", "2"},          {"queue-size", "2048"},
         {"max-discard-sectors", "0"}, {"max-write-zeroes-sectors", "4194304"},
-        {"rerror", "enospc"},         {"werror", "panic"},
+        {"rerror", "panic"},          {"werror", "panic"},
         {"logical_block_size", "4M"}, {"bootindex", "-2"},
     };
     FakeMachine *m = fake_machine_new(0);
@@ -314,6 +426,17 @@ START_TEST(two_devices_do_not_write_one_disk_unless_both_share_it)
 }
 END_TEST
 
+START_TEST(the_disk_knows_the_path_of_its_device)
+{
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d = blk_probe((unsigned)_i, NULL, NULL, &b);
+    g_autofree char *path = object_path(OBJECT(d->vdev));
+
+    ck_assert_ptr_nonnull(path);
+    ck_assert_str_eq(block_user_path(b->parent_obj.users->pdata[0]), path);
+}
+END_TEST
+
 START_TEST(a_device_may_be_realized_again)
 {
     FakeDriver *d = blk_start(0, NULL, NULL, NULL);
@@ -331,6 +454,12 @@ void add_blk_config_tests(Suite *s)
     tcase_add_loop_test(tc, blk_02_03_flush_is_always_offered, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_06_07_08_the_disk_is_not_zoned, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_40_no_lifetime_metrics_are_offered, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, blk_39_lifetime_metrics_of_the_storage_are_offered_and_told, 0,
+                        FAKE_CELLS);
+    tcase_add_loop_test(tc, secure_erase_is_offered_where_the_storage_has_it, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, size_max_is_offered_as_given, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, write_cache_says_which_mode_the_guest_finds, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, geometry_is_as_given, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, only_what_the_storage_can_do_is_offered, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_01_fields_are_in_guest_byte_order, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_05_unused_fields_are_0, 0, FAKE_CELLS);
@@ -346,6 +475,7 @@ void add_blk_config_tests(Suite *s)
     tcase_add_loop_test(tc, a_bad_property_gets_one_line, 0, G_N_ELEMENTS(refused));
     tcase_add_test(tc, values_out_of_range_are_refused);
     tcase_add_test(tc, two_devices_do_not_write_one_disk_unless_both_share_it);
+    tcase_add_loop_test(tc, the_disk_knows_the_path_of_its_device, 0, FAKE_CELLS);
     tcase_add_test(tc, a_device_may_be_realized_again);
     suite_add_tcase(s, tc);
 }

@@ -109,7 +109,7 @@ START_TEST(requests_may_have_any_layout)
 {
     FakeBlock *b;
     g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
-    uint8_t bytes[16 + 1024], in[2048];
+    uint8_t bytes[16 + 1024], in[2048] = {0};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(layouts); i++) {
         const Layout *l = &layouts[i];
@@ -233,6 +233,26 @@ START_TEST(blk_30_31_write_zeroes_makes_zeroes_with_and_without_unmap)
     ck_assert_uint_eq(blk_read(d, 10, in, sizeof in), VIRTIO_BLK_S_OK);
     ck_assert_mem_eq(in, zeroes, 3 * SECTOR);
     ck_assert_uint_eq(in[3 * SECTOR], 0x55);
+}
+END_TEST
+
+START_TEST(secure_erase_reaches_the_storage)
+{
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, "\"max-erase\": 2048", NULL, &b);
+    static const BlkTestRange ranges[] = {{8, 2, 0}, {100, 10, 0}};
+
+    ck_assert_uint_eq(blk_ranges(d, SECURE_ERASE, ranges, 2), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(b->n_seen, 4); /* cut to what the storage takes at once */
+    ck_assert_uint_eq(b->data[8 * SECTOR - 1], 0);
+    ck_assert_uint_eq(b->data[8 * SECTOR], 0xee);
+    ck_assert_uint_eq(b->data[10 * SECTOR], 0);
+    ck_assert_uint_eq(b->data[110 * SECTOR - 1], 0xee);
+    fake_block_forget(b);
+    d->t->config_write(d, CFG_WRITEBACK, 0, 1);
+    ck_assert_uint_eq(blk_ranges(d, SECURE_ERASE, ranges, 1), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(b->n_seen, 2); /* write-through: a flush behind it */
+    ck_assert_int_eq(b->seen[1].op, BLOCK_FLUSH);
 }
 END_TEST
 
@@ -459,6 +479,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, blk_29_discard_reaches_the_storage, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_30_31_write_zeroes_makes_zeroes_with_and_without_unmap, 0,
                         FAKE_CELLS);
+    tcase_add_loop_test(tc, secure_erase_reaches_the_storage, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, ranges_are_cut_to_what_the_node_takes, 0, FAKE_CELLS);
     suite_add_tcase(s, tc);
     add_cache_tests(s);

@@ -13,13 +13,14 @@
 
 enum { SECTOR = 512, DISK = 1 << 20, NO_STATUS = 0xee };
 enum { FLUSH_OUT = 5, GET_LIFETIME = 10, SECURE_ERASE = 14 }; /* types */
+enum { F_LIFETIME = 15, F_SECURE_ERASE = 16 };                /* features */
 
 /* Offsets in configuration space. */
 enum {
-    CFG_CAPACITY = 0, CFG_SEG_MAX = 12, CFG_CYLINDERS = 16, CFG_HEADS = 18, CFG_SECTORS = 19, CFG_BLK_SIZE = 20,
+    CFG_CAPACITY = 0, CFG_SIZE_MAX = 8, CFG_SEG_MAX = 12, CFG_CYLINDERS = 16, CFG_HEADS = 18, CFG_SECTORS = 19, CFG_BLK_SIZE = 20,
     CFG_PHYSICAL_EXP = 24, CFG_MIN_IO = 26, CFG_OPT_IO = 28, CFG_WRITEBACK = 32, CFG_UNUSED0 = 33, CFG_NUM_QUEUES = 34,
     CFG_MAX_DISCARD = 36, CFG_MAX_DISCARD_SEG = 40, CFG_DISCARD_ALIGN = 44, CFG_MAX_ZEROES = 48, CFG_MAX_ZEROES_SEG = 52,
-    CFG_MAY_UNMAP = 56, CFG_UNUSED1 = 57, CFG_SECURE_ERASE = 60, CFG_ZONED = 72, CFG_END = 96,
+    CFG_MAY_UNMAP = 56, CFG_UNUSED1 = 57, CFG_MAX_ERASE = 60, CFG_MAX_ERASE_SEG = 64, CFG_ERASE_ALIGN = 68, CFG_ZONED = 72, CFG_END = 96,
 };
 
 #define FEATURE(n) (UINT64_C(1) << (n))
@@ -35,6 +36,8 @@ typedef struct {
 FakeDriver *blk_start(unsigned cell, const char *options, const char *props, FakeBlock **ret_b);
 /* The same, only found. */
 FakeDriver *blk_probe(unsigned cell, const char *options, const char *props, FakeBlock **ret_b);
+/* On the node that JSON options make, named "disk0", found (' for " will do). */
+FakeDriver *blk_probe_node(unsigned cell, const char *options, const char *props);
 /* Negotiates what is offered but for those features, and starts. */
 void blk_up_without(FakeDriver *d, uint64_t features);
 bool blk_offers(FakeDriver *d, unsigned bit);

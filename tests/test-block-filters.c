@@ -94,6 +94,22 @@ START_TEST(a_torn_write_leaves_its_beginning_behind)
 }
 END_TEST
 
+START_TEST(a_torn_read_gives_its_beginning)
+{
+    g_autofree char *path = make_file("disk", MIB);
+    uint8_t buf[4096];
+    Disk d;
+
+    debug_disk(&d, path, "[{'iotype':'read','once':true,'torn':1024}]");
+    memset(buf, 7, sizeof buf);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, sizeof buf), -EIO);
+    expect_bytes(buf, 0, 1024);
+    expect_bytes(buf + 1024, 7, sizeof buf - 1024);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, sizeof buf), 0);
+    disk_close(&d);
+}
+END_TEST
+
 START_TEST(delays_let_later_requests_pass_and_drain_ends_them)
 {
     g_autofree char *path = make_file("disk", MIB);
@@ -471,16 +487,69 @@ START_TEST(what_was_discarded_in_an_overlay_reads_as_zeroes)
 }
 END_TEST
 
+/* --- integrity of filters on filters --- */
+
+#define NULL_DISK        "{'driver':'null-co','size':'4M','read-zeroes':true}"
+#define FILE_DISK        "{'driver':'file','filename':'%s','discard':'unmap'}"
+#define OVERLAY(backing) "{'driver':'overlay','discard':'unmap','backing':" backing "}"
+#define THROTTLE(file) \
+    "{'driver':'throttle','throttle-group':'tg','discard':'unmap','file':" file "}"
+/* Some requests of each kind are late, so that later ones pass them. */
+#define DEBUG(file)                                                                         \
+    "{'driver':'blkdebug','discard':'unmap','image':" file                                  \
+    ",'inject-error':[{'iotype':'write','once':true,'nth':5,'delay-ns':2000000,'errno':0}," \
+    "{'iotype':'write','once':true,'nth':50,'delay-ns':2000000,'errno':0},"                 \
+    "{'iotype':'read','once':true,'nth':9,'delay-ns':2000000,'errno':0},"                   \
+    "{'iotype':'write-zeroes','once':true,'nth':2,'delay-ns':2000000,'errno':0}]}"
+
+static const char *const stacks[] = {
+    OVERLAY(NULL_DISK),
+    OVERLAY(OVERLAY(NULL_DISK)),
+    THROTTLE(OVERLAY(NULL_DISK)),
+    DEBUG(OVERLAY(NULL_DISK)),
+    OVERLAY(THROTTLE(DEBUG(NULL_DISK))),
+    OVERLAY(FILE_DISK),
+    DEBUG(FILE_DISK),
+    THROTTLE(DEBUG(FILE_DISK)),
+    OVERLAY(DEBUG("{'driver':'raw','discard':'unmap','offset':1048576,'size':4194304,"
+                  "'file':" FILE_DISK "}")),
+    DEBUG("{'driver':'raw','discard':'unmap','offset':1048576,'size':4194304,'file':" FILE_DISK
+          "}"),
+};
+
+START_TEST(what_was_written_through_filters_is_read_back)
+{
+    g_autofree char *path = make_file("disk", 8 * MIB);
+    g_auto(GStrv) parts = g_strsplit(stacks[_i], "%s", 2);
+    g_autofree char *text = g_strjoinv(path, parts);
+    ModelSpec spec = {.seed = 800 + (unsigned)_i, .batches = 40, .align = 512, .misalign = 1};
+    json_t *group = json_pack("{s:s, s:s, s:s, s:s}", "qom-type", "throttle-group", "id", "tg",
+                              "x-iops-total", "20000", "x-iops-total-max", "40000");
+    Object *tg;
+    Disk d;
+
+    type_register(&throttle_group_type);
+    tg = user_creatable_add(root, group, NULL);
+    ck_assert_ptr_nonnull(tg);
+    json_decref(group);
+    g_setenv("TMPDIR", dir, true);
+    disk_open(&d, node_add("%s", text), true);
+    model_run(&d, &spec);
+    disk_close(&d);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("block-filters");
     TCase *debug = block_case(s, "blkdebug"), *throttle = block_case(s, "throttle");
-    TCase *overlay = block_case(s, "overlay");
+    TCase *overlay = block_case(s, "overlay"), *stack = block_case(s, "stack");
 
     tcase_add_loop_test(debug, a_bad_rule_gets_one_line, 0, G_N_ELEMENTS(bad_rules));
     tcase_add_test(debug, the_nth_write_fails_and_from_then_on_all);
     tcase_add_test(debug, a_rule_can_be_for_once_and_for_one_sector);
     tcase_add_test(debug, a_torn_write_leaves_its_beginning_behind);
+    tcase_add_test(debug, a_torn_read_gives_its_beginning);
     tcase_add_test(debug, delays_let_later_requests_pass_and_drain_ends_them);
     tcase_add_test(debug, a_short_delay_ends_by_itself);
     tcase_add_test(debug, rules_change_while_the_disk_is_in_use);
@@ -498,5 +567,8 @@ int main(void)
     tcase_add_test(overlay, an_overlay_keeps_what_is_written_and_the_base_stays);
     tcase_add_test(overlay, an_overlay_leaves_no_file_behind);
     tcase_add_test(overlay, what_was_discarded_in_an_overlay_reads_as_zeroes);
+    tcase_set_timeout(stack, 60);
+    tcase_add_loop_test(stack, what_was_written_through_filters_is_read_back, 0,
+                        G_N_ELEMENTS(stacks));
     return suite_run(s);
 }

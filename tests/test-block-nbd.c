@@ -7,69 +7,16 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "block-model.h"
+#include "nbd-fixture.h"
 #include "tests/suite.h"
 
 enum { MIB = 1 << 20 };
 
 static char *sock;
-static pid_t server;
-
-/* The words of command, at most 14; ends with the test. */
-static void serve(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
-/* The socket's file comes before the server listens, and some servers take one connection only: the
- * kernel's list tells without one. */
-static bool listens(void)
-{
-    g_autofree char *list = NULL, *end = g_strdup_printf(" %s", sock);
-    g_auto(GStrv) lines = NULL;
-
-    ck_assert(g_file_get_contents("/proc/net/unix", &list, NULL, NULL));
-    lines = g_strsplit(list, "\n", -1);
-    for (char **line = lines; *line; line++) {
-        if (g_str_has_suffix(*line, end) && strstr(*line, " 00010000 ")) { /* __SO_ACCEPTCON */
-            return true;
-        }
-    }
-    return false;
-}
-
-static void serve(const char *fmt, ...)
-{
-    g_autofree char *command = NULL;
-    g_auto(GStrv) words = NULL;
-    va_list ap;
-
-    va_start(ap, fmt);
-    command = g_strdup_vprintf(fmt, ap);
-    va_end(ap);
-    words = g_strsplit(command, " ", 0);
-    unlink(sock);
-    server = fork();
-    if (server == 0) {
-        prctl(PR_SET_PDEATHSIG, SIGKILL);
-        execvp(words[0], words);
-        _exit(127);
-    }
-    for (unsigned i = 0; !listens() && i < 5000; i++) {
-        g_usleep(2000);
-    }
-    ck_assert(listens());
-}
-
-static void kill_server(void)
-{
-    if (server > 0) {
-        kill(server, SIGKILL);
-        waitpid(server, NULL, 0);
-    }
-    server = 0;
-}
 
 static void setup(void)
 {
@@ -80,7 +27,7 @@ static void setup(void)
 static void teardown(void)
 {
     block_teardown();
-    kill_server();
+    nbd_server_kill();
     g_free(sock);
 }
 
@@ -108,7 +55,7 @@ START_TEST(what_was_written_to_a_server_is_read_back)
     ModelSpec spec = {.seed = 300 + (unsigned)_i, .batches = 60, .align = 512, .misalign = 1};
     Disk d;
 
-    serve("%s", command);
+    nbd_serve(sock, "%s", command);
     nbd_disk(&d, ",'discard':'unmap'");
     ck_assert_uint_eq(block_limits(d.node)->size, 4 * MIB);
     model_run(&d, &spec);
@@ -124,8 +71,31 @@ START_TEST(a_qcow2_image_is_a_disk_through_qemu_nbd)
     Disk d;
 
     ck_assert_int_eq(system(make), 0); /* NOLINT: the test's own text */
-    serve("qemu-nbd -f qcow2 -k %s --discard=unmap %s", sock, image);
+    nbd_serve(sock, "qemu-nbd -f qcow2 -k %s --discard=unmap %s", sock, image);
     nbd_disk(&d, ",'discard':'unmap'");
+    model_run(&d, &spec);
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(an_overlay_keeps_a_servers_disk_as_it_is)
+{
+    static const char *const backing[] = {
+        "{'driver':'nbd','read-only':true,'server':{'type':'unix','path':'%s'}}",
+        "{'driver':'blkdebug','image':{'driver':'nbd','auto-read-only':true,"
+        "'server':{'type':'unix','path':'%s'}}}",
+    };
+    ModelSpec spec = {.seed = 500 + (unsigned)_i, .batches = 40, .align = 512, .misalign = 1};
+    g_auto(GStrv) parts = g_strsplit(backing[_i], "%s", 2);
+    g_autofree char *below = NULL;
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -r -U %s memory 4M", sock);
+    below = g_strjoinv(sock, parts);
+    disk_open(&d,
+              node_add("{'driver':'overlay','directory':'%s','discard':'unmap','backing':%s}", dir,
+                       below),
+              true);
     model_run(&d, &spec);
     disk_close(&d);
 }
@@ -140,7 +110,8 @@ START_TEST(bad_servers_and_options_get_one_line)
     node_add_fails("'server.host' is missing", "{'driver':'nbd','server':{'type':'inet'}}");
     node_add_fails("cannot connect to nbd+unix:///?socket=/nowhere/s",
                    "{'driver':'nbd','server':{'type':'unix','path':'/nowhere/s'}}");
-    node_add_fails("tls-creds", "{'driver':'nbd','tls-creds':'x','server.type':'unix'}");
+    node_add_fails("TLS is used with uri=nbds://",
+                   "{'driver':'nbd','tls-creds':'x','server.type':'unix'}");
 }
 END_TEST
 
@@ -148,7 +119,7 @@ START_TEST(a_read_only_export_needs_a_read_only_node)
 {
     BlockNode *n;
 
-    serve("nbdkit -f -r -U %s memory 1M", sock);
+    nbd_serve(sock, "nbdkit -f -r -U %s memory 1M", sock);
     node_add_fails("exports it read-only; use read-only=on",
                    "{'driver':'nbd','server':{'type':'unix','path':'%s'}}", sock);
     n = node_add("{'driver':'nbd','auto-read-only':true,'server':{'type':'unix','path':'%s'}}",
@@ -162,10 +133,54 @@ START_TEST(an_export_that_is_not_there_is_refused)
 {
     g_autofree char *image = make_file("image", MIB);
 
-    serve("qemu-nbd -f raw -t -e 4 -x right -k %s %s", sock, image);
+    nbd_serve(sock, "qemu-nbd -f raw -t -e 4 -x right -k %s %s", sock, image);
     node_add_fails("cannot connect to nbd+unix:///wrong",
                    "{'driver':'nbd','export':'wrong','server':{'type':'unix','path':'%s'}}", sock);
     node_add("{'driver':'nbd','export':'right','server':{'type':'unix','path':'%s'}}", sock);
+}
+END_TEST
+
+START_TEST(the_rest_of_the_last_sector_is_zeroes)
+{
+    uint8_t buf[1024], in[1024];
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1000", sock);
+    nbd_disk(&d, ",'discard':'unmap'");
+    ck_assert_uint_eq(block_limits(d.node)->size, 1024);
+    memset(buf, 7, sizeof buf);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 1024), -EIO); /* it would not be kept */
+    memset(buf + 1000, 0, 24);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 1024), 0);
+    memset(in, 9, sizeof in);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, in, 1024), 0);
+    ck_assert_mem_eq(in, buf, 1024);
+    memset(in, 9, sizeof in);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 512, in, 512), 0);
+    ck_assert_mem_eq(in, buf + 512, 512);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 1000, in, 24), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE_ZEROES, 512, NULL, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_DISCARD, 512, NULL, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, in, 1024), 0);
+    expect_bytes(in, 7, 512);
+    expect_bytes(in + 512, 0, 512);
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(a_server_that_is_late_is_waited_for)
+{
+    int64_t begin = g_get_monotonic_time();
+    uint8_t buf[512] = {0};
+    Disk d;
+
+    node_add_fails("cannot connect to",
+                   "{'driver':'nbd','open-timeout':1,'server':{'type':'unix','path':'%s'}}", sock);
+    ck_assert_int_ge(g_get_monotonic_time() - begin, G_USEC_PER_SEC);
+    nbd_serve_later(sock, 700, "nbdkit -f -U %s memory 1M", sock);
+    nbd_disk(&d, ",'open-timeout':30");
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    disk_close(&d);
 }
 END_TEST
 
@@ -177,9 +192,10 @@ START_TEST(the_servers_errors_reach_the_guest_and_the_disk_goes_on)
     uint8_t buf[512] = {1};
     Disk d;
 
-    serve("nbdkit -f -U %s memory 1M --filter=error error=ENOSPC error-pwrite-rate=100%% "
-          "error-file=%s",
-          sock, trigger);
+    nbd_serve(sock,
+              "nbdkit -f -U %s memory 1M --filter=error error=ENOSPC error-pwrite-rate=100%% "
+              "error-file=%s",
+              sock, trigger);
     nbd_disk(&d, "");
     ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
     ck_assert(g_file_set_contents(trigger, "", 0, NULL));
@@ -199,11 +215,11 @@ START_TEST(requests_wait_for_a_server_that_comes_back)
     Io io[N];
     Disk d;
 
-    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    nbd_serve(sock, "qemu-nbd -f raw -t -k %s %s", sock, image);
     nbd_disk(&d, ",'reconnect-delay':60");
     memset(back, 9, sizeof back);
     ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 512 * 1024, back, sizeof back), 0);
-    kill_server();
+    nbd_server_kill();
     for (unsigned i = 0; i < N; i++) {
         memset(buf[i], (int)i + 1, sizeof buf[i]);
         io_init(&io[i], BLOCK_WRITE, i * 4096, buf[i], 4096);
@@ -217,7 +233,7 @@ START_TEST(requests_wait_for_a_server_that_comes_back)
     block_cancel(&io[N - 1].req);
     io_wait(&d, &io[N - 1]);
     ck_assert_int_eq(io[N - 1].ret, -ECANCELED);
-    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    nbd_serve(sock, "qemu-nbd -f raw -t -k %s %s", sock, image);
     if (_i) {
         block_drain(d.q);
     }
@@ -240,12 +256,12 @@ START_TEST(without_patience_requests_fail_until_the_server_is_back)
     int64_t end;
     Disk d;
 
-    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    nbd_serve(sock, "qemu-nbd -f raw -t -k %s %s", sock, image);
     nbd_disk(&d, "");
-    kill_server();
+    nbd_server_kill();
     ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
     ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), -EIO);
-    serve("qemu-nbd -f raw -t -k %s %s", sock, image);
+    nbd_serve(sock, "qemu-nbd -f raw -t -k %s %s", sock, image);
     end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
     while (disk_io(&d, BLOCK_WRITE, 0, buf, 512) != 0) {
         ck_assert_int_lt(g_get_monotonic_time(), end);
@@ -264,7 +280,7 @@ START_TEST(a_server_killed_with_requests_under_way_loses_none_of_them)
     Io io[N];
     Disk d;
 
-    serve("nbdkit -f -U %s file %s --filter=delay wdelay=200ms", sock, image);
+    nbd_serve(sock, "nbdkit -f -U %s file %s --filter=delay wdelay=200ms", sock, image);
     nbd_disk(&d, ",'reconnect-delay':60");
     for (unsigned i = 0; i < N; i++) {
         memset(buf[i], (int)i + 1, sizeof buf[i]);
@@ -273,8 +289,8 @@ START_TEST(a_server_killed_with_requests_under_way_loses_none_of_them)
     }
     loop_iterate(loop, false);
     g_usleep(50000);
-    kill_server();
-    serve("nbdkit -f -U %s file %s", sock, image);
+    nbd_server_kill();
+    nbd_serve(sock, "nbdkit -f -U %s file %s", sock, image);
     for (unsigned i = 0; i < N; i++) {
         uint8_t back[4096];
 
@@ -293,7 +309,7 @@ START_TEST(the_only_connection_that_a_server_takes_is_kept_for_the_queue)
     uint8_t buf[512] = {0};
     Disk d;
 
-    serve("qemu-nbd -f raw -k %s %s", sock, image); /* one client, then it ends */
+    nbd_serve(sock, "qemu-nbd -f raw -k %s %s", sock, image); /* one client, then it ends */
     nbd_disk(&d, "");
     ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), 0);
     disk_close(&d);
@@ -303,33 +319,217 @@ START_TEST(the_only_connection_that_a_server_takes_is_kept_for_the_queue)
 }
 END_TEST
 
-static bool installed(const char *program)
-{
-    g_autofree char *path = g_find_program_in_path(program);
+/* --- a server that says nothing --- */
 
-    return path != NULL;
+enum { HUNG = 8 };
+
+/* Some writes to a server that is stopped before it can answer. */
+static void hang(Disk *d, Io *io, const char *more)
+{
+    static uint8_t buf[512];
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    nbd_disk(d, more);
+    ck_assert_int_eq(disk_io(d, BLOCK_WRITE, 0, buf, 512), 0);
+    kill(nbd_server, SIGSTOP);
+    ck_assert_int_eq(waitpid(nbd_server, NULL, WUNTRACED), nbd_server); /* all its threads have */
+    for (unsigned i = 0; i < HUNG; i++) {
+        io_init(&io[i], BLOCK_WRITE, i * 512, buf, 512);
+        block_submit(d->q, &io[i].req);
+    }
 }
+
+START_TEST(a_server_that_hangs_does_not_hold_up_a_reset)
+{
+    int64_t begin = g_get_monotonic_time();
+    Io io[HUNG];
+    Disk d;
+
+    hang(&d, io, ",'reconnect-delay':3600");
+    for (unsigned i = 0; i < HUNG; i++) {
+        block_cancel(&io[i].req);
+        block_cancel(&io[i].req);
+    }
+    block_drain(d.q);
+    ck_assert_int_lt(g_get_monotonic_time() - begin, 20 * G_USEC_PER_SEC);
+    for (unsigned i = 0; i < HUNG; i++) {
+        ck_assert_uint_eq(io[i].done, 1);
+        ck_assert_int_eq(io[i].ret, -ECANCELED);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(after_request_timeout_requests_fail)
+{
+    Io io[HUNG];
+    Disk d;
+
+    hang(&d, io, ",'request-timeout':1");
+    if (_i) {
+        block_drain(d.q);
+    }
+    for (unsigned i = 0; i < HUNG; i++) {
+        io_wait(&d, &io[i]);
+        ck_assert_int_eq(io[i].ret, -EIO);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(after_request_timeout_requests_go_to_a_server_that_answers)
+{
+    uint8_t buf[512];
+    Io io[HUNG];
+    pid_t hung;
+    Disk d;
+
+    hang(&d, io, ",'request-timeout':1,'reconnect-delay':60");
+    hung = nbd_server;
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    for (unsigned i = 0; i < HUNG; i++) {
+        io_wait(&d, &io[i]);
+        ck_assert_int_eq(io[i].ret, 0);
+    }
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, (HUNG - 1) * 512, buf, 512), 0);
+    expect_bytes(buf, 0, 512);
+    disk_close(&d);
+    kill(hung, SIGKILL);
+    waitpid(hung, NULL, 0);
+}
+END_TEST
+
+START_TEST(a_slow_server_is_not_a_silent_one)
+{
+    uint8_t buf[512] = {0};
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M --filter=delay wdelay=400ms", sock);
+    nbd_disk(&d, ",'request-timeout':1");
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+/* --- a server that comes back with something else --- */
+
+static const char *const changed[][2] = {
+    {"memory 1M", "memory 512k"},
+    {"memory 1M", "-r memory 1M"},
+    {"memory 1M --filter=fua fuamode=emulate", "memory 1M --filter=fua"},
+    {"memory 1M", "memory 1M --filter=nozero"},
+    {"memory 1M", ("memory 1M --filter=blocksize-policy blocksize-minimum=4096 "
+                   "blocksize-preferred=4096 blocksize-maximum=1M")},
+};
+
+START_TEST(a_server_that_comes_back_with_less_is_not_taken)
+{
+    uint8_t buf[512] = {1};
+    int64_t end;
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -U %s %s", sock, changed[_i][0]);
+    nbd_disk(&d, ",'discard':'unmap'");
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    nbd_server_kill();
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
+    nbd_serve(sock, "nbdkit -f -U %s %s", sock, changed[_i][1]);
+    end = g_get_monotonic_time() + 1500000; /* a few attempts */
+    while (g_get_monotonic_time() < end) {
+        ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
+        g_usleep(20000);
+    }
+    nbd_server_kill();
+    nbd_serve(sock, "nbdkit -f -U %s %s", sock, changed[_i][0]);
+    end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (disk_io(&d, BLOCK_WRITE, 0, buf, 512) != 0) {
+        ck_assert_int_lt(g_get_monotonic_time(), end);
+        g_usleep(20000);
+    }
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(a_server_that_comes_back_larger_can_be_shown)
+{
+    uint8_t buf[512] = {1};
+    g_autoptr(GError) err = NULL;
+    Disk d;
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    nbd_disk(&d, ",'reconnect-delay':60");
+    ck_assert(!block_node_resize(d.node, 2 * MIB, &err));
+    ck_assert_msg(strstr(err->message, "the server has 1048576 bytes") != NULL, "%s", err->message);
+    nbd_server_kill();
+    nbd_serve(sock, "nbdkit -f -U %s memory 2M", sock);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), 0);
+    ck_assert_uint_eq(block_limits(d.node)->size, MIB);
+    g_clear_error(&err);
+    ck_assert(!block_node_resize(d.node, 3 * MIB, &err));
+    ck_assert(block_node_resize(d.node, 2 * MIB, NULL));
+    ck_assert_uint_eq(d.resized, 1);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 2 * MIB - 512, buf, 512), 0);
+    disk_close(&d);
+}
+END_TEST
+
+/* --- TLS --- */
+
+START_TEST(a_server_with_tls_is_reached_by_its_uri)
+{
+    g_autofree char *psk = path_of("psk");
+    uint8_t buf[512] = {7}, back[512];
+    Disk d;
+
+    ck_assert(g_file_set_contents(psk, "guest:00112233445566778899aabbccddeeff\n", -1, NULL));
+    nbd_serve(sock, "nbdkit -f --tls=require --tls-psk=%s -U %s memory 1M", psk, sock);
+    node_add_fails("cannot connect to", "{'driver':'nbd','uri':'nbd+unix:///?socket=%s'}", sock);
+    disk_open(&d,
+              node_add("{'driver':'nbd','node-name':'n',"
+                       "'uri':'nbds+unix://guest@/?socket=%s&tls-psk-file=%s'}",
+                       sock, psk),
+              true);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 512, buf, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 512, back, 512), 0);
+    ck_assert_mem_eq(buf, back, 512);
+    disk_close(&d);
+}
+END_TEST
 
 int main(void)
 {
     Suite *s = suite_create("block-nbd");
     TCase *tc = tcase_create("nbd");
 
-    if (!installed("nbdkit") || !installed("qemu-nbd")) {
+    if (!nbd_servers_installed()) {
         fprintf(stderr, "nbdkit or qemu-nbd is not installed\n");
         return 77;
     }
+    tcase_set_timeout(tc, 60);
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
     tcase_add_loop_test(tc, what_was_written_to_a_server_is_read_back, 0, G_N_ELEMENTS(servers));
+    tcase_add_loop_test(tc, an_overlay_keeps_a_servers_disk_as_it_is, 0, 2);
     tcase_add_test(tc, a_qcow2_image_is_a_disk_through_qemu_nbd);
     tcase_add_test(tc, bad_servers_and_options_get_one_line);
     tcase_add_test(tc, a_read_only_export_needs_a_read_only_node);
     tcase_add_test(tc, an_export_that_is_not_there_is_refused);
+    tcase_add_test(tc, the_rest_of_the_last_sector_is_zeroes);
+    tcase_add_test(tc, a_server_that_is_late_is_waited_for);
     tcase_add_test(tc, the_servers_errors_reach_the_guest_and_the_disk_goes_on);
     tcase_add_loop_test(tc, requests_wait_for_a_server_that_comes_back, 0, 2);
     tcase_add_test(tc, without_patience_requests_fail_until_the_server_is_back);
     tcase_add_test(tc, a_server_killed_with_requests_under_way_loses_none_of_them);
     tcase_add_test(tc, the_only_connection_that_a_server_takes_is_kept_for_the_queue);
+    tcase_add_test(tc, a_server_that_hangs_does_not_hold_up_a_reset);
+    tcase_add_loop_test(tc, after_request_timeout_requests_fail, 0, 2);
+    tcase_add_test(tc, after_request_timeout_requests_go_to_a_server_that_answers);
+    tcase_add_test(tc, a_slow_server_is_not_a_silent_one);
+    tcase_add_loop_test(tc, a_server_that_comes_back_with_less_is_not_taken, 0,
+                        G_N_ELEMENTS(changed));
+    tcase_add_test(tc, a_server_that_comes_back_larger_can_be_shown);
+    tcase_add_test(tc, a_server_with_tls_is_reached_by_its_uri);
     return suite_run(s);
 }

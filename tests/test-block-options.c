@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/block-impl.h"
 #include "backends/block-throttle.h"
 #include "block-fixture.h"
 #include "vmm/cli/block-options.h"
@@ -172,7 +173,8 @@ START_TEST(the_other_options_reach_the_nodes)
     const BlockNode *n;
 
     file("disk");
-    drive("if=none,id=d0,file=@/disk,format=raw,aio=threads,readonly=on,discard=unmap,"
+    drive("if=none,id=d0,file=@/disk,format=raw,aio=threads,readonly=on,discard=unmap,bus=0,unit=3,"
+          "stats-intervals.0=60,stats-intervals.1=5,"
           "detect-zeroes=unmap,rerror=stop,werror=enospc,file.locking=off,auto-read-only=off");
     make();
     n = block_node_find(root, "d0");
@@ -181,6 +183,32 @@ START_TEST(the_other_options_reach_the_nodes)
     expect_info("d0", "detect_zeroes", "\"unmap\"");
     ck_assert_str_eq(block_node_on_error(n, false), "stop");
     ck_assert_str_eq(block_node_on_error(n, true), "enospc");
+    ck_assert_uint_eq(json_array_size(n->intervals), 2);
+    ck_assert_int_eq(json_integer_value(json_array_get(n->intervals, 1)), 5);
+}
+END_TEST
+
+/* No server is there: the message says what was understood. */
+static const struct {
+    const char *file, *server;
+} nbd_files[] = {
+    {"nbd:unix:/nowhere/sock", "nbd+unix:///?socket=/nowhere/sock"},
+    {"nbd:unix:/nowhere/sock:exportname=disk", "nbd+unix:///disk?socket=/nowhere/sock"},
+    {"nbd:127.0.0.1:1", "nbd://127.0.0.1:1/"},
+    {"nbd:[::1]:1:exportname=a/b", "nbd://::1:1/a/b"},
+    {"nbd+unix:///x?socket=/nowhere/sock", "nbd+unix:///x?socket=/nowhere/sock"},
+};
+
+START_TEST(a_server_may_be_named_in_the_older_way)
+{
+    g_autofree char *option =
+        g_strdup_printf("if=none,id=d0,format=raw,file=%s", nbd_files[_i].file);
+    g_autofree char *want = g_strdup_printf("cannot connect to %s:", nbd_files[_i].server);
+    g_autoptr(GError) err = NULL;
+
+    drive(option);
+    ck_assert(!block_options_make(root, loop, blockdevs, drives, devices, &err));
+    ck_assert_msg(strstr(err->message, want) != NULL, "%s", err->message);
 }
 END_TEST
 
@@ -228,6 +256,8 @@ END_TEST
 static const struct {
     const char *option, *message;
 } bad_drives[] = {
+    {"if=none,id=d,driver=null-co,stats-intervals.0=0", "stats-intervals.0=0 must be between 1"},
+    {"if=none,id=d,driver=null-co,stats-intervals.0=x", "stats-intervals.0=x must be between 1"},
     {"if=none,id=d0", "-drive d0: file=PATH is missing"},
     {"if=ide,file=@/disk", "if=ide: there is no such interface; known: none, virtio"},
     {"file=@/disk,media=cdrom", "media=cdrom: there are disks only"},
@@ -325,6 +355,7 @@ int main(void)
     tcase_add_test(tc, a_virtio_drive_brings_its_device);
     tcase_add_loop_test(tc, cache_modes_are_what_they_stand_for, 0, G_N_ELEMENTS(caches));
     tcase_add_test(tc, the_other_options_reach_the_nodes);
+    tcase_add_loop_test(tc, a_server_may_be_named_in_the_older_way, 0, G_N_ELEMENTS(nbd_files));
     tcase_add_test(tc, a_snapshot_leaves_the_file_alone);
     tcase_add_test(tc, a_drive_can_be_throttled);
     tcase_add_loop_test(tc, a_bad_drive_gets_one_line_that_names_it, 0, G_N_ELEMENTS(bad_drives));

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backends/block-timed.h"
 #include "block-fixture.h"
 #include "tests/suite.h"
 
@@ -319,6 +320,35 @@ START_TEST(a_histogram_counts_latencies)
 }
 END_TEST
 
+/* With times of its own: an interval of 10 s, windows that begin every 5. */
+START_TEST(an_interval_tells_of_the_recent_past)
+{
+    enum { S = 1000000000 };
+    BlockTimed *t = block_timed_new(10, 0);
+    BlockTimedSum sum;
+
+    block_timed_sum(t, BLOCK_READ, 0, &sum);
+    ck_assert_uint_eq(sum.max, 0);
+    block_timed_count(t, BLOCK_READ, 2 * (int64_t)S, 100);
+    block_timed_count(t, BLOCK_READ, 4 * (int64_t)S, 300);
+    block_timed_count(t, BLOCK_WRITE_ZEROES, 4 * (int64_t)S, 2 * (uint64_t)S);
+    block_timed_count(t, BLOCK_DISCARD, 4 * (int64_t)S, 7);
+    block_timed_sum(t, BLOCK_READ, 9 * (int64_t)S, &sum);
+    ck_assert_uint_eq(sum.min, 100);
+    ck_assert_uint_eq(sum.max, 300);
+    ck_assert_uint_eq(sum.avg, 200);
+    block_timed_sum(t, BLOCK_WRITE, 8 * (int64_t)S, &sum);
+    ck_assert_uint_eq(sum.avg, 2 * (uint64_t)S);
+    ck_assert(sum.depth > 0.249 && sum.depth < 0.251); /* 2 of 8 seconds */
+    block_timed_count(t, BLOCK_READ, 12 * (int64_t)S, 50);
+    block_timed_sum(t, BLOCK_READ, 12 * (int64_t)S, &sum); /* since 5 s, where a window began */
+    ck_assert_uint_eq(sum.min, 50);
+    block_timed_sum(t, BLOCK_READ, 100 * (int64_t)S, &sum);
+    ck_assert_uint_eq(sum.max, 0);
+    block_timed_free(t);
+}
+END_TEST
+
 START_TEST(counters_outlive_their_queue)
 {
     BlockStats st;
@@ -359,6 +389,7 @@ int main(void)
     tcase_add_test(tc, discard_is_offered_with_discard_unmap_only);
     tcase_add_test(tc, users_hear_of_a_resize);
     tcase_add_test(tc, a_histogram_counts_latencies);
+    tcase_add_test(tc, an_interval_tells_of_the_recent_past);
     tcase_add_test(tc, counters_outlive_their_queue);
     return suite_run(s);
 }

@@ -86,6 +86,21 @@ static const char *const by_qmp[][2] = {
     {"balloon 100", "Error: No balloon device has been activated\r\n"},
 };
 
+START_TEST(info_balloon_tells_where_the_memory_is)
+{
+    json_t *opts = json_pack("{s:s}", "driver", "virtio-balloon");
+    g_autofree char *answer = NULL;
+
+    ck_assert_ptr_nonnull(machine_add_device(vm.m, opts, NULL));
+    json_decref(opts);
+    answer = say("info balloon\r");
+    ck_assert_ptr_nonnull(strstr(answer, "balloon: actual=32\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "released               0.0 MiB, of it in use again 0.0"));
+    ck_assert_ptr_nonnull(strstr(answer, "held back              0.0 MiB"));
+    ck_assert_ptr_nonnull(strstr(answer, "discards                   0 in 0.0 ms"));
+}
+END_TEST
+
 START_TEST(a_line_may_come_by_qmp)
 {
     json_t *args = json_pack("{s:s}", "command-line", by_qmp[_i][0]);
@@ -118,6 +133,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
+    tcase_add_test(tc, info_balloon_tells_where_the_memory_is);
     tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);
     tcase_add_loop_test(tc, a_line_may_come_by_qmp, 0, G_N_ELEMENTS(by_qmp));
     tcase_add_test(tc, a_line_of_qmp_that_is_too_long_is_refused);

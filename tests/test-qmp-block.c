@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/block.h"
+#include "backends/user-creatable.h"
 #include "tests/qmp-fixture.h"
 #include "tests/suite.h"
 
@@ -164,6 +165,13 @@ START_TEST(latencies_are_counted_between_boundaries)
                  GENERIC, "boundaries must be positive and ascending");
     expect_error(client, "{'execute':'block-latency-histogram-set','arguments':{'id':'x'}}",
                  "DeviceNotFound", "Device 'x' not found");
+    expect_error(client,
+                 "{'execute':'block-latency-histogram-set','arguments':{'id':'virtio-backend'}}",
+                 "DeviceNotFound", "Device 'virtio-backend' not found");
+    expect_return(client,
+                  "{'execute':'block-latency-histogram-set','arguments':"
+                  "{'id':'/machine/peripheral/vd0/virtio-backend'}}",
+                  "{}");
     expect_return(client, "{'execute':'block-latency-histogram-set','arguments':{'id':'vd0'}}",
                   "{}");
     leave();
@@ -211,6 +219,120 @@ START_TEST(a_disk_is_throttled_and_set_free)
 }
 END_TEST
 
+START_TEST(what_stopped_the_vm_is_shown_until_it_goes_on)
+{
+    json_t *list, *disk;
+
+    add_node("{'driver':'null-co','node-name':'n0'}");
+    use("n0");
+    list = get_return(client, "{'execute':'query-block'}");
+    disk = json_array_get(list, 0);
+    ck_assert_ptr_null(json_object_get(disk, "io-status")); /* errors never stop the VM */
+    json_decref(list);
+    block_io_status_failed(user, -EIO);
+    ck_assert_int_eq(block_io_status(user), BLOCK_IO_STATUS_NONE);
+    block_io_status_begin(user);
+    expect_member("{'execute':'query-block'}", "io-status", "'ok'");
+    block_io_status_failed(user, -ENOSPC);
+    expect_member("{'execute':'query-block'}", "io-status", "'nospace'");
+    block_io_status_failed(user, -EIO);
+    expect_member("{'execute':'query-block'}", "io-status", "'nospace'"); /* the first one */
+    block_io_status_begin(user);
+    block_io_status_failed(user, -EIO);
+    expect_member("{'execute':'query-block'}", "io-status", "'failed'");
+    leave();
+}
+END_TEST
+
+START_TEST(a_disk_tells_how_long_it_was_idle)
+{
+    json_t *list, *stats;
+
+    add_node("{'driver':'null-co','node-name':'n0'}");
+    use("n0");
+    list = get_return(client, "{'execute':'query-blockstats'}");
+    stats = json_object_get(json_array_get(list, 0), "stats");
+    ck_assert_ptr_null(json_object_get(stats, "idle_time_ns"));
+    json_decref(list);
+    io(BLOCK_READ, 0, 512);
+    g_usleep(2000);
+    list = get_return(client, "{'execute':'query-blockstats'}");
+    stats = json_object_get(json_array_get(list, 0), "stats");
+    ck_assert_int_ge(json_integer_value(json_object_get(stats, "idle_time_ns")), 2000000);
+    json_decref(list);
+    leave();
+}
+END_TEST
+
+START_TEST(latencies_are_told_over_intervals)
+{
+    json_t *list, *timed;
+
+    add_node("{'driver':'null-co','node-name':'n0','latency-ns':2000000,"
+             "'x-stats-intervals':[60,3600]}");
+    use("n0");
+    io(BLOCK_READ, 0, 512);
+    list = get_return(client, "{'execute':'query-blockstats'}");
+    timed = json_object_get(json_object_get(json_array_get(list, 0), "stats"), "timed_stats");
+    ck_assert_uint_eq(json_array_size(timed), 2);
+    for (unsigned i = 0; i < 2; i++) {
+        json_t *t = json_array_get(timed, i);
+
+        ck_assert_int_eq(json_integer_value(json_object_get(t, "interval_length")), i ? 3600 : 60);
+        ck_assert_int_ge(json_integer_value(json_object_get(t, "min_rd_latency_ns")), 2000000);
+        ck_assert_int_eq(json_integer_value(json_object_get(t, "max_wr_latency_ns")), 0);
+        ck_assert_int_eq(json_integer_value(json_object_get(t, "avg_flush_latency_ns")), 0);
+        ck_assert(json_real_value(json_object_get(t, "avg_rd_queue_depth")) > 0);
+    }
+    json_decref(list);
+    leave();
+}
+END_TEST
+
+START_TEST(counters_of_nodes_are_those_of_whoever_uses_them)
+{
+    json_t *list;
+
+    add_node("{'driver':'raw','node-name':'r0','file':{'driver':'null-co','node-name':'n0'}}");
+    add_node("{'driver':'null-co','node-name':'spare'}");
+    use("r0");
+    io(BLOCK_READ, 0, 4096);
+    list = get_return(client, "{'execute':'query-blockstats','arguments':{'query-nodes':true}}");
+    ck_assert_uint_eq(json_array_size(list), 3);
+    for (unsigned i = 0; i < 3; i++) {
+        json_t *node = json_array_get(list, i), *stats = json_object_get(node, "stats");
+        const char *name = json_string_value(json_object_get(node, "node-name"));
+        bool used = !strcmp(name, "r0");
+
+        ck_assert_ptr_null(json_object_get(node, "device"));
+        ck_assert_int_eq(json_integer_value(json_object_get(stats, "rd_bytes")), used ? 4096 : 0);
+        ck_assert_int_eq(json_object_get(node, "parent") != NULL, used);
+    }
+    json_decref(list);
+    expect_member("{'execute':'query-blockstats'}", "parent/node-name", "'n0'");
+    list = get_return(client, "{'execute':'query-blockstats'}");
+    ck_assert_uint_eq(json_array_size(list), 1);
+    json_decref(list);
+    leave();
+}
+END_TEST
+
+START_TEST(iothreads_are_listed)
+{
+    json_t *list, *opts;
+
+    expect_return(client, "{'execute':'query-iothreads'}", "[]");
+    opts = json_pack("{s:s, s:s}", "qom-type", "iothread", "id", "io0");
+    ck_assert_ptr_nonnull(user_creatable_add(vm.m->platform.root, opts, NULL));
+    json_decref(opts);
+    expect_member("{'execute':'query-iothreads'}", "id", "'io0'");
+    expect_member("{'execute':'query-iothreads'}", "poll-max-ns", "0");
+    list = get_return(client, "{'execute':'query-iothreads'}");
+    ck_assert_int_gt(json_integer_value(json_object_get(json_array_get(list, 0), "thread-id")), 0);
+    json_decref(list);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("qmp-block");
@@ -224,5 +346,10 @@ int main(void)
     tcase_add_test(tc, latencies_are_counted_between_boundaries);
     tcase_add_test(tc, a_disk_is_resized);
     tcase_add_test(tc, a_disk_is_throttled_and_set_free);
+    tcase_add_test(tc, what_stopped_the_vm_is_shown_until_it_goes_on);
+    tcase_add_test(tc, a_disk_tells_how_long_it_was_idle);
+    tcase_add_test(tc, counters_of_nodes_are_those_of_whoever_uses_them);
+    tcase_add_test(tc, latencies_are_told_over_intervals);
+    tcase_add_test(tc, iothreads_are_listed);
     return suite_run(s);
 }

@@ -185,6 +185,8 @@ END_TEST
 
 /* --- the balloon --- */
 
+#define BALLOON "'path':'/machine/peripheral/balloon0'"
+
 START_TEST(balloon_commands_need_a_balloon)
 {
     expect_error(client, "{'execute':'query-balloon'}", NOT_ACTIVE,
@@ -192,6 +194,30 @@ START_TEST(balloon_commands_need_a_balloon)
     expect_error(client, "{'execute':'balloon','arguments':{'value':16777216}}", NOT_ACTIVE,
                  "No balloon device has been activated");
     expect_error(client, "{'execute':'balloon'}", GENERIC, "Parameter 'value' is missing");
+    expect_error(client, "{'execute':'x-query-balloon-ledger'}", NOT_ACTIVE,
+                 "No balloon device has been activated");
+}
+END_TEST
+
+START_TEST(balloon_ledger_has_its_sums_and_the_target)
+{
+    static const char *const names[] = {"given", "released", "held-back", "discards", "reported"};
+    json_t *r;
+
+    expect_return(client, "{'execute':'balloon','arguments':{'value':16777216}}", "{}");
+    r = get_return(client, "{'execute':'x-query-balloon-ledger'}");
+    ck_assert_int_eq(json_integer_value(json_object_get(r, "requested")), 16777216);
+    ck_assert_int_eq(json_integer_value(json_object_get(r, "actual")), 33554432);
+    ck_assert_ptr_null(json_object_get(r, "really-released"));
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        ck_assert_int_eq(json_integer_value(json_object_get(r, names[i])), 0);
+    }
+    json_decref(r);
+    r = get_return(client, "{'execute':'x-query-balloon-ledger','arguments':{'check':true}}");
+    ck_assert_int_eq(json_integer_value(json_object_get(r, "really-released")), 0);
+    json_decref(r);
+    expect_return(client,
+                  "{'execute':'qom-get','arguments':{" BALLOON ",'property':'ledger-given'}}", "0");
 }
 END_TEST
 
@@ -210,7 +236,6 @@ START_TEST(balloon_takes_any_positive_size)
 }
 END_TEST
 
-#define BALLOON "'path':'/machine/peripheral/balloon0'"
 #define STATS   BALLOON ",'property':'guest-stats'"
 #define POLLING BALLOON ",'property':'guest-stats-polling-interval'"
 
@@ -449,6 +474,7 @@ void add_command_tests(Suite *s)
     tcase_add_test(tc, kvm_is_not_used_here);
     tcase_add_loop_test(tc, ended_guest_continues_only_after_a_reset, 0, G_N_ELEMENTS(last_states));
     tcase_add_test(tc, quit_is_answered_and_ends_the_loop);
+    tcase_add_test(tc, balloon_ledger_has_its_sums_and_the_target);
     tcase_add_test(tc, balloon_takes_any_positive_size);
     tcase_add_test(tc, guest_stats_are_unknown_before_the_guest_tells);
     tcase_add_test(tc, polling_interval_is_read_and_written);

@@ -263,12 +263,12 @@ static const struct {
     const char *f, *want; /* want NULL: what a file may hold */
 } bad_meanings[] = {
     {"[mahine]", "f:1: unknown group 'mahine'; did you mean 'machine'?"},
-    {"\n[netdev 'd']", "f:2: unknown group 'netdev'; known: accel, blockdev, chardev, device, "
-                       "drive, global, include, "
-                       "launch, machine, memory, mon, name, object, smp-opts, trace"},
+    {"\n[spice 'd']",
+     "f:2: unknown group 'spice'; known: accel, blockdev, chardev, device, drive, global, include, "
+     "launch, machine, memory, mon, name, netdev, nic, object, smp-opts, trace"},
     {"[x]",
      "f:1: unknown group 'x'; known: accel, blockdev, chardev, device, drive, global, include, "
-     "launch, machine, memory, mon, name, object, smp-opts, trace"},
+     "launch, machine, memory, mon, name, netdev, nic, object, smp-opts, trace"},
     {"[drive 'd']\nformat='raw'", "f:1: [drive] needs a line file = \"...\""},
     {"[memory]\nsiez='1G'", "f:2: unknown key 'siez' of [memory]; did you mean 'size'?"},
     {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus"},

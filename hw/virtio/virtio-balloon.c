@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The memory balloon (VIRTIO 1.4 §5.5): the guest is asked to keep to a target, names the pages
- * that it gives up, and they go back to the host as merged ranges. Statistics as QEMU shows them.
- * Left out: MUST_TELL_HOST, free page hinting and reporting, page poison.
+ * that it gives up, and they go back to the host in units of huge pages (core/given.h). Free pages
+ * are reported, statistics are as QEMU shows them. Left out: free page hinting, which is of use to
+ * migration alone.
+ *
+ * Queues: Linux counts only those that exist, so that its reporting queue is number 3 without
+ * hinting; the specification numbers it 4. Both places serve reports.
+ *
+ * Threads: page numbers and reports are served on the iothread, if there is one; statistics and
+ * configuration on the main loop.
  *
  * Reset: the target (num_pages) is the host's wish and stays, so the next driver is told of it at
  * once. `actual` goes to 0: the driver that knew which pages were given up is gone, and whoever
@@ -12,6 +19,8 @@
 #include <inttypes.h>
 #include <linux/virtio_balloon.h>
 
+#include "backends/iothread.h"
+#include "core/given.h"
 #include "core/log.h"
 #include "hw/core/memory-balloon.h"
 #include "hw/virtio/devices.h"
@@ -19,11 +28,14 @@
 
 enum {
     QUEUE_SIZE = 128,
-    PFN_BATCH = 1024, /* page numbers sorted and merged at a time; Linux sends at most 256 */
     PFNS_PER_REQUEST = 65536, /* the rest of a longer one is ignored: giving pages back is a hint */
-    /* What one turn on the main loop may take; then others have theirs. */
+    /* What one turn on the loop may take; then others have theirs. */
     REQUESTS_PER_RUN = 64,
-    PFNS_PER_RUN = 4096, /* a system call each when they are scattered: some milliseconds */
+    PFNS_PER_RUN = 4096,        /* a system call each when they are scattered: some milliseconds */
+    REPORT_PER_RUN = 256 << 20, /* bytes */
+    DISCARDS_PER_SETTLE = 1024,
+    SETTLE_NS = 200000000, /* the guest is done giving for now */
+    SETTLE_STEP_NS = 1000000,
     STATS_PER_REQUEST = 256,
 };
 
@@ -37,12 +49,18 @@ static const char *const stat_names[] = {
 };
 enum { STATS = G_N_ELEMENTS(stat_names) };
 
+#define SETTLE_MAX_NS INT64_C(2000000000)
+
 /* --- on the wire --- */
 
 typedef struct {
-    Le32 num_pages; /* what the host asks for */
-    Le32 actual;    /* what the guest has given up; written by the driver */
+    Le32 num_pages;             /* what the host asks for */
+    Le32 actual;                /* what the guest has given up; written by the driver */
+    Le32 free_page_hint_cmd_id; /* not served */
+    Le32 poison_val;            /* what the driver fills free pages with */
 } WireConfig;
+
+enum { CONFIG_SIZE_PLAIN = offsetof(WireConfig, free_page_hint_cmd_id) };
 
 typedef struct {
     Le16 tag;
@@ -51,14 +69,28 @@ typedef struct {
 
 /* --- state --- */
 
+/* A queue's request that took longer than a turn. */
+typedef struct {
+    VqElem *elem;   /* NULL: none */
+    unsigned left;  /* page numbers that may still be taken from the present request */
+    unsigned piece; /* of a report: where it goes on */
+    uint64_t off;
+} Turn;
+
 typedef struct VirtioBalloon {
     VirtIODevice parent_obj;
-    VirtQueue *inflate, *deflate, *stats_queue;
-    bool deflate_on_oom;     /* property */
+    VirtQueue *inflate, *deflate, *stats_queue, *report[2];
+    uint64_t features; /* properties */
+    int granule;
+    bool prefault;
+    IoThreadObject *iothread; /* NULL: the main loop */
+    Turn inflating, deflating, reporting[2];
+    GivenPages *given;
+    LoopTimer *settle_timer; /* on the queues' loop */
+    int64_t settle_by;
+    uint32_t poison_val;
     uint32_t num_pages;      /* target, pages of 4 KiB to give up */
     uint32_t actual;         /* given up, as the driver last told */
-    VqElem *inflate_elem;    /* a request that took longer than a turn; NULL: none */
-    unsigned inflate_left;   /* page numbers that may still be taken from the present request */
     uint32_t actual_written; /* the same while the driver writes it in parts */
     VqElem *stats_elem; /* the driver's buffer, kept until new statistics are wanted; NULL: none */
     bool stats_begun;   /* a buffer came since reset */
@@ -75,123 +107,12 @@ static uint64_t ram_size(VirtioBalloon *s)
     return gmem_size(virtio_memory(VIRTIO_DEVICE(s)));
 }
 
-/* --- inflate --- */
-
-typedef struct {
-    uint32_t pfn[PFN_BATCH];
-    unsigned n;
-    bool ascending, descending; /* so far, equal neighbours allowed */
-} PfnBatch;
-
-static void batch_parse(PfnBatch *b, VqElem *e, size_t limit)
-{
-    Le32 wire[PFN_BATCH];
-
-    b->n =
-        (unsigned)(vq_elem_read_some(e, wire, MIN(limit, PFN_BATCH) * sizeof *wire) / sizeof *wire);
-    b->ascending = b->descending = true;
-    for (unsigned i = 0; i < b->n; i++) {
-        b->pfn[i] = le32_get(wire[i]);
-        if (i > 0 && b->pfn[i] < b->pfn[i - 1]) {
-            b->ascending = false;
-        } else if (i > 0 && b->pfn[i] > b->pfn[i - 1]) {
-            b->descending = false;
-        }
-    }
-}
-
-/* One pass of a radix sort, by the byte at shift. */
-static void sort_pass(const uint32_t *from, uint32_t *to, unsigned n, unsigned shift)
-{
-    unsigned at[257] = {0};
-
-    for (unsigned i = 0; i < n; i++) {
-        at[(uint8_t)(from[i] >> shift) + 1]++;
-    }
-    for (unsigned v = 1; v < 256; v++) {
-        at[v] += at[v - 1];
-    }
-    for (unsigned i = 0; i < n; i++) {
-        to[at[(uint8_t)(from[i] >> shift)]++] = from[i];
-    }
-}
-
-static void batch_sort(PfnBatch *b)
-{
-    uint32_t other[PFN_BATCH];
-
-    if (b->ascending) {
-        return;
-    }
-    if (b->descending) {
-        for (unsigned i = 0; i < b->n / 2; i++) {
-            uint32_t low = b->pfn[b->n - 1 - i];
-
-            b->pfn[b->n - 1 - i] = b->pfn[i];
-            b->pfn[i] = low;
-        }
-        return;
-    }
-    for (unsigned shift = 0; shift < 32; shift += 16) {
-        sort_pass(b->pfn, other, b->n, shift);
-        sort_pass(other, b->pfn, b->n, shift + 8);
-    }
-}
-
-static void discard(VirtioBalloon *s, uint32_t first, uint64_t pages)
-{
-    GuestMemory *mem = virtio_memory(VIRTIO_DEVICE(s));
-    Gpa gpa = GPA((uint64_t)first << VIRTIO_BALLOON_PFN_SHIFT);
-    uint64_t len = pages << VIRTIO_BALLOON_PFN_SHIFT;
-    uint64_t freed = gmem_discard(mem, gpa, len, NULL);
-
-    TRACE(virtio_balloon_inflate, "gpa=0x%" PRIx64 " len=0x%" PRIx64 " freed=0x%" PRIx64, gpa.v,
-          len, freed);
-    if (freed < len && !gmem_contains(mem, gpa, len)) {
-        log_guest("virtio-balloon: page numbers %" PRIu32 " to %" PRIu64 " are not all RAM", first,
-                  first + pages - 1);
-    }
-}
-
-/* The batch is sorted; pages named twice count once. */
-static void batch_discard(VirtioBalloon *s, const PfnBatch *b)
-{
-    for (unsigned i = 0; i < b->n;) {
-        uint32_t first = b->pfn[i], last = first;
-
-        while (++i < b->n && b->pfn[i] - last <= 1) {
-            last = b->pfn[i];
-        }
-        discard(s, first, (uint64_t)last - first + 1);
-    }
-}
-
-/* Takes at most *budget page numbers of the request. True when it is done. */
-static bool inflate_some(VirtioBalloon *s, VqElem *e, unsigned *budget)
-{
-    PfnBatch batch;
-
-    while (s->inflate_left > 0 && vq_elem_out_left(e) >= sizeof(Le32)) {
-        if (*budget == 0) {
-            return false;
-        }
-        batch_parse(&batch, e, MIN(*budget, s->inflate_left));
-        batch_sort(&batch);
-        batch_discard(s, &batch);
-        *budget -= batch.n;
-        s->inflate_left -= batch.n;
-    }
-    if (vq_elem_out_left(e) > 0) {
-        log_guest("virtio-balloon: %zu odd bytes at the end of an inflate request",
-                  vq_elem_out_left(e));
-    }
-    return true;
-}
+/* --- page numbers: inflate and deflate --- */
 
 /* The request that waits from the last turn, or the next one. */
-static VqElem *inflate_next(VirtioBalloon *s, VirtQueue *vq)
+static VqElem *turn_next(Turn *t, VirtQueue *vq)
 {
-    VqElem *e = g_steal_pointer(&s->inflate_elem);
+    VqElem *e = g_steal_pointer(&t->elem);
 
     if (e && !vq_elem_queue(e)) { /* its queue was reset meanwhile */
         virtqueue_detach(e);
@@ -199,25 +120,89 @@ static VqElem *inflate_next(VirtioBalloon *s, VirtQueue *vq)
     }
     if (!e) {
         e = virtqueue_pop(vq);
-        s->inflate_left = PFNS_PER_REQUEST;
+        t->left = PFNS_PER_REQUEST;
+        t->piece = 0;
+        t->off = 0;
     }
     return e;
 }
 
-static void inflate_run(VirtIODevice *vdev, VirtQueue *vq)
+static void turn_forget(Turn *t)
+{
+    if (t->elem) {
+        virtqueue_detach(g_steal_pointer(&t->elem));
+    }
+}
+
+typedef void (*PfnsFn)(GivenPages *g, const uint32_t *pfns, unsigned n);
+
+static unsigned take_batch(VirtioBalloon *s, VqElem *e, size_t limit, PfnsFn fn)
+{
+    Le32 wire[GIVEN_SORT_MAX];
+    uint32_t pfns[GIVEN_SORT_MAX];
+    unsigned n = (unsigned)(vq_elem_read_some(e, wire, MIN(limit, GIVEN_SORT_MAX) * sizeof *wire) /
+                            sizeof *wire);
+
+    for (unsigned i = 0; i < n; i++) {
+        pfns[i] = le32_get(wire[i]);
+    }
+    given_sort(pfns, n);
+    fn(s->given, pfns, n);
+    return n;
+}
+
+/* Takes at most *budget page numbers of the request. True when it is done. */
+static bool take_some(VirtioBalloon *s, Turn *t, VqElem *e, unsigned *budget, PfnsFn fn)
+{
+    while (t->left > 0 && vq_elem_out_left(e) >= sizeof(Le32)) {
+        unsigned n;
+
+        if (*budget == 0) {
+            return false;
+        }
+        n = take_batch(s, e, MIN(*budget, t->left), fn);
+        *budget -= n;
+        t->left -= n;
+    }
+    if (vq_elem_out_left(e) > 0) {
+        log_guest("virtio-balloon: %zu odd bytes at the end of a request", vq_elem_out_left(e));
+    }
+    return true;
+}
+
+static void tell_outside(uint64_t before, uint64_t now)
+{
+    if (now != before) {
+        log_guest("virtio-balloon: %" PRIu64 " page numbers that are not RAM or in use",
+                  (now - before) / GIVEN_PAGE);
+    }
+}
+
+static uint64_t bad_pages(VirtioBalloon *s)
+{
+    return given_ledger(s->given)->inflate_outside + given_ledger(s->given)->inflate_in_use;
+}
+
+static void pfns_run(VirtIODevice *vdev, VirtQueue *vq, Turn *t, PfnsFn fn)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
     unsigned left = REQUESTS_PER_RUN, budget = PFNS_PER_RUN;
+    uint64_t bad = bad_pages(s);
     VqElem *e;
 
-    while (left > 0 && budget > 0 && (e = inflate_next(s, vq))) {
-        if (!inflate_some(s, e, &budget)) {
-            s->inflate_elem = e;
+    given_set_told(s->given, virtio_has_feature(vdev, VIRTIO_BALLOON_F_MUST_TELL_HOST));
+    while (left > 0 && budget > 0 && (e = turn_next(t, vq))) {
+        if (!take_some(s, t, e, &budget, fn)) {
+            t->elem = e;
             break;
         }
         virtqueue_fill(e);
         left--;
     }
+    tell_outside(bad, bad_pages(s));
+    TRACE(virtio_balloon_pages, "queue=%u pages=%u given=%" PRIu64 " released=%" PRIu64,
+          vq == s->deflate, PFNS_PER_RUN - budget, given_ledger(s->given)->given,
+          given_ledger(s->given)->released);
     if (left < REQUESTS_PER_RUN) {
         virtio_notify(vdev, vq);
     }
@@ -226,30 +211,93 @@ static void inflate_run(VirtIODevice *vdev, VirtQueue *vq)
     }
 }
 
-/* What comes back needs nothing: the host gives zeroed memory at the first touch. */
-static void deflate_run(VirtIODevice *vdev, VirtQueue *vq)
+/* Later than SETTLE_NS after the last request, and at most SETTLE_MAX_NS after the first. */
+static void settle_later(VirtioBalloon *s)
 {
+    int64_t now = clock_now(device_platform(DEVICE(s))->vclock);
+
+    if (given_ledger(s->given)->held_back == 0) {
+        return;
+    }
+    if (!loop_timer_armed(s->settle_timer)) {
+        s->settle_by = now + SETTLE_MAX_NS;
+    }
+    loop_timer_arm_at(s->settle_timer, MIN(now + SETTLE_NS, s->settle_by));
+}
+
+static void settle_cb(void *opaque)
+{
+    VirtioBalloon *s = opaque;
+
+    if (virtio_running(VIRTIO_DEVICE(s)) && given_settle(s->given, DISCARDS_PER_SETTLE)) {
+        loop_timer_arm_in(s->settle_timer, SETTLE_STEP_NS);
+    }
+}
+
+static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(vdev);
+
+    if (vq == s->inflate) {
+        pfns_run(vdev, vq, &s->inflating, given_inflate);
+        settle_later(s);
+    } else {
+        pfns_run(vdev, vq, &s->deflating, given_deflate);
+    }
+}
+
+/* --- free page reporting (§5.5.6.7): the pages are ours until the request is handed back --- */
+
+/* §5.5.6.7.2: reported pages must hold poison_val afterwards; what the host gives holds zero. */
+static bool report_wanted(VirtioBalloon *s)
+{
+    return !virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_BALLOON_F_PAGE_POISON) ||
+           s->poison_val == 0;
+}
+
+/* Takes at most *budget bytes of the request. True when it is done. */
+static bool report_some(VirtioBalloon *s, Turn *t, VqElem *e, uint64_t *budget)
+{
+    struct iovec part[GIVEN_REPORT_MAX];
+    unsigned total, n = 0;
+    const struct iovec *iov = vq_elem_in_iov(e, &total);
+
+    while (t->piece < total && n<GIVEN_REPORT_MAX && * budget> 0) {
+        uint64_t len = MIN(iov[t->piece].iov_len - t->off, *budget);
+
+        part[n++] = (struct iovec){(uint8_t *)iov[t->piece].iov_base + t->off, len};
+        *budget -= len;
+        t->off += len;
+        if (t->off == iov[t->piece].iov_len) {
+            t->off = 0;
+            t->piece++;
+        }
+    }
+    given_report(s->given, part, n, report_wanted(s));
+    return t->piece == total;
+}
+
+static void virtio_balloon_handle_report(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(vdev);
+    Turn *t = &s->reporting[vq == s->report[1]];
+    uint64_t budget = REPORT_PER_RUN;
     unsigned left = REQUESTS_PER_RUN;
     VqElem *e;
 
-    while (left > 0 && (e = virtqueue_pop(vq))) {
+    while (left > 0 && budget > 0 && (e = turn_next(t, vq))) {
+        if (!report_some(s, t, e, &budget)) {
+            t->elem = e;
+            break;
+        }
         virtqueue_fill(e);
         left--;
     }
     if (left < REQUESTS_PER_RUN) {
         virtio_notify(vdev, vq);
     }
-    if (left == 0) {
+    if (left == 0 || budget == 0 || t->elem) {
         virtio_queue_run_later(vdev, vq);
-    }
-}
-
-static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
-{
-    if (vq == VIRTIO_BALLOON(vdev)->inflate) {
-        inflate_run(vdev, vq);
-    } else {
-        deflate_run(vdev, vq);
     }
 }
 
@@ -406,14 +454,17 @@ static void actual_changed(VirtioBalloon *s, uint32_t actual)
 static void virtio_balloon_get_config(VirtIODevice *vdev, void *config)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
-    WireConfig wire = {le32_make(s->num_pages), le32_make(s->actual_written)};
+    WireConfig wire = {.num_pages = le32_make(s->num_pages),
+                       .actual = le32_make(s->actual_written),
+                       .poison_val = le32_make(s->poison_val)};
 
-    memcpy(config, &wire, sizeof wire);
+    memcpy(config, &wire, vdev->config_size);
 }
 
 static bool virtio_balloon_config_writable(VirtIODevice *vdev, size_t off)
 {
-    return off >= offsetof(WireConfig, actual);
+    return (off >= offsetof(WireConfig, actual) && off < CONFIG_SIZE_PLAIN) ||
+           off >= offsetof(WireConfig, poison_val);
 }
 
 /* A driver that writes byte by byte is done with the last one. */
@@ -421,34 +472,134 @@ static void virtio_balloon_set_config(VirtIODevice *vdev, const void *config, si
                                       size_t len)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
-    WireConfig wire;
+    WireConfig wire = {0};
 
-    memcpy(&wire, config, sizeof wire);
+    memcpy(&wire, config, vdev->config_size);
+    s->poison_val = le32_get(wire.poison_val);
     s->actual_written = le32_get(wire.actual);
-    if (off + len >= sizeof wire) {
+    if (off < CONFIG_SIZE_PLAIN && off + len >= CONFIG_SIZE_PLAIN) {
         actual_changed(s, s->actual_written);
     }
 }
 
 static uint64_t virtio_balloon_get_features(VirtIODevice *vdev, uint64_t common)
 {
-    uint64_t features = UINT64_C(1) << VIRTIO_BALLOON_F_STATS_VQ;
+    return VIRTIO_BALLOON(vdev)->features | UINT64_C(1) << VIRTIO_BALLOON_F_STATS_VQ;
+}
 
-    if (VIRTIO_BALLOON(vdev)->deflate_on_oom) {
-        features |= UINT64_C(1) << VIRTIO_BALLOON_F_DEFLATE_ON_OOM;
+/* --- ledger --- */
+
+typedef struct {
+    const char *name;
+    size_t offset;
+} LedgerField;
+
+#define FIELD(n, f)                 \
+    {                               \
+        n, offsetof(GivenLedger, f) \
     }
-    return features;
+static const LedgerField ledger_fields[] = {
+    FIELD("inflate-named", inflate_named),
+    FIELD("inflated", inflated),
+    FIELD("repeated", repeated),
+    FIELD("inflate-outside", inflate_outside),
+    FIELD("inflate-in-use", inflate_in_use),
+    FIELD("deflate-named", deflate_named),
+    FIELD("deflated", deflated),
+    FIELD("deflate-not-given", deflate_not_given),
+    FIELD("forgotten", forgotten),
+    FIELD("given", given),
+    FIELD("released", released),
+    FIELD("held-back", held_back),
+    FIELD("returned", returned),
+    FIELD("released-ended", released_ended),
+    FIELD("refused", refused),
+    FIELD("reported", reported),
+    FIELD("report-returned", report_returned),
+    FIELD("report-left", report_left),
+    FIELD("prefaulted", prefaulted),
+    FIELD("discards", discards),
+    FIELD("time-ns", time_ns),
+};
+
+/* check: what of the released memory is resident again is asked of the host, which takes time. */
+static json_t *balloon_ledger(Object *obj, bool check)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(obj);
+    uint64_t requested = (uint64_t)s->num_pages << VIRTIO_BALLOON_PFN_SHIFT;
+    uint64_t actual = s->given ? balloon_actual(obj) : 0; /* not realized: there is no memory */
+    json_t *all =
+        json_pack("{s:I, s:I}", "requested", (json_int_t)requested, "actual", (json_int_t)actual);
+    GivenLedger ledger = {0};
+    uint64_t again = 0;
+
+    virtio_lock(VIRTIO_DEVICE(s));
+    if (s->given) {
+        ledger = *given_ledger(s->given);
+        again = check ? given_faulted_again(s->given) : 0;
+    }
+    virtio_unlock(VIRTIO_DEVICE(s));
+    for (unsigned i = 0; i < G_N_ELEMENTS(ledger_fields); i++) {
+        const uint64_t *value = (const void *)((const char *)&ledger + ledger_fields[i].offset);
+
+        json_object_set_new(all, ledger_fields[i].name, json_integer((json_int_t)*value));
+    }
+    if (check) {
+        json_object_set_new(all, "faulted-again", json_integer((json_int_t)again));
+        json_object_set_new(all, "really-released",
+                            json_integer((json_int_t)(ledger.released - again)));
+    }
+    return all;
+}
+
+static json_t *ledger_get(Object *obj, const Property *prop, GError **err)
+{
+    return balloon_ledger(obj, false);
+}
+
+static json_t *ledger_field_get(Object *obj, const Property *prop, GError **err)
+{
+    json_t *all = balloon_ledger(obj, false);
+    json_t *value = json_incref(json_object_get(all, prop->name + strlen("ledger-")));
+
+    json_decref(all);
+    return value;
 }
 
 /* --- life --- */
+
+/* Hints tell a migration what it need not copy, and there is none. */
+static bool hint_set(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    bool on = json_is_true(value);
+
+    if (json_is_string(value) && !parse_bool(json_string_value(value), &on, err)) {
+        return false;
+    }
+    if (!json_is_string(value) && !json_is_boolean(value)) {
+        return error_set(err, "expects on or off");
+    }
+    return !on ||
+           error_set(err, "free page hints are of use to migration alone, which there is not; "
+                          "for memory back from the guest: free-page-reporting=on");
+}
+
+static json_t *hint_get(Object *obj, const Property *prop, GError **err)
+{
+    return json_false();
+}
 
 static void virtio_balloon_reset(VirtIODevice *vdev)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
 
-    if (s->inflate_elem) {
-        virtqueue_detach(g_steal_pointer(&s->inflate_elem));
-    }
+    turn_forget(&s->inflating);
+    turn_forget(&s->deflating);
+    turn_forget(&s->reporting[0]);
+    turn_forget(&s->reporting[1]);
+    loop_timer_cancel(s->settle_timer);
+    given_forget(s->given);
+    s->poison_val = 0;
     if (s->stats_elem) {
         virtqueue_detach(g_steal_pointer(&s->stats_elem));
     }
@@ -458,15 +609,34 @@ static void virtio_balloon_reset(VirtIODevice *vdev)
     actual_changed(s, 0);
 }
 
+static VirtQueue *add_queue(VirtioBalloon *s, VirtIOHandleOutput handle_output)
+{
+    VirtQueue *vq = virtio_add_queue(VIRTIO_DEVICE(s), QUEUE_SIZE, handle_output);
+
+    if (s->iothread) {
+        virtio_queue_set_iothread(vq, iothread_object_thread(s->iothread));
+    }
+    return vq;
+}
+
 static bool virtio_balloon_realize(VirtIODevice *vdev, GError **err)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
     Platform *p = device_platform(DEVICE(vdev));
 
-    virtio_init(vdev, VIRTIO_ID_BALLOON, sizeof(WireConfig));
-    s->inflate = virtio_add_queue(vdev, QUEUE_SIZE, virtio_balloon_handle_output);
-    s->deflate = virtio_add_queue(vdev, QUEUE_SIZE, virtio_balloon_handle_output);
+    virtio_init(vdev, VIRTIO_ID_BALLOON,
+                s->features & UINT64_C(1) << VIRTIO_BALLOON_F_PAGE_POISON ? sizeof(WireConfig)
+                                                                          : CONFIG_SIZE_PLAIN);
+    s->given = given_new(virtio_memory(vdev), (GivenGranule)s->granule, s->prefault);
+    s->inflate = add_queue(s, virtio_balloon_handle_output);
+    s->deflate = add_queue(s, virtio_balloon_handle_output);
     s->stats_queue = virtio_add_queue(vdev, QUEUE_SIZE, virtio_balloon_handle_stats);
+    for (unsigned i = 0; i < 2 && s->features & UINT64_C(1) << VIRTIO_BALLOON_F_REPORTING; i++) {
+        s->report[i] = add_queue(s, virtio_balloon_handle_report);
+    }
+    virtio_lock(vdev);
+    s->settle_timer = loop_timer_new(virtio_queue_loop(s->inflate), p->vclock, settle_cb, s);
+    virtio_unlock(vdev);
     s->poll_timer = loop_timer_new(p->loop, p->vclock, stats_poll_cb, s);
     stats_poll_later(s);
     return true;
@@ -477,6 +647,10 @@ static void virtio_balloon_unrealize(VirtIODevice *vdev)
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
 
     g_clear_pointer(&s->poll_timer, loop_timer_free);
+    virtio_lock(vdev);
+    g_clear_pointer(&s->settle_timer, loop_timer_free);
+    g_clear_pointer(&s->given, given_free);
+    virtio_unlock(vdev);
     s->num_pages = 0;
 }
 
@@ -485,9 +659,41 @@ static void virtio_balloon_instance_init(Object *obj)
     stats_forget(VIRTIO_BALLOON(obj));
 }
 
+static const char *const granule_words[] = {
+    [GIVEN_AUTO] = "auto", [GIVEN_4K] = "4k", [GIVEN_2M] = "2m", NULL};
+
+#define LEDGER(n, h) PROP_CUSTOM("ledger-" n, "int", ledger_field_get, NULL, PROP_READONLY, h)
+
 static const Property virtio_balloon_props[] = {
-    PROP_BOOL("deflate-on-oom", VirtioBalloon, deflate_on_oom, false,
-              "let the guest take pages back before its OOM killer runs"),
+    PROP_BIT64("deflate-on-oom", VirtioBalloon, features, VIRTIO_BALLOON_F_DEFLATE_ON_OOM, false,
+               "let the guest take pages back before its OOM killer runs"),
+    PROP_BIT64("free-page-reporting", VirtioBalloon, features, VIRTIO_BALLOON_F_REPORTING, false,
+               "let the guest report free pages, which go back to the host"),
+    PROP_BIT64("page-poison", VirtioBalloon, features, VIRTIO_BALLOON_F_PAGE_POISON, true,
+               "let the guest tell what it fills free pages with; those it reports then keep that"),
+    PROP_BIT64("must-tell-host", VirtioBalloon, features, VIRTIO_BALLOON_F_MUST_TELL_HOST, true,
+               "ask the guest to tell before it uses pages of the balloon; without, huge pages "
+               "given in several requests stay"),
+    PROP_CUSTOM("free-page-hint", "bool", hint_get, hint_set, 0,
+                "not served: of use to migration alone"),
+    PROP_ENUM("granule", VirtioBalloon, granule, granule_words, GIVEN_AUTO,
+              "what goes back to the host at a time: 4k: each page; 2m: whole huge pages; auto: "
+              "those, and pieces when the guest has settled and a split pays"),
+    PROP_BOOL("deflate-prefault", VirtioBalloon, prefault, false,
+              "make memory resident when the guest takes it back"),
+    PROP_LINK("iothread", VirtioBalloon, iothread, IoThreadObject, &iothread_type,
+              "gives memory back, an id of -object iothread; not given: the main loop"),
+    PROP_CUSTOM("ledger", "balloon ledger", ledger_get, NULL, PROP_READONLY,
+                "what became of the memory that the guest gave, as x-query-balloon-ledger"),
+    LEDGER("inflated", "bytes that the guest gave, ever"),
+    LEDGER("deflated", "bytes that it took back, ever"),
+    LEDGER("given", "bytes given now"),
+    LEDGER("released", "of them, bytes that the host has"),
+    LEDGER("held-back", "of them, bytes that the host does not have"),
+    LEDGER("returned", "bytes that became released, ever"),
+    LEDGER("report-returned", "bytes of free page reports that went back, ever"),
+    LEDGER("discards", "system calls that gave memory back, ever"),
+    LEDGER("time-ns", "nanoseconds spent on it, ever"),
     PROP_CUSTOM("guest-stats", "guest statistics", guest_stats_get, NULL, 0,
                 "what the guest last told about its memory, -1 where it did not, and when"),
     PROP_CUSTOM("guest-stats-polling-interval", "int", poll_interval_get, poll_interval_set,
@@ -503,6 +709,7 @@ static void virtio_balloon_class_init(ObjectClass *klass, const void *data)
 
     mc->set_target = balloon_set_target;
     mc->actual = balloon_actual;
+    mc->ledger = balloon_ledger;
     dc->user_creatable = true;
     dc->category = "misc";
     vc->realize = virtio_balloon_realize;

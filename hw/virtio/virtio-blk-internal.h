@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the two files of virtio-blk share: virtio-blk.c (the device: features, configuration space, properties, life) and
- * virtio-blk-request.c (requests from the ring to the block node and back).
+ * What the files of virtio-blk share: virtio-blk.c (the device: properties, life), virtio-blk-config.c (features,
+ * configuration space, cache mode), virtio-blk-parse.c (requests as the driver wrote them) and virtio-blk-request.c (from
+ * there to the block node and back).
  *
  * A request has one of its queue's BlkReq from pop to push, and at any time one BlockRequest of it at most is at the node.
  * A large read or write, and a discard of many ranges, are done step by step. Neighbours of one kick are merged: the
@@ -27,6 +28,12 @@
 #ifndef VIRTIO_BLK_F_SECURE_ERASE
 #define VIRTIO_BLK_F_SECURE_ERASE 16
 #endif
+#ifndef VIRTIO_BLK_T_GET_LIFETIME
+#define VIRTIO_BLK_T_GET_LIFETIME 10
+#endif
+#ifndef VIRTIO_BLK_T_SECURE_ERASE
+#define VIRTIO_BLK_T_SECURE_ERASE 14
+#endif
 #ifndef VIRTIO_BLK_F_ZONED
 #define VIRTIO_BLK_F_ZONED 17
 #endif
@@ -34,11 +41,14 @@
 enum {
     BLK_SECTOR = 512,
     BLK_ID_BYTES = VIRTIO_BLK_ID_BYTES,
-    BLK_RANGES_MAX = 128,     /* of one discard or write zeroes request */
+    BLK_SEG_MAX_FIXED = 126,  /* with seg-max-adjust=off */
+    BLK_SECTORS_MAX = INT32_MAX / BLK_SECTOR, /* of one range */
+    BLK_RANGES_MAX = 128,     /* of one discard, write zeroes or secure erase request */
     BLK_MERGE_MAX = 32,       /* requests in one */
     BLK_MERGE_PIECES = 128,   /* pieces of memory in one that was merged, or in a step of a large one */
 };
 
+enum { BLK_AUTO, BLK_ON, BLK_OFF };
 typedef enum { BLK_ON_ERROR_AUTO, BLK_ON_ERROR_REPORT, BLK_ON_ERROR_IGNORE, BLK_ON_ERROR_STOP, BLK_ON_ERROR_ENOSPC } BlkOnError;
 
 typedef struct {
@@ -61,7 +71,7 @@ typedef enum {
     BLK_REQ_HELD,             /* done, waits in BlkQueue.held until DMA is allowed */
 } BlkReqState;
 
-typedef struct VirtioBlk VirtioBlk;
+OBJECT_DECLARE(VirtioBlk, virtio_blk, VIRTIO_BLK)
 typedef struct BlkQueue BlkQueue;
 typedef struct BlkReq BlkReq;
 
@@ -109,9 +119,12 @@ struct VirtioBlk {
     char *drive, *serial;
     IoThreadObject *iothread;
     json_t *iothread_map;     /* array; NULL: none */
+    json_t *intervals;        /* stats-intervals; NULL: as -drive says */
     uint32_t num_queues, queue_size;
-    bool seg_max_adjust, config_wce, discard, write_zeroes, merging, share_rw;
-    uint32_t max_discard_sectors, max_write_zeroes_sectors;
+    bool seg_max_adjust, config_wce, discard, write_zeroes, secure_erase, merging, share_rw;
+    int write_cache;          /* BLK_AUTO, ... */
+    uint32_t max_discard_sectors, max_write_zeroes_sectors, size_max; /* size_max 0: segments may have any size */
+    uint32_t cyls, heads, secs; /* all 0: made up */
     uint64_t logical_block, physical_block, min_io, opt_io, discard_granularity;
     int rerror, werror;       /* BlkOnError */
     int32_t bootindex;
@@ -129,17 +142,46 @@ struct VirtioBlk {
     bool retry_later;         /* the VM went on while quiesced */
 };
 
+/* --- virtio-blk-config.c: methods of VirtioDeviceClass --- */
+
+enum { BLK_CONFIG_BYTES = 96 };
+uint64_t virtio_blk_get_features(VirtIODevice *vdev, uint64_t common);
+void virtio_blk_set_status(VirtIODevice *vdev, uint8_t old);
+bool virtio_blk_config_writable(VirtIODevice *vdev, size_t off);
+void virtio_blk_set_config(VirtIODevice *vdev, const void *config, size_t off, size_t len);
+void virtio_blk_get_config(VirtIODevice *vdev, void *config);
+
+bool virtio_blk_first_writeback(const VirtioBlk *s); /* the cache mode that a driver finds */
+
+/* --- virtio-blk-parse.c --- */
+
+void virtio_blk_queue_run(BlkQueue *q);    /* serves what the driver made available, unless quiesced */
+
 /* --- virtio-blk-request.c --- */
+
+void virtio_blk_req_get_slot(BlkReq *r);              /* gives r->slot; not twice */
+void virtio_blk_req_data(BlkReq *r);                  /* begins a read or write: io.op, io.flags, offset and left are set */
+void virtio_blk_req_continue(BlkReq *r);              /* begins with the ranges in the slot: io and n_ranges are set */
+void virtio_blk_req_flush(BlkReq *r);
+void virtio_blk_finish_held(BlkQueue *q);             /* answers what waited for DMA */
+void virtio_blk_submit_open(BlkQueue *q);             /* no more neighbours are to come */
+void virtio_blk_tell_driver(BlkQueue *q);             /* if something was answered */
+void virtio_blk_req_finish(BlkReq *r, uint8_t status);
+void virtio_blk_req_refuse(BlkReq *r, BlockOp op, uint8_t status); /* the same, and it counts as invalid */
 
 bool virtio_blk_queue_init(VirtioBlk *s, BlkQueue *q, VirtQueue *vq, GError **err);
 void virtio_blk_queue_finish(BlkQueue *q); /* nothing is in flight */
-void virtio_blk_queue_run(BlkQueue *q);    /* serves what the driver made available, unless quiesced */
 void virtio_blk_queue_drop(BlkQueue *q);   /* reset: cancels, waits, and forgets everything */
 void virtio_blk_queue_retry(BlkQueue *q);  /* what is stopped */
 
 static inline bool virtio_blk_may_discard(const VirtioBlk *s)
 {
     return s->discard && s->limits->max_discard > 0 && !s->limits->read_only;
+}
+
+static inline bool virtio_blk_may_secure_erase(const VirtioBlk *s)
+{
+    return s->secure_erase && s->limits->max_secure_erase > 0 && !s->limits->read_only;
 }
 
 static inline bool virtio_blk_may_write_zeroes(const VirtioBlk *s)

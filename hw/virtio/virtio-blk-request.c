@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Requests of virtio-blk (VIRTIO 1.4 §5.2.6): parsed and checked once, merged with neighbours of
- * the same kick, given to the block node, and answered. A header may be split over descriptors,
- * data may lie in any pieces, and the status is the last writable byte wherever that is.
+ * The way of requests of virtio-blk (VIRTIO 1.4 §5.2.6) behind virtio-blk-parse.c: merged with
+ * neighbours of the same kick, given to the block node, and answered.
  *
  * What fails is reported, ignored, or stops the VM, as rerror and werror say; stopped requests are
  * tried again when the VM goes on.
@@ -14,24 +13,6 @@
 
 #include "core/log.h"
 
-enum {
-    BATCH = 64,          /* elements popped at once */
-    ELEMS_PER_RUN = 256, /* then others have their turn on the main loop */
-    T_FLUSH_OUT = 5,     /* §5.2.6.5: a flush in older drivers' words */
-};
-
-/* --- on the wire --- */
-
-typedef struct {
-    Le32 type, reserved;
-    Le64 sector;
-} WireHeader;
-
-typedef struct {
-    Le64 sector;
-    Le32 num_sectors, flags;
-} WireRange;
-
 /* --- pools and lists --- */
 
 static void list_add(BlkList *l, BlkReq *r)
@@ -41,35 +22,24 @@ static void list_add(BlkList *l, BlkReq *r)
     l->last = r;
 }
 
-static BlkSlot *slot_get(BlkQueue *q)
+void virtio_blk_req_get_slot(BlkReq *r)
 {
-    BlkSlot *slot = q->slots;
+    BlkQueue *q = r->q;
 
-    if (slot) {
-        q->slots = slot->next;
-        return slot;
+    if (q->slots) {
+        r->slot = q->slots;
+        q->slots = r->slot->next;
+        return;
     }
     g_assert(q->n_slots < q->n); /* a request has one at most */
     q->n_slots++;
-    return g_new(BlkSlot, 1);
+    r->slot = g_new(BlkSlot, 1);
 }
 
 static void slot_put(BlkQueue *q, BlkSlot *slot)
 {
     slot->next = q->slots;
     q->slots = slot;
-}
-
-/* There are as many as the queue has entries, and each has an element. */
-static BlkReq *req_take(BlkQueue *q, VqElem *e)
-{
-    BlkReq *r = q->free;
-
-    g_assert(r);
-    q->free = r->next;
-    r->elem = e;
-    r->state = BLK_REQ_TAKEN;
-    return r;
 }
 
 static void req_put(BlkReq *r)
@@ -92,7 +62,7 @@ static void req_put(BlkReq *r)
 /* --- answers --- */
 
 /* Without bus mastering the guest's memory is not ours: the answer waits. */
-static void req_finish(BlkReq *r, uint8_t status)
+void virtio_blk_req_finish(BlkReq *r, uint8_t status)
 {
     BlkQueue *q = r->q;
     VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
@@ -111,18 +81,18 @@ static void req_finish(BlkReq *r, uint8_t status)
     req_put(r);
 }
 
-static void finish_held(BlkQueue *q)
+void virtio_blk_finish_held(BlkQueue *q)
 {
     BlkReq *next, *r = q->held.first;
 
     q->held = (BlkList){0};
     for (; r; r = next) {
         next = r->next;
-        req_finish(r, r->status);
+        virtio_blk_req_finish(r, r->status);
     }
 }
 
-static void tell_driver(BlkQueue *q)
+void virtio_blk_tell_driver(BlkQueue *q)
 {
     if (q->finished) {
         q->finished = false;
@@ -130,10 +100,10 @@ static void tell_driver(BlkQueue *q)
     }
 }
 
-static void refuse(BlkReq *r, BlockOp op, uint8_t status)
+void virtio_blk_req_refuse(BlkReq *r, BlockOp op, uint8_t status)
 {
     block_account_invalid(r->q->bq, op);
-    req_finish(r, status);
+    virtio_blk_req_finish(r, status);
 }
 
 /* --- one step of a request --- */
@@ -190,7 +160,7 @@ static void submit_step(BlkReq *r)
     } else {
         log_guest("virtio-blk: request of more than %u pieces that are no block together",
                   BLK_MERGE_PIECES);
-        refuse(r, r->io.op, VIRTIO_BLK_S_IOERR);
+        virtio_blk_req_refuse(r, r->io.op, VIRTIO_BLK_S_IOERR);
     }
 }
 
@@ -198,7 +168,9 @@ static void submit_step(BlkReq *r)
 static void submit_range(BlkReq *r)
 {
     const BlockLimits *limits = r->q->s->limits;
-    uint64_t most = r->io.op == BLOCK_DISCARD ? limits->max_discard : limits->max_write_zeroes;
+    uint64_t most = r->io.op == BLOCK_DISCARD        ? limits->max_discard
+                    : r->io.op == BLOCK_WRITE_ZEROES ? limits->max_write_zeroes
+                                                     : limits->max_secure_erase;
 
     most = MAX(most - most % r->q->s->block_size, r->q->s->block_size);
     r->io.offset = r->offset;
@@ -206,7 +178,7 @@ static void submit_range(BlkReq *r)
     submit(r);
 }
 
-static void submit_flush(BlkReq *r)
+void virtio_blk_req_flush(BlkReq *r)
 {
     r->io.op = BLOCK_FLUSH;
     r->io.flags = 0;
@@ -215,7 +187,7 @@ static void submit_flush(BlkReq *r)
 }
 
 /* What is left is begun, or the request is done. */
-static void req_continue(BlkReq *r)
+void virtio_blk_req_continue(BlkReq *r)
 {
     while (r->left == 0 && r->range < r->n_ranges) {
         const BlkRange *range = &r->slot->ranges[r->range++];
@@ -230,9 +202,9 @@ static void req_continue(BlkReq *r)
         submit_range(r);
     } else if (r->then_flush) {
         r->then_flush = false;
-        submit_flush(r);
+        virtio_blk_req_flush(r);
     } else {
-        req_finish(r, VIRTIO_BLK_S_OK);
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_OK);
     }
 }
 
@@ -246,7 +218,7 @@ static void req_advance(BlkReq *r, uint64_t bytes)
     }
     r->offset += bytes;
     r->left -= bytes;
-    req_continue(r);
+    virtio_blk_req_continue(r);
 }
 
 /* --- errors --- */
@@ -292,10 +264,15 @@ static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
 
     f->p = device_platform(DEVICE(s));
     f->stop = action == BLK_ON_ERROR_STOP;
-    f->event =
-        json_pack("{s:s, s:s, s:s, s:s, s:b, s:s}", "device", drive ? drive : "", "node-name",
-                  block_node_name(s->node), "operation", is_read ? "read" : "write", "action",
-                  names[action], "nospace", ret == -ENOSPC, "reason", g_strerror(-ret));
+    f->event = json_pack("{s:s, s:s, s:s, s:s, s:s}", "device", drive ? drive : "", "node-name",
+                         block_node_name(s->node), "operation", is_read ? "read" : "write",
+                         "action", names[action], "reason", g_strerror(-ret));
+    if (block_io_status(s->user) != BLOCK_IO_STATUS_NONE) {
+        json_object_set_new(f->event, "nospace", json_boolean(ret == -ENOSPC));
+    }
+    if (f->stop) {
+        block_io_status_failed(s->user, ret);
+    }
     if (virtio_on_iothread(VIRTIO_DEVICE(s))) {
         loop_post(f->p->loop, failure_told, f);
     } else {
@@ -309,8 +286,9 @@ static void req_failed(BlkReq *r, int ret)
     bool is_read = r->io.op == BLOCK_READ;
     BlkOnError action = error_action(s, is_read, ret);
 
-    if (ret == -ENOTSUP && (r->io.op == BLOCK_DISCARD || r->io.op == BLOCK_WRITE_ZEROES)) {
-        req_finish(r, VIRTIO_BLK_S_UNSUPP);
+    if (ret == -ENOTSUP && (r->io.op == BLOCK_DISCARD || r->io.op == BLOCK_WRITE_ZEROES ||
+                            r->io.op == BLOCK_SECURE_ERASE)) {
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_UNSUPP);
         return;
     }
     tell_user(s, is_read, action, ret);
@@ -323,7 +301,7 @@ static void req_failed(BlkReq *r, int ret)
         list_add(&r->q->stopped, r);
         break;
     default:
-        req_finish(r, VIRTIO_BLK_S_IOERR);
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_IOERR);
     }
 }
 
@@ -379,7 +357,7 @@ static bool merge(BlkReq *lead, BlkReq *r)
         return false;
     }
     if (!lead->slot) {
-        lead->slot = slot_get(r->q);
+        virtio_blk_req_get_slot(lead);
         memcpy(lead->slot->iov, lead->io.iov, lead->io.niov * sizeof(struct iovec));
         lead->io.iov = lead->slot->iov;
     }
@@ -401,7 +379,7 @@ static void submit_group(BlkReq *lead)
     submit(lead);
 }
 
-static void submit_open(BlkQueue *q)
+void virtio_blk_submit_open(BlkQueue *q)
 {
     for (unsigned i = 0; i < q->n_open; i++) {
         submit_group(q->open[i]);
@@ -430,6 +408,22 @@ static void offer_to_merge(BlkReq *r)
     q->open[q->n_open++] = r;
 }
 
+void virtio_blk_req_data(BlkReq *r)
+{
+    const BlockLimits *limits = r->q->s->limits;
+
+    use_own_data(r);
+    if (G_UNLIKELY(r->left == 0)) {
+        virtio_blk_req_finish(r, VIRTIO_BLK_S_OK);
+    } else if (G_UNLIKELY(r->left > limits->max_transfer || r->io.niov > limits->max_iov)) {
+        r->steps = true;
+        virtio_blk_req_get_slot(r);
+        submit_step(r);
+    } else {
+        offer_to_merge(r);
+    }
+}
+
 /* --- what comes back from the node --- */
 
 static void done(BlockRequest *io, int ret)
@@ -455,206 +449,10 @@ static void done(BlockRequest *io, int ret)
 
 static void round_over(void *opaque)
 {
-    tell_driver(opaque);
-}
-
-/* --- parsing --- */
-
-/* Within the disk, in whole blocks? */
-static bool place_ok(const VirtioBlk *s, uint64_t sector, uint64_t bytes)
-{
-    uint64_t size = s->limits->size;
-
-    return sector <= size / BLK_SECTOR && bytes <= size - sector * BLK_SECTOR &&
-           sector * BLK_SECTOR % s->block_size == 0 && bytes % s->block_size == 0;
-}
-
-static void start_rw(BlkReq *r, BlockOp op, uint64_t sector, uint64_t bytes)
-{
-    VirtioBlk *s = r->q->s;
-
-    if (!place_ok(s, sector, bytes) || (op == BLOCK_WRITE && s->limits->read_only)) {
-        log_guest("virtio-blk: %s of %" PRIu64 " bytes at sector %" PRIu64 " is not possible",
-                  op == BLOCK_READ ? "read" : "write", bytes, sector);
-        refuse(r, op, VIRTIO_BLK_S_IOERR);
-        return;
-    }
-    r->io.op = op;
-    r->io.flags = op == BLOCK_WRITE && !s->writeback ? BLOCK_FUA : 0;
-    r->offset = sector * BLK_SECTOR;
-    r->left = bytes;
-    use_own_data(r);
-    if (G_UNLIKELY(bytes == 0)) {
-        req_finish(r, VIRTIO_BLK_S_OK);
-    } else if (G_UNLIKELY(bytes > s->limits->max_transfer || r->io.niov > s->limits->max_iov)) {
-        r->steps = true;
-        r->slot = slot_get(r->q);
-        submit_step(r);
-    } else {
-        offer_to_merge(r);
-    }
-}
-
-/* The serial number; one of 20 bytes has no NUL (§5.2.6). */
-static void start_get_id(BlkReq *r)
-{
-    char id[BLK_ID_BYTES] = {0};
-
-    if (r->q->s->serial) {
-        memcpy(id, r->q->s->serial, MIN(strlen(r->q->s->serial), sizeof id));
-    }
-    vq_elem_write_some(r->elem, id, sizeof id);
-    req_finish(r, VIRTIO_BLK_S_OK);
-}
-
-/* Takes range n of the request; the status of one that is not in order. */
-static uint8_t take_range(BlkReq *r, BlockOp op, unsigned n)
-{
-    const VirtioBlk *s = r->q->s;
-    uint32_t most = op == BLOCK_DISCARD ? s->max_discard_sectors : s->max_write_zeroes_sectors;
-    uint32_t known = op == BLOCK_DISCARD ? 0 : VIRTIO_BLK_WRITE_ZEROES_FLAG_UNMAP;
-    uint32_t sectors, flags;
-    uint64_t sector;
-    WireRange wire;
-
-    if (!vq_elem_read(r->elem, &wire, sizeof wire)) {
-        return VIRTIO_BLK_S_IOERR;
-    }
-    sector = le64_get(wire.sector);
-    sectors = le32_get(wire.num_sectors);
-    flags = le32_get(wire.flags);
-    if (flags & ~known) {
-        return VIRTIO_BLK_S_UNSUPP;
-    }
-    if (sectors > most || !place_ok(s, sector, (uint64_t)sectors * BLK_SECTOR)) {
-        return VIRTIO_BLK_S_IOERR;
-    }
-    r->slot->ranges[n] = (BlkRange){
-        .offset = sector * BLK_SECTOR,
-        .bytes = (uint64_t)sectors * BLK_SECTOR,
-        .flags = flags ? BLOCK_MAY_UNMAP : 0,
-    };
-    return VIRTIO_BLK_S_OK;
-}
-
-/* §5.2.6.2: all ranges are looked at before the first one is touched. */
-static void start_ranges(BlkReq *r, BlockOp op)
-{
-    size_t len = vq_elem_out_left(r->elem), n = len / sizeof(WireRange);
-    uint8_t status = VIRTIO_BLK_S_OK;
-
-    if (n > BLK_RANGES_MAX) {
-        status = VIRTIO_BLK_S_UNSUPP;
-    } else if (n == 0 || len % sizeof(WireRange) != 0) {
-        status = VIRTIO_BLK_S_IOERR;
-    } else {
-        r->slot = slot_get(r->q);
-    }
-    for (unsigned i = 0; i < n && status == VIRTIO_BLK_S_OK; i++) {
-        status = take_range(r, op, i);
-    }
-    if (status != VIRTIO_BLK_S_OK) {
-        log_guest("virtio-blk: bad %s of %zu bytes of ranges",
-                  op == BLOCK_DISCARD ? "discard" : "write zeroes", len);
-        refuse(r, op, status);
-        return;
-    }
-    r->io.op = op;
-    r->io.iov = NULL;
-    r->io.niov = 0;
-    r->n_ranges = (uint16_t)n;
-    r->then_flush = op == BLOCK_WRITE_ZEROES && !r->q->s->writeback;
-    req_continue(r);
-}
-
-static void start_unknown(BlkReq *r, uint32_t type)
-{
-    log_guest("virtio-blk: request of type %" PRIu32 ", which is not served", type);
-    req_finish(r, VIRTIO_BLK_S_UNSUPP);
-}
-
-static void start_typed(BlkReq *r, uint32_t type, uint64_t sector)
-{
-    const VirtioBlk *s = r->q->s;
-
-    switch (type) {
-    case VIRTIO_BLK_T_IN:
-        start_rw(r, BLOCK_READ, sector, vq_elem_in_left(r->elem));
-        return;
-    case VIRTIO_BLK_T_OUT:
-        start_rw(r, BLOCK_WRITE, sector, vq_elem_out_left(r->elem));
-        return;
-    case VIRTIO_BLK_T_FLUSH:
-    case T_FLUSH_OUT:
-        submit_flush(r);
-        return;
-    case VIRTIO_BLK_T_GET_ID:
-        start_get_id(r);
-        return;
-    case VIRTIO_BLK_T_DISCARD:
-        if (virtio_blk_may_discard(s)) {
-            start_ranges(r, BLOCK_DISCARD);
-            return;
-        }
-        break;
-    case VIRTIO_BLK_T_WRITE_ZEROES:
-        if (virtio_blk_may_write_zeroes(s)) {
-            start_ranges(r, BLOCK_WRITE_ZEROES);
-            return;
-        }
-        break;
-    }
-    start_unknown(r, type);
-}
-
-static void start(BlkQueue *q, VqElem *e)
-{
-    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
-    WireHeader wire;
-
-    if (G_UNLIKELY(virtio_is_broken(vdev))) { /* by one of the same batch */
-        virtqueue_detach(e);
-        return;
-    }
-    if (!vq_elem_read(e, &wire, sizeof wire) || !vq_elem_cut_tail(e)) {
-        virtio_error(vdev, "request without header or status byte");
-        virtqueue_detach(e);
-        return;
-    }
-    TRACE(virtio_blk_request, "head=%u type=%u sector=%" PRIu64, vq_elem_head(e),
-          le32_get(wire.type), le64_get(wire.sector));
-    start_typed(req_take(q, e), le32_get(wire.type), le64_get(wire.sector));
+    virtio_blk_tell_driver(opaque);
 }
 
 /* --- a queue --- */
-
-void virtio_blk_queue_run(BlkQueue *q)
-{
-    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
-    unsigned n, left = ELEMS_PER_RUN;
-    VqElem *elems[BATCH];
-
-    if (q->s->quiesced) {
-        return;
-    }
-    finish_held(q);
-    block_plug(q->bq);
-    do {
-        virtqueue_disable_kicks(q->vq);
-        while (left > 0 && (n = virtqueue_pop_batch(q->vq, elems, MIN(left, BATCH))) > 0) {
-            for (unsigned i = 0; i < n; i++) {
-                start(q, elems[i]);
-            }
-            left -= n;
-        }
-    } while (left > 0 && virtqueue_enable_kicks(q->vq));
-    submit_open(q);
-    block_unplug(q->bq);
-    tell_driver(q);
-    if (left == 0) {
-        virtio_queue_run_later(vdev, q->vq);
-    }
-}
 
 void virtio_blk_queue_retry(BlkQueue *q)
 {

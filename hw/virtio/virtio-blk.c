@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The block device (VIRTIO 1.4 §5.2): a disk for the guest on a node of backends/block.h. This file
- * has features, configuration space, cache mode, properties and life; requests are in
- * virtio-blk-request.c. What the node cannot do is not offered. Left out: lifetime metrics and
- * secure erase (no node has them), zoned disks, SCSI commands, barriers, SIZE_MAX (segments may
- * have any size).
+ * has properties and life; features, configuration space and cache mode are in virtio-blk-config.c,
+ * requests in virtio-blk-request.c and virtio-blk-parse.c. What the node cannot do is not offered.
+ * Left out: zoned disks, SCSI commands, barriers.
  */
 #include <inttypes.h>
 
@@ -17,148 +16,10 @@ enum {
     QUEUE_SIZE_MIN = 4,
     QUEUE_SIZE_MAX = 1024,
     QUEUES_AUTO = UINT16_MAX,
-    SEG_MAX_FIXED = 126, /* with seg-max-adjust=off */
-    SECTORS_MAX = INT32_MAX / BLK_SECTOR,
     BLOCK_MAX = 2 * 1024 * 1024,
+    SIZE_MAX_LEAST = 4096, /* drivers use segments of at least a page whatever they are told */
 };
 #define GRANULARITY_AUTO UINT64_MAX
-
-#define FEATURE(bit) (UINT64_C(1) << (bit))
-
-OBJECT_DECLARE(VirtioBlk, virtio_blk, VIRTIO_BLK)
-
-/* --- on the wire (§5.2.4) --- */
-
-typedef struct {
-    Le64 capacity;
-    Le32 size_max, seg_max;
-    Le16 cylinders;
-    uint8_t heads, sectors;
-    Le32 blk_size;
-    uint8_t physical_block_exp, alignment_offset;
-    Le16 min_io_size;
-    Le32 opt_io_size;
-    uint8_t writeback, unused0;
-    Le16 num_queues;
-    Le32 max_discard_sectors, max_discard_seg, discard_sector_alignment;
-    Le32 max_write_zeroes_sectors, max_write_zeroes_seg;
-    uint8_t write_zeroes_may_unmap, unused1[3];
-    Le32 max_secure_erase_sectors, max_secure_erase_seg, secure_erase_sector_alignment;
-    struct {
-        Le32 zone_sectors, max_open_zones, max_active_zones, max_append_sectors, write_granularity;
-        uint8_t model, unused2[3];
-    } zoned;
-} WireConfig;
-
-G_STATIC_ASSERT(sizeof(WireConfig) == 96);
-
-/* --- features --- */
-
-static uint64_t virtio_blk_get_features(VirtIODevice *vdev, uint64_t common)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-    uint64_t f = FEATURE(VIRTIO_BLK_F_SEG_MAX) | FEATURE(VIRTIO_BLK_F_GEOMETRY) |
-                 FEATURE(VIRTIO_BLK_F_BLK_SIZE) | FEATURE(VIRTIO_BLK_F_FLUSH) |
-                 FEATURE(VIRTIO_BLK_F_TOPOLOGY);
-
-    f |= s->limits->read_only ? FEATURE(VIRTIO_BLK_F_RO) : 0;
-    f |= s->config_wce ? FEATURE(VIRTIO_BLK_F_CONFIG_WCE) : 0;
-    f |= s->n_queues > 1 ? FEATURE(VIRTIO_BLK_F_MQ) : 0;
-    f |= virtio_blk_may_discard(s) ? FEATURE(VIRTIO_BLK_F_DISCARD) : 0;
-    f |= virtio_blk_may_write_zeroes(s) ? FEATURE(VIRTIO_BLK_F_WRITE_ZEROES) : 0;
-    return f;
-}
-
-/* --- cache mode (§5.2.5, §5.2.6.2) --- */
-
-/*
- * The mode is the driver's to choose by the field where CONFIG_WCE is negotiated; elsewhere FLUSH
- * tells whether it knows of a cache. Legacy drivers have no FEATURES_OK: theirs is chosen at
- * DRIVER_OK alone, and what they wrote to the field stays (§5.2.5.3).
- */
-static void virtio_blk_set_status(VirtIODevice *vdev, uint8_t old)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-    uint8_t added = vdev->status & (uint8_t)~old;
-    bool flush = virtio_has_feature(vdev, VIRTIO_BLK_F_FLUSH);
-
-    if (virtio_has_feature(vdev, VIRTIO_BLK_F_CONFIG_WCE)) {
-        if ((added & VIRTIO_CONFIG_S_FEATURES_OK) && !flush) {
-            s->writeback = false;
-        }
-    } else if (added & (VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK)) {
-        s->writeback = flush;
-    }
-}
-
-static bool virtio_blk_config_writable(VirtIODevice *vdev, size_t off)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-
-    return off == offsetof(WireConfig, writeback) && s->config_wce &&
-           (vdev->legacy || ((vdev->status & VIRTIO_CONFIG_S_FEATURES_OK) &&
-                             virtio_has_feature(vdev, VIRTIO_BLK_F_CONFIG_WCE)));
-}
-
-static void virtio_blk_set_config(VirtIODevice *vdev, const void *config, size_t off, size_t len)
-{
-    const WireConfig *wire = config;
-
-    VIRTIO_BLK(vdev)->writeback = wire->writeback != 0;
-    TRACE(virtio_blk_cache, "writeback=%u", wire->writeback);
-}
-
-/* --- configuration space --- */
-
-/* Whole blocks: what is behind the last one cannot be reached. */
-static uint64_t usable_size(const VirtioBlk *s)
-{
-    return s->limits->size - s->limits->size % s->block_size;
-}
-
-/* Cylinders as BIOSes made them up: 16 heads of 63 sectors, 16383 cylinders at most. */
-static void fill_geometry(const VirtioBlk *s, WireConfig *wire)
-{
-    enum { HEADS = 16, SECTORS = 63, CYLINDERS_MAX = 16383 };
-    uint64_t cylinders = usable_size(s) / BLK_SECTOR / (HEADS * SECTORS);
-
-    wire->cylinders = le16_make((uint16_t)CLAMP(cylinders, 2, CYLINDERS_MAX));
-    wire->heads = HEADS;
-    wire->sectors = SECTORS;
-}
-
-static void fill_discard(const VirtioBlk *s, WireConfig *wire)
-{
-    if (virtio_blk_may_discard(s)) {
-        wire->max_discard_sectors = le32_make(s->max_discard_sectors);
-        wire->max_discard_seg = le32_make(BLK_RANGES_MAX);
-        wire->discard_sector_alignment = le32_make((uint32_t)(s->discard_granularity / BLK_SECTOR));
-    }
-    if (virtio_blk_may_write_zeroes(s)) {
-        wire->max_write_zeroes_sectors = le32_make(s->max_write_zeroes_sectors);
-        wire->max_write_zeroes_seg = le32_make(BLK_RANGES_MAX);
-        wire->write_zeroes_may_unmap = s->limits->max_discard > 0;
-    }
-}
-
-static void virtio_blk_get_config(VirtIODevice *vdev, void *config)
-{
-    VirtioBlk *s = VIRTIO_BLK(vdev);
-    WireConfig wire = {
-        .capacity = le64_make(usable_size(s) / BLK_SECTOR),
-        .seg_max = le32_make(s->seg_max_adjust ? s->queue_size - 2 : SEG_MAX_FIXED),
-        .blk_size = le32_make(s->block_size),
-        .physical_block_exp = (uint8_t)__builtin_ctzll(s->physical_block / s->block_size),
-        .min_io_size = le16_make((uint16_t)(s->min_io / s->block_size)),
-        .opt_io_size = le32_make((uint32_t)(s->opt_io / s->block_size)),
-        .writeback = s->writeback,
-        .num_queues = le16_make((uint16_t)s->n_queues),
-    };
-
-    fill_geometry(s, &wire);
-    fill_discard(s, &wire);
-    memcpy(config, &wire, sizeof wire);
-}
 
 /* --- the queues --- */
 
@@ -191,7 +52,7 @@ static void virtio_blk_reset(VirtIODevice *vdev)
     for (unsigned i = 0; i < s->n_queues; i++) {
         virtio_blk_queue_drop(&s->queues[i]);
     }
-    s->writeback = s->limits->write_cache;
+    s->writeback = virtio_blk_first_writeback(s);
 }
 
 static void retry_stopped(VirtioBlk *s)
@@ -201,11 +62,21 @@ static void retry_stopped(VirtioBlk *s)
     }
 }
 
+/* May an error stop the VM? Then query-block tells of it (QEMU's rule). */
+static bool may_stop(const VirtioBlk *s)
+{
+    return s->werror == BLK_ON_ERROR_STOP || s->werror == BLK_ON_ERROR_ENOSPC ||
+           s->rerror == BLK_ON_ERROR_STOP;
+}
+
 static void run_changed(void *opaque, bool running)
 {
     VirtioBlk *s = opaque;
 
     virtio_lock(VIRTIO_DEVICE(s));
+    if (running && may_stop(s)) {
+        block_io_status_begin(s->user);
+    }
     s->retry_later = running && s->quiesced;
     if (running && !s->quiesced) {
         retry_stopped(s);
@@ -244,7 +115,7 @@ static void node_resized(void *opaque)
 /* --- properties, as realize checks them --- */
 
 static const char *const on_error[] = {"auto", "report", "ignore", "stop", "enospc", NULL};
-static const char *const on_read_error[] = {"auto", "report", "ignore", "stop", NULL};
+static const char *const on_off_auto[] = {"auto", "on", "off", NULL};
 
 static bool check_block(const char *name, uint64_t value, GError **err)
 {
@@ -334,9 +205,9 @@ static bool take_queues(VirtioBlk *s, GError **err)
     if (s->queue_size & (s->queue_size - 1)) {
         return error_set(err, "queue-size=%" PRIu32 " must be a power of 2", s->queue_size);
     }
-    if (!s->seg_max_adjust && s->queue_size < SEG_MAX_FIXED + 2) {
+    if (!s->seg_max_adjust && s->queue_size < BLK_SEG_MAX_FIXED + 2) {
         return error_set(err, "queue-size=%" PRIu32 " with seg-max-adjust=off must be at least %d",
-                         s->queue_size, SEG_MAX_FIXED + 2);
+                         s->queue_size, BLK_SEG_MAX_FIXED + 2);
     }
     return true;
 }
@@ -362,13 +233,36 @@ static void take_on_error(VirtioBlk *s)
     }
 }
 
+static bool check_geometry(const VirtioBlk *s, GError **err)
+{
+    const struct {
+        const char *name;
+        uint32_t value, most;
+    } parts[] = {{"cyls", s->cyls, UINT16_MAX},
+                 {"heads", s->heads, UINT8_MAX},
+                 {"secs", s->secs, UINT8_MAX}};
+
+    for (unsigned i = 0; (s->cyls || s->heads || s->secs) && i < G_N_ELEMENTS(parts); i++) {
+        if (parts[i].value < 1 || parts[i].value > parts[i].most) {
+            return error_set(err, "%s=%" PRIu32 " must be between 1 and %" PRIu32, parts[i].name,
+                             parts[i].value, parts[i].most);
+        }
+    }
+    return true;
+}
+
 static bool check_rest(const VirtioBlk *s, GError **err)
 {
+    if (s->size_max % BLK_SECTOR || (s->size_max && s->size_max < SIZE_MAX_LEAST)) {
+        return error_set(err, "size-max=%" PRIu32 " must be a multiple of %d, and at least %d",
+                         s->size_max, BLK_SECTOR, SIZE_MAX_LEAST);
+    }
+
     if (s->serial && strlen(s->serial) > BLK_ID_BYTES) {
         return error_set(err, "serial=%s is too long, %d bytes is the most", s->serial,
                          BLK_ID_BYTES);
     }
-    return true;
+    return check_geometry(s, err);
 }
 
 /* --- iothreads --- */
@@ -476,6 +370,29 @@ static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
     return s->iothread_map ? json_deep_copy(s->iothread_map) : json_array();
 }
 
+static json_t *get_intervals(Object *obj, const Property *prop, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    return s->intervals ? json_deep_copy(s->intervals) : json_array();
+}
+
+/* A list, as JSON gives it, or its text; what is in it, realize looks at. */
+static bool set_intervals(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+    json_t *list =
+        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
+
+    if (!json_is_array(list)) {
+        json_decref(list);
+        return error_set(err, "stats-intervals must be a list of numbers of seconds");
+    }
+    json_decref(s->intervals);
+    s->intervals = list;
+    return true;
+}
+
 /* A list, as JSON gives it, or its text. */
 static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
 {
@@ -498,7 +415,9 @@ static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, G
 static bool attach(VirtioBlk *s, GError **err)
 {
     Device *dev = DEVICE(s);
+    g_autofree char *path = object_path(OBJECT(s));
     BlockUserOps ops = {
+        .path = path,
         .share_rw = s->share_rw,
         .resized = node_resized,
         .quiesce = node_quiesce,
@@ -521,6 +440,9 @@ static bool attach(VirtioBlk *s, GError **err)
     }
     ops.name = dev->id ? dev->id : object_type_name(dev);
     s->user = block_attach(s->node, &ops, err);
+    if (s->user && s->intervals && !block_set_intervals(s->user, s->intervals, err)) {
+        g_clear_pointer(&s->user, block_detach);
+    }
     return s->user != NULL;
 }
 
@@ -546,6 +468,7 @@ static void virtio_blk_instance_finalize(Object *obj)
 
     drop_iothreads(s);
     json_decref(s->iothread_map);
+    json_decref(s->intervals);
 }
 
 /* Sources on an iothread's loop are made with its lock. */
@@ -589,14 +512,17 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
         return false;
     }
     take_on_error(s);
+    if (may_stop(s)) {
+        block_io_status_begin(s->user);
+    }
     s->run = (PlatformRunListener){.changed = run_changed, .opaque = s};
     platform_run_listen(device_platform(DEVICE(s)), &s->run);
-    virtio_init(vdev, VIRTIO_ID_BLOCK, sizeof(WireConfig));
+    virtio_init(vdev, VIRTIO_ID_BLOCK, BLK_CONFIG_BYTES);
     if (!make_queues(s, err)) {
         virtio_blk_unrealize(vdev);
         return false;
     }
-    s->writeback = s->limits->write_cache;
+    s->writeback = virtio_blk_first_writeback(s);
     return true;
 }
 
@@ -614,10 +540,20 @@ static const Property virtio_blk_props[] = {
     PROP_BOOL("discard", VirtioBlk, discard, true, "offer discard where the drive has it"),
     PROP_BOOL("write-zeroes", VirtioBlk, write_zeroes, true,
               "offer write zeroes where the drive has it"),
-    PROP_UINT32("max-discard-sectors", VirtioBlk, max_discard_sectors, SECTORS_MAX, 1, SECTORS_MAX,
-                "sectors of 512 bytes in one range of a discard"),
-    PROP_UINT32("max-write-zeroes-sectors", VirtioBlk, max_write_zeroes_sectors, SECTORS_MAX, 1,
-                SECTORS_MAX, "sectors of 512 bytes in one range of a write zeroes"),
+    PROP_UINT32("max-discard-sectors", VirtioBlk, max_discard_sectors, BLK_SECTORS_MAX, 1,
+                BLK_SECTORS_MAX, "sectors of 512 bytes in one range of a discard"),
+    PROP_UINT32("max-write-zeroes-sectors", VirtioBlk, max_write_zeroes_sectors, BLK_SECTORS_MAX, 1,
+                BLK_SECTORS_MAX, "sectors of 512 bytes in one range of a write zeroes"),
+    PROP_BOOL("secure-erase", VirtioBlk, secure_erase, true,
+              "offer secure erase where the drive has it"),
+    PROP_UINT32("size-max", VirtioBlk, size_max, 0, 0, INT32_MAX,
+                "bytes in one segment of a request; 0: any number"),
+    PROP_ENUM("write-cache", VirtioBlk, write_cache, on_off_auto, BLK_AUTO,
+              "cache mode that the guest finds: on is write-back; auto: as the drive has it"),
+    PROP_UINT32("cyls", VirtioBlk, cyls, 0, 0, UINT32_MAX,
+                "geometry, together with heads and secs; 0: made up"),
+    PROP_UINT32("heads", VirtioBlk, heads, 0, 0, UINT32_MAX, "see cyls"),
+    PROP_UINT32("secs", VirtioBlk, secs, 0, 0, UINT32_MAX, "see cyls"),
     PROP_SIZE("logical_block_size", VirtioBlk, logical_block, 0, 0, BLOCK_MAX,
               "smallest request; 0: as the drive has it, at least 512"),
     PROP_SIZE("physical_block_size", VirtioBlk, physical_block, 0, 0, BLOCK_MAX,
@@ -629,7 +565,7 @@ static const Property virtio_blk_props[] = {
                        "discards should be multiples of it; not given: as the drive has it"),
     PROP_BOOL("request-merging", VirtioBlk, merging, true,
               "make one request of neighbours that come together"),
-    PROP_ENUM("rerror", VirtioBlk, rerror, on_read_error, BLK_ON_ERROR_AUTO,
+    PROP_ENUM("rerror", VirtioBlk, rerror, on_error, BLK_ON_ERROR_AUTO,
               "what a failed read does; auto: report"),
     PROP_ENUM("werror", VirtioBlk, werror, on_error, BLK_ON_ERROR_AUTO,
               "what a failed write does; auto: enospc, stop when the storage is full"),
@@ -640,6 +576,8 @@ static const Property virtio_blk_props[] = {
               "serves all queues, an id of -object iothread; not given: the main loop"),
     PROP_CUSTOM("iothread-vq-mapping", "list", get_iothread_map, set_iothread_map, 0,
                 "which iothread serves which queues: a list of {iothread, vqs}"),
+    PROP_CUSTOM("stats-intervals", "list", get_intervals, set_intervals, 0,
+                "seconds over which query-blockstats tells latencies: a list"),
     PROP_END,
 };
 

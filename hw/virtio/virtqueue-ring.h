@@ -102,6 +102,13 @@ typedef struct {
     LoopFd *src;
 } VqDoorbell;
 
+typedef struct {
+    Gpa gpa;
+    uint64_t len;
+} VqPin;
+
+enum { VQ_PARTS = 3 };         /* of a ring, in memory of their own */
+
 struct VirtQueue {
     VirtIODevice *vdev;
     GuestMemory *mem;
@@ -112,6 +119,8 @@ struct VirtQueue {
         uint64_t gpa, size;    /* size 0: none */
         uint8_t *host;
     } ram;                     /* the region where a buffer was found last; most are found there again */
+    VqPin pins[VQ_PARTS];      /* what is mapped is pinned */
+    unsigned n_pins;
     uint32_t filled;           /* elements that wait for flush */
     uint32_t unsignalled;      /* entries (split) or descriptors (packed) used since should_notify was last asked */
     uint16_t num;              /* entries, once started */

@@ -232,6 +232,16 @@ bool vq_table_load_slow(VirtQueue *vq, const VqTable *t, unsigned i, VqDescWords
 
 /* --- setting up and taking down --- */
 
+/* A ring that goes away, or is mapped anew, is no longer in use. */
+static void unpin_parts(VirtQueue *vq)
+{
+    while (vq->n_pins > 0) {
+        const VqPin *pin = &vq->pins[--vq->n_pins];
+
+        gmem_unpin(vq->mem, pin->gpa, pin->len);
+    }
+}
+
 uint8_t *vq_map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, unsigned align)
 {
     GmemMap map;
@@ -244,6 +254,8 @@ uint8_t *vq_map_part(VirtQueue *vq, const char *what, Gpa gpa, uint64_t len, uns
         vq_error(vq, "%s at 0x%" PRIx64 " is not inside one RAM region", what, gpa.v);
         return NULL;
     }
+    gmem_pin(vq->mem, gpa, len);
+    vq->pins[vq->n_pins++] = (VqPin){gpa, len};
     return map.host;
 }
 
@@ -277,6 +289,7 @@ void virtqueue_reset(VirtQueue *vq)
         pool_orphan(vq->pool);
         vq->pool = NULL;
     }
+    unpin_parts(vq);
     vq->setup = (VirtQueueSetup){.size = vq->max_size};
     vq->vector = VIRTIO_NO_VECTOR;
     vq->ops = &vq_split_ops;
@@ -324,6 +337,7 @@ bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size)
 static bool vq_remap(VirtQueue *vq)
 {
     vq->ram.size = 0;
+    unpin_parts(vq);
     if (!vq->ops->map(vq)) {
         return false;
     }

@@ -103,6 +103,17 @@ UNIT = [
     ("-kernel tiny -serial unix:missing", "/-serial unix:missing: .*No such file or directory/"),
     ("-kernel tiny -serial null -serial null", "-serial null: the machine has 1 serial port"),
     ("-kernel tiny -daemonize -serial stdio", "-serial stdio: -daemonize has no terminal; use a file or a socket"),
+    # memory from an object
+    ("-accel qtest -m 32 -M memory-backend=r",
+     "memory-backend=r: there is no -object memory-backend-ram, -memfd or -file with that id"),
+    ("-accel qtest -m 32 -object memory-backend-ram,id=r,size=64M -M memory-backend=r",
+     "-m: the machine has 32 MiB and memory-backend=r 64 MiB; give both the same"),
+    ("-accel qtest -object memory-backend-ram,id=r,size=4M -M memory-backend=r",
+     "-m: machine 'pc' takes 16 MiB to 1024 GiB of memory"),
+    ("-accel qtest -object memory-backend-file,id=r,size=64M",
+     "-object memory-backend-file: mem-path is missing: a file, or a directory to make one in"),
+    ("-accel qtest -device virtio-balloon,free-page-hint=on",
+     "/-device virtio-balloon: .*free-page-hint.* migration alone.*/"),
     # config files: what is found while they are read, and what is found when their things are made
     ("-readconfig missing", "-readconfig missing: cannot open: No such file or directory"),
     ("-readconfig tiny", "tiny:1: this is not text (UTF-8)"),
@@ -213,6 +224,7 @@ CHECKED_GOOD = [
     "-kernel tiny -device virtio-balloon -device virtio-rng,addr=5 -chardev file,id=c,path=made -mon c",
     "-accel qtest -drive file=text,format=raw -drive file=empty,format=raw",
     "-readconfig good.cfg",
+    "-kernel tiny -netdev tap,id=n,ifname=none -netdev socket,id=s,listen=:0 -netdev user,id=u,hostfwd=tcp::1-:1",
     "-kernel tiny -qtest unix:missing/x,server=on -accel qtest",
 ]
 

@@ -105,6 +105,15 @@ def file_rows(qmp, path):
                 yield f"{where}.{name}", got, want, same(got, want)
 
 
+def make_disks(path):
+    """The files of the file's drives, below the working directory."""
+    for group, _, keys in groups(path):
+        if group == "drive" and not os.path.isabs(keys["file"]):
+            os.makedirs(os.path.dirname(keys["file"]) or ".", exist_ok=True)
+            with open(keys["file"], "wb") as f:
+                f.truncate(1 << 20)
+
+
 def more_rows(qmp, wanted):
     for text in wanted:
         name, value = text.split("=", 1)
@@ -120,6 +129,7 @@ def main():
     with tempfile.TemporaryDirectory() as work:
         os.chdir(work)
         tiny_kernel("vmlinux")
+        make_disks(path)
         checked = subprocess.run([vmm, "-check", "-readconfig", path, "-kernel", "vmlinux"], stdin=subprocess.DEVNULL)
         child = subprocess.Popen([vmm, "-readconfig", path, "-kernel", "vmlinux", "-accel", "qtest", "-qmp",
                                   "unix:test.sock,server=on,wait=off"],

@@ -19,7 +19,9 @@ except ImportError:
     jsonschema = None
 
 # Properties without which a type of device or object is refused; a type that needs another is left to the configs.
-NEEDED = {"virtio-blk": "drive=disk", "rng-random": "filename=/dev/urandom"}
+NEEDED = {"virtio-blk": "drive=disk", "rng-random": "filename=/dev/urandom", "memory-backend-ram": "size=64M",
+          "memory-backend-memfd": "size=64M", "memory-backend-file": "size=64M,mem-path=mem", "filter-dump": "netdev=n,file=f",
+          "filter-throttle": "netdev=n,bps=1000"}
 BEFORE = ["-drive", "file=disk.img,format=raw,if=none,id=disk", "-device", "virtio-serial"]
 NOT_ALONE = ("virtio-balloon", "virtio-serial")
 failures = []
@@ -40,14 +42,25 @@ def values(text):
     return re.sub(r"  #.*", "", text)
 
 
+def make_disks(path):
+    """The files of the file's drives, below the working directory."""
+    with open(path, encoding="utf-8") as f:
+        for name in re.findall(r'^\s*file = "([^"]*\.img)"', f.read(), re.MULTILINE):
+            os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+            with open(name, "wb") as disk:
+                disk.truncate(1 << 20)
+
+
 def as_json(text):
     """The config file as -config's JSON; every value is a text."""
     groups = {}
     for line in values(text).splitlines():
         if m := re.match(r'\[([\w-]+)(?: "(.*)")?\]', line):
-            groups.setdefault(m[1], []).append({"id": m[2]} if m[2] else {})
+            name = m[1]
+            groups.setdefault(name, []).append({"id": m[2]} if m[2] else {})
         elif m := re.match(r'  ([\w.-]+) = "(.*)"$', line):
-            groups[list(groups)[-1]][-1][m[1]] = m[2]
+            one = groups[name][-1]
+            one[m[1]] = m[2] if m[1] not in one else [*([one[m[1]]] if isinstance(one[m[1]], str) else one[m[1]]), m[2]]
     return groups
 
 
@@ -82,7 +95,7 @@ def every_type(vmm, schema):
                      f"{name},id=d" + (",chardev=c" if "virtio" not in name else "")]
         check(f"{name} is in the dump", f'driver = "{name}"' in round_trip(vmm, name, words, schema))
     for name in types(vmm, "-object"):
-        words = ["-accel", "qtest", "-object", f"{name},id=o" + "".join(f",{v}" for k, v in NEEDED.items() if k == name)]
+        words = ["-accel", "qtest", "-netdev", "null,id=n", "-object", f"{name},id=o" + "".join(f",{v}" for k, v in NEEDED.items() if k == name)]
         check(f"{name} is in the dump", f'qom-type = "{name}"' in round_trip(vmm, name, words, schema))
 
 
@@ -150,8 +163,14 @@ def main():
         with open("disk.img", "wb") as f:
             f.truncate(1 << 20)
         for path in configs:
+            make_disks(path)
             round_trip(vmm, path, ["-readconfig", path, "-accel", "qtest", "-append", ""], schema)
         every_type(vmm, schema)
+        for words in (["-netdev", "user,id=n,hostfwd=tcp::5022-:22,hostfwd=tcp::5080-:80,ipv6=off"], ["-nic", "none"],
+                      ["-blockdev", "raw,node-name=n,file.driver=null-co,file.size=64M", "-device", "virtio-blk,drive=n"],
+                      ["-blockdev", '{"driver": "null-co", "node-name": "n", "size": 1048576, "read-only": true}'],
+                      ["-drive", "file=disk.img,format=raw", "-drive", "file=logs.img,format=raw,if=virtio"]):
+            round_trip(vmm, " ".join(words), ["-accel", "qtest", *words], schema)
         origins(vmm)
         refused(vmm, schema)
         os.chdir("/")

@@ -42,6 +42,9 @@ static void carry_out(FakeBlock *b, BlockRequest *req)
     case BLOCK_DISCARD:
         memset(b->data + req->offset, 0xdd, req->bytes);
         break;
+    case BLOCK_SECURE_ERASE:
+        memset(b->data + req->offset, 0xee, req->bytes);
+        break;
     case BLOCK_FLUSH:
         memcpy(b->stable, b->data, b->size);
         break;
@@ -77,6 +80,7 @@ static void fake_block_submit(BlockQueue *q, BlockRequest *req)
     g_assert(req->op > BLOCK_WRITE ||
              (req->bytes <= q->node->limits.max_transfer && req->niov <= q->node->limits.max_iov));
     g_assert(req->op != BLOCK_DISCARD || req->bytes <= b->max_discard);
+    g_assert(req->op != BLOCK_SECURE_ERASE || req->bytes <= b->max_erase);
     g_assert(req->op != BLOCK_WRITE_ZEROES || req->bytes <= b->max_zeroes);
     b->seen[b->n_seen++ % FAKE_BLOCK_SEEN] = (FakeBlockSeen){
         .op = req->op,
@@ -184,10 +188,12 @@ static bool fake_block_open(BlockNode *n, GError **err)
     n->limits.max_transfer = b->max_transfer;
     n->limits.max_discard = b->max_discard;
     n->limits.max_write_zeroes = b->max_zeroes;
+    n->limits.max_secure_erase = b->max_erase;
     n->limits.discard_alignment = (uint32_t)b->discard_alignment;
     n->limits.physical_block = (uint32_t)b->physical;
     n->limits.opt_io = (uint32_t)b->opt_io;
     n->limits.write_cache = b->write_cache;
+    n->limits.lifetime = b->lifetime;
     return fake_block_resize(n, b->size, err);
 }
 
@@ -202,6 +208,12 @@ static void fake_block_close(BlockNode *n)
     }
 }
 
+static bool fake_block_lifetime(BlockNode *n, BlockLifetime *ret_lifetime)
+{
+    *ret_lifetime = (BlockLifetime){1, 2, 3};
+    return true;
+}
+
 static void fake_block_class_init(ObjectClass *klass, const void *data)
 {
     BlockNodeClass *k = BLOCK_NODE_CLASS(klass);
@@ -209,6 +221,7 @@ static void fake_block_class_init(ObjectClass *klass, const void *data)
     k->open = fake_block_open;
     k->close = fake_block_close;
     k->resize = fake_block_resize;
+    k->lifetime = fake_block_lifetime;
     k->submit = fake_block_submit;
     k->cancel = fake_block_cancel;
     k->poll = fake_block_poll;
@@ -220,10 +233,12 @@ static const Property fake_block_props[] = {
     PROP_SIZE("max-transfer", FakeBlock, max_transfer, INT32_MAX, 0, INT64_MAX, "bytes"),
     PROP_SIZE("max-discard", FakeBlock, max_discard, INT32_MAX, 0, INT64_MAX, "bytes"),
     PROP_SIZE("max-zeroes", FakeBlock, max_zeroes, INT32_MAX, 0, INT64_MAX, "bytes"),
+    PROP_SIZE("max-erase", FakeBlock, max_erase, 0, 0, INT64_MAX, "bytes of a secure erase"),
     PROP_SIZE("discard-alignment", FakeBlock, discard_alignment, 0, 0, UINT32_MAX, "bytes"),
     PROP_SIZE("physical", FakeBlock, physical, 0, 0, UINT32_MAX, "bytes"),
     PROP_SIZE("opt-io", FakeBlock, opt_io, 0, 0, UINT32_MAX, "bytes"),
     PROP_BOOL("write-cache", FakeBlock, write_cache, true, "writes are not stable at once"),
+    PROP_BOOL("lifetime", FakeBlock, lifetime, false, "tells how worn it is"),
     PROP_END,
 };
 

@@ -20,9 +20,10 @@ typedef struct {
 
 typedef struct {
     BlockNode parent_obj;
-    uint64_t size;            /* property; the other limits: "alignment", "max-transfer", "max-discard", "max-zeroes" */
-    uint64_t alignment, max_transfer, max_discard, max_zeroes, discard_alignment, physical, opt_io;
+    uint64_t size;            /* property; the other limits: "alignment", "max-transfer", "max-discard", "max-zeroes", ... */
+    uint64_t alignment, max_transfer, max_discard, max_zeroes, max_erase, discard_alignment, physical, opt_io;
     bool write_cache;         /* property, default on */
+    bool lifetime;            /* property, default off: tells 1, 2, 3 */
     uint8_t *data, *stable;
     bool hold;                /* requests wait for fake_block_let_go */
     /* The next fail_count requests of fail_op (BLOCK_OPS: any) that touch [fail_at, fail_at + fail_len) end with it. */

@@ -2,19 +2,21 @@
 /*
  * Bytes as requests to a memory balloon: page numbers on the inflate and deflate queues in pieces
  * of any shape, statistics, configuration accesses, the host's wishes, and time. The first byte
- * chooses the transport.
+ * chooses the transport, and how memory goes back.
  *
  * Pages are given back when they were named, and no others: those that no request could have named
- * keep what they hold. Afterwards a reset brings the device back.
+ * keep what they hold, and the ledger adds up. Afterwards a reset brings the device back.
  */
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_ring.h>
 
 #include "core/le.h"
 #include "hw/core/memory-balloon.h"
+#include "tests/balloon-ledger.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { INFLATE, DEFLATE, STATS, OPS_MAX = 200, PFNS_MAX = 600, PAGE = 4096, PIECES = 4 };
+enum { INFLATE, DEFLATE, STATS, REPORT, QUEUES = REPORT + 2, REPORT_PAGES = 600 };
+enum { OPS_MAX = 200, PFNS_MAX = 600, PAGE = 4096, PIECES = 4 };
 enum { TEXT = FUZZ_BUFFERS, TEXT_SIZE = FUZZ_BUFFERS_SIZE }; /* requests are written in turn here */
 
 /* Pages at the ends of regions, where ranges are cut, and a few between. None is of a ring or a
@@ -151,6 +153,53 @@ static void send_pfns(Run *run, unsigned q)
     send(run, q, bytes, len);
 }
 
+static bool is_drivers_own(uint64_t pfn)
+{
+    return pfn >= FUZZ_RINGS / PAGE && pfn < (TEXT + TEXT_SIZE) / PAGE;
+}
+
+/* Units of huge pages, and nearly. */
+static void send_long_run(Run *run)
+{
+    uint8_t bytes[4 * PFNS_MAX];
+    uint32_t pfn = pick_pfn(run, 0x800), n = fuzz_u16(&run->in) % PFNS_MAX + 1;
+    size_t len = 0;
+
+    for (uint32_t i = 0; i < n && !is_drivers_own(pfn); i++, pfn++, len += 4) {
+        le_store(bytes + len, pfn, 4);
+        note_pfn(run, pfn);
+    }
+    send(run, fuzz_u8(&run->in) % 4 ? INFLATE : DEFLATE, bytes, len);
+}
+
+/* Free pages: whole ones, parts, across the ends of regions, overlapping. */
+static void send_report(Run *run)
+{
+    FakePiece pieces[PIECES];
+    uint8_t shape = fuzz_u8(&run->in);
+    unsigned n = shape % PIECES + 1;
+    uint32_t pfn = 0x900;
+
+    for (unsigned i = 0; i < n; i++) {
+        uint32_t pages = fuzz_u16(&run->in) % REPORT_PAGES, odd = fuzz_u8(&run->in);
+
+        pfn = pick_pfn(run, pfn);
+        for (uint32_t p = 0; p <= pages + 1; p++) {
+            if (is_drivers_own((uint64_t)pfn + p)) {
+                pages = p > 1 ? p - 2 : 0;
+            }
+        }
+        for (uint32_t p = 0; p <= pages + 1; p++) {
+            note_pfn(run, pfn + p);
+        }
+        pieces[i] = (FakePiece){.gpa = GPA((uint64_t)pfn * PAGE + (odd & 0x7f ? 0 : odd)),
+                                .len = pages * PAGE + (odd & 1),
+                                .writable = (shape & 0x30) != 0x30};
+    }
+    fuzz_chain_of(run->m, &run->d->rings[REPORT + (shape >> 7)], pieces, n, shape & 0x40);
+    fake_driver_kick(run->d, REPORT + (shape >> 7));
+}
+
 static void send_stats(Run *run)
 {
     uint8_t bytes[10 * 20 + 9] = {0};
@@ -188,7 +237,7 @@ static void raw_op(Run *run)
 
 static void operate(Run *run)
 {
-    switch (fuzz_u8(&run->in) % 16) {
+    switch (fuzz_u8(&run->in) % 20) {
     case 0:
     case 1:
     case 2:
@@ -211,13 +260,20 @@ static void operate(Run *run)
         fuzz_host_event(run->m, &run->in);
         break;
     case 11:
-        fake_driver_kick(run->d, fuzz_below(&run->in, 4));
+        fake_driver_kick(run->d, fuzz_below(&run->in, QUEUES + 1));
         break;
     case 12:
         raw_op(run);
         break;
     case 13:
         fuzz_up(run->d, fuzz_u8(&run->in) % 16 + 1, 0);
+        break;
+    case 16:
+        send_long_run(run);
+        break;
+    case 17:
+    case 18:
+        send_report(run);
         break;
     default:
         fake_machine_run(run->d->m);
@@ -232,14 +288,18 @@ static void check_balloon(Run *run)
 
     g_assert(mc->actual(OBJECT(run->d->vdev)) <= FAKE_RAM_SIZE);
     g_assert(target <= FAKE_RAM_SIZE);
+    g_assert(ledger_wrong_sum(OBJECT(run->d->vdev)) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     Run run = {.in = {data, size}};
 
+    json_t *before, *after;
+
     run.m = fuzz_machine_any(FUZZ_BALLOON, &run.in);
     run.d = run.m->d;
+    before = ledger_of(OBJECT(run.d->vdev));
     g_assert(fuzz_up(run.d, 16, 0));
     mark_pages(&run);
     for (unsigned i = 0; i < OPS_MAX && run.in.left > 0; i++) {
@@ -248,6 +308,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     fake_machine_run(run.d->m);
     check_pages(&run);
     check_balloon(&run);
+    after = ledger_of(OBJECT(run.d->vdev));
+    g_assert(!ledger_shrunk(before, after));
+    json_decref(before);
+    json_decref(after);
     fuzz_end(run.m, false);
     return 0;
 }

@@ -11,31 +11,15 @@
 #include <string.h>
 
 #include "tests/driver/fake-block.h"
-#include "tests/driver/fake-driver.h"
+#include "tests/fuzz/fuzz.h"
 
 enum { DISK = 64 * 1024, BUFFERS = 0x400000, BUFFERS_SIZE = 0x8000, OPS_MAX = 200, CELLS = 4 };
 enum { DESC_BYTES = 6, SECTOR = 512, QUEUE_SIZE = 16, CFG_WRITEBACK = 32 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-typedef struct {
-    const uint8_t *p;
-    size_t left;
-} Input;
 
 typedef struct {
     FakeDriver *d;
     FakeBlock *b;
 } Disk;
-
-static unsigned take(Input *in)
-{
-    if (in->left == 0) {
-        return 0;
-    }
-    in->left--;
-    return *in->p++;
-}
 
 static void ignore_stop(Platform *p, StopCause cause)
 {
@@ -61,10 +45,11 @@ static Disk *disk_of(unsigned n)
 
         disk->b = fake_block_new(m, "disk0",
                                  "\"size\": 65536, \"max-transfer\": 4096, \"max-discard\": 8192, "
-                                 "\"max-zeroes\": 8192");
+                                 "\"max-zeroes\": 8192, \"max-erase\": 8192, \"lifetime\": true");
         m->p.ops = &platform_ops;
-        disk->d = fake_driver_probe_on(m, "virtio-blk", cells[n],
-                                       "drive=disk0,num-queues=2,queue-size=16,werror=stop");
+        disk->d = fake_driver_probe_on(
+            m, "virtio-blk", cells[n],
+            "drive=disk0,num-queues=2,queue-size=16,size-max=8192,werror=stop");
     }
     return disk;
 }
@@ -85,38 +70,38 @@ static void up(Disk *disk)
 /* --- what the input may do --- */
 
 /* Up to 8 descriptors anywhere in the buffers, most of them in order; made available. */
-static void chain(Disk *disk, Input *in)
+static void chain(Disk *disk, FuzzInput *in)
 {
-    FakeRing *r = &disk->d->rings[take(in) % 2];
-    unsigned n = 1 + take(in) % 8, first = take(in) % QUEUE_SIZE;
+    FakeRing *r = &disk->d->rings[fuzz_below(in, 2)];
+    unsigned n = 1 + fuzz_below(in, 8), first = fuzz_below(in, QUEUE_SIZE);
 
     for (unsigned i = 0; i < n; i++) {
-        unsigned flags = take(in), at = take(in), len = take(in);
+        unsigned flags = fuzz_u8(in), at = fuzz_u8(in), len = fuzz_u8(in);
         uint16_t next = (uint16_t)((first + i + 1) % QUEUE_SIZE);
 
         if (flags & 0x80) { /* odd lengths, also too long ones */
-            len = len << 8 | take(in);
+            len = len << 8 | fuzz_u8(in);
         } else if (flags & 0x40) {
             len *= 16;
         }
         fake_ring_set_desc(
             r, (uint16_t)((first + i) % QUEUE_SIZE), BUFFERS + at * 128, len,
             (uint16_t)((flags & VRING_DESC_F_WRITE) | (i + 1 < n ? VRING_DESC_F_NEXT : 0)),
-            flags & 0x20 ? (uint16_t)(take(in) % 32) : next);
+            flags & 0x20 ? (uint16_t)fuzz_below(in, 32) : next);
     }
     fake_ring_put_avail(r, (uint16_t)first);
 }
 
 /* A request in order but for its values: they are the input's. */
-static void request(Disk *disk, Input *in)
+static void request(Disk *disk, FuzzInput *in)
 {
     static const uint32_t types[] = {0, 1, 4, 5, 8, 10, 11, 13, 14, 16};
     GuestMemory *mem = disk->d->m->p.mem;
-    FakeRing *r = &disk->d->rings[take(in) % 2];
-    unsigned slot = take(in) % 8, type = types[take(in) % G_N_ELEMENTS(types)];
+    FakeRing *r = &disk->d->rings[fuzz_below(in, 2)];
+    unsigned slot = fuzz_below(in, 8), type = types[fuzz_below(in, G_N_ELEMENTS(types))];
     uint64_t at = BUFFERS + slot * 4096u;
     bool out = type == 1 || type == 11 || type == 13 || type == 14;
-    unsigned data = take(in) * 64;
+    unsigned data = fuzz_u8(in) * 64;
     FakePiece pieces[] = {
         {GPA(at), 16, false}, {GPA(at + 64), data, !out}, {GPA(at + 32), 1, true}};
 
@@ -124,39 +109,39 @@ static void request(Disk *disk, Input *in)
         return;
     }
     fake_mem_put(mem, GPA(at), type, 8);
-    fake_mem_put(mem, GPA(at + 8), take(in), 8);
-    fake_mem_put(mem, GPA(at + 64), take(in), 8);
-    fake_mem_put(mem, GPA(at + 72), take(in), 4);
-    fake_mem_put(mem, GPA(at + 76), take(in) % 4, 4);
+    fake_mem_put(mem, GPA(at + 8), fuzz_u8(in), 8);
+    fake_mem_put(mem, GPA(at + 64), fuzz_u8(in), 8);
+    fake_mem_put(mem, GPA(at + 72), fuzz_u8(in), 4);
+    fake_mem_put(mem, GPA(at + 76), fuzz_below(in, 4), 4);
     fake_ring_add(r, pieces, G_N_ELEMENTS(pieces));
 }
 
-static void poke(Disk *disk, Input *in)
+static void poke(Disk *disk, FuzzInput *in)
 {
-    unsigned at = take(in) * 128 + take(in) % 128;
+    unsigned at = fuzz_u8(in) * 128 + fuzz_below(in, 128);
 
-    fake_mem_put(disk->d->m->p.mem, GPA(BUFFERS + at % (BUFFERS_SIZE - 1)), take(in), 1);
+    fake_mem_put(disk->d->m->p.mem, GPA(BUFFERS + at % (BUFFERS_SIZE - 1)), fuzz_u8(in), 1);
 }
 
-static void storage(Disk *disk, Input *in)
+static void storage(Disk *disk, FuzzInput *in)
 {
     FakeBlock *b = disk->b;
-    unsigned what = take(in);
+    unsigned what = fuzz_u8(in);
 
     switch (what % 8) {
     case 0 ... 3:
-        fake_block_let_go(b, take(in) % 16);
+        fake_block_let_go(b, fuzz_below(in, 16));
         fake_machine_run(disk->d->m);
         break;
     case 4:
         b->hold = !b->hold;
         break;
     case 5:
-        fake_block_fail(b, take(in) % (BLOCK_OPS + 1),
-                        (const int[]){-EIO, -ENOSPC, -ENOTSUP}[take(in) % 3], what / 8);
+        fake_block_fail(b, fuzz_below(in, BLOCK_OPS + 1),
+                        (const int[]){-EIO, -ENOSPC, -ENOTSUP}[fuzz_below(in, 3)], what / 8);
         break;
     case 6:
-        if (!block_node_resize(&b->parent_obj, (1 + take(in) % 128) * SECTOR, NULL)) {
+        if (!block_node_resize(&b->parent_obj, (1 + fuzz_below(in, 128)) * SECTOR, NULL)) {
             g_assert_not_reached();
         }
         break;
@@ -167,10 +152,10 @@ static void storage(Disk *disk, Input *in)
     }
 }
 
-static void driver(Disk *disk, Input *in)
+static void driver(Disk *disk, FuzzInput *in)
 {
     FakeDriver *d = disk->d;
-    unsigned what = take(in);
+    unsigned what = fuzz_u8(in);
 
     switch (what % 8) {
     case 0:
@@ -180,13 +165,13 @@ static void driver(Disk *disk, Input *in)
         fake_driver_set_dma(d, what & 8);
         break;
     case 2:
-        d->t->config_write(d, what & 8 ? CFG_WRITEBACK : take(in), take(in), 1);
+        d->t->config_write(d, what & 8 ? CFG_WRITEBACK : fuzz_u8(in), fuzz_u8(in), 1);
         break;
     case 3:
-        virtio_queue_disable(d->vdev, take(in) % 2);
+        virtio_queue_disable(d->vdev, fuzz_below(in, 2));
         break;
     case 4:
-        virtio_queue_enable(d->vdev, take(in) % 2);
+        virtio_queue_enable(d->vdev, fuzz_below(in, 2));
         break;
     case 5:
         fake_driver_reset(d);
@@ -197,9 +182,9 @@ static void driver(Disk *disk, Input *in)
     }
 }
 
-static void one_op(Disk *disk, Input *in)
+static void one_op(Disk *disk, FuzzInput *in)
 {
-    switch (take(in) % 8) {
+    switch (fuzz_below(in, 8)) {
     case 0:
     case 1:
         request(disk, in);
@@ -217,7 +202,7 @@ static void one_op(Disk *disk, Input *in)
         driver(disk, in);
         break;
     default:
-        fake_driver_kick(disk->d, take(in) % 2);
+        fake_driver_kick(disk->d, fuzz_below(in, 2));
         break;
     }
 }
@@ -255,8 +240,8 @@ static void finish(Disk *disk)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    Input in = {data, size};
-    Disk *disk = disk_of(take(&in) % CELLS);
+    FuzzInput in = {data, size};
+    Disk *disk = disk_of(fuzz_below(&in, CELLS));
 
     disk->b->hold = false;
     if (!block_node_resize(&disk->b->parent_obj, DISK, NULL)) {

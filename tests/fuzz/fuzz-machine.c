@@ -207,7 +207,7 @@ static FakeDriver *make(unsigned device, unsigned cell, const char *props)
         [FUZZ_HOLD] = {"virtio-echo", "queue-size=16,in_order=on,hold=on"},
         [FUZZ_RNG] = {"virtio-rng", "in_order=on,rng=r0,max-bytes=20000,period=1000"},
         [FUZZ_SERIAL] = {"virtio-serial", "in_order=on,max_ports=3"},
-        [FUZZ_BALLOON] = {"virtio-balloon", "in_order=on,deflate-on-oom=on"},
+        [FUZZ_BALLOON] = {"virtio-balloon", "in_order=on,deflate-on-oom=on,free-page-reporting=on"},
     };
     FakeMachine *fm = fake_machine_new(0);
     g_autofree char *all = g_strjoin(*props ? "," : "", kinds[device].props, props, NULL);
@@ -291,11 +291,15 @@ FuzzMachine *fuzz_machine_any(unsigned device, FuzzInput *in)
                                      FAKE_MMIO | FAKE_MMIO_PACKED,
                                      FAKE_MMIO | FAKE_MMIO_LEGACY,
                                      FAKE_PCI_LEGACY};
+    static const char *const balloons[] = {"", ",granule=4k", ",granule=2m", ",must-tell-host=off"};
     uint8_t which = fuzz_u8(in);
-    bool eventfd = which >= 128;
+    unsigned eventfd = which >= 128;
+    unsigned kind =
+        device == FUZZ_BALLOON ? which / G_N_ELEMENTS(cells) % G_N_ELEMENTS(balloons) : 0;
+    g_autofree char *props =
+        g_strconcat(eventfd ? "ioeventfd=on" : "ioeventfd=off", balloons[kind], NULL);
 
-    return fuzz_machine(device, cells[which % G_N_ELEMENTS(cells)], eventfd,
-                        eventfd ? "ioeventfd=on" : "ioeventfd=off");
+    return fuzz_machine(device, cells[which % G_N_ELEMENTS(cells)], 2 * kind + eventfd, props);
 }
 
 /* --- the driver's part --- */
@@ -471,7 +475,7 @@ static void balloon_event(FuzzMachine *m, FuzzInput *in)
     MemoryBalloonClass *mc = object_interface(OBJECT(m->d->vdev), &memory_balloon_type);
     json_t *stats;
 
-    switch (fuzz_below(in, 3)) {
+    switch (fuzz_below(in, 4)) {
     case 0:
         mc->set_target(OBJECT(m->d->vdev), fuzz_number(in));
         g_assert(mc->actual(OBJECT(m->d->vdev)) <= FAKE_RAM_SIZE);
@@ -479,6 +483,9 @@ static void balloon_event(FuzzMachine *m, FuzzInput *in)
     case 1:
         property_set_uint(OBJECT(m->d->vdev), "guest-stats-polling-interval", fuzz_u8(in) % 4,
                           NULL);
+        break;
+    case 2:
+        json_decref(mc->ledger(OBJECT(m->d->vdev), true));
         break;
     default:
         stats = property_get_json(OBJECT(m->d->vdev), "guest-stats", NULL);

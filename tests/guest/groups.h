@@ -21,5 +21,13 @@ void group_devices_pc(void);
 void group_devices_pc_transitional(void);
 void group_devices_pc_legacy(void);
 void group_devices_microvm(void);
+void group_disk_pc(void);
+void group_disk_microvm(void);
+void group_disk_queues(void);
+void group_disk_queues_microvm(void);
+void group_disk_full(void);
+void group_disk_root(void);
+void group_disk_root_errors(void);
+void group_disk_iothreads(void);
 
 #endif

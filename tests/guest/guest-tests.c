@@ -3,9 +3,10 @@
  * Guest tests: an unmodified Linux in a VM of ours, on a machine with KVM (tools/kvm-host). One run
  * is one group.
  *
- *   guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB
+ *   guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB [MKFS [CONFIG [ROOT]]]
  *
- * OUTB is a static program "outb PORT VALUE" that is handed to the guest. Exit status 0: all
+ * OUTB is a static program "outb PORT VALUE" that is handed to the guest. MKFS is mkfs.ext4, CONFIG
+ * the config file to start, ROOT the image of scripts/root-image.sh that it has. Exit status 0: all
  * passed.
  */
 #include <signal.h>
@@ -37,17 +38,33 @@ static const struct {
     {"devices-pc-transitional", group_devices_pc_transitional},
     {"devices-pc-legacy", group_devices_pc_legacy},
     {"devices-microvm", group_devices_microvm},
+    {"disk-pc", group_disk_pc},
+    {"disk-microvm", group_disk_microvm},
+    {"disk-queues", group_disk_queues},
+    {"disk-queues-microvm", group_disk_queues_microvm},
+    {"disk-full", group_disk_full},
+    {"disk-root", group_disk_root},
+    {"disk-root-errors", group_disk_root_errors},
+    {"disk-iothreads", group_disk_iothreads},
 };
 
 int main(int argc, char **argv)
 {
     Paths given;
 
-    if (argc != 7) {
-        fprintf(stderr, "usage: guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB\n");
+    if (argc < 7 || argc > 10) {
+        fprintf(stderr, "usage: guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB "
+                        "[MKFS [CONFIG [ROOT]]]\n");
         return 2;
     }
-    given = (Paths){argv[2], argv[3], argv[4], argv[5], argv[6]};
+    given = (Paths){.vmm = argv[2],
+                    .bzimage = argv[3],
+                    .vmlinux = argv[4],
+                    .initrd = argv[5],
+                    .outb = argv[6],
+                    .mkfs = argc > 7 ? argv[7] : NULL,
+                    .config = argc > 8 ? argv[8] : NULL,
+                    .root = argc > 9 ? argv[9] : NULL};
     paths = &given;
     started = now();
     signal(SIGPIPE, SIG_IGN);

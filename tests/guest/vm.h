@@ -22,6 +22,7 @@ enum { T_BOOT = 120, T_REPLY = 60, T_EXIT = 60 };
 /* What the command line of the test program said. */
 typedef struct {
     const char *vmm, *bzimage, *vmlinux, *initrd, *outb;
+    const char *mkfs, *config, *root; /* for tests of disks; else NULL */
 } Paths;
 
 extern const Paths *paths; /* set once by main */

@@ -138,12 +138,14 @@ def program(vmm, target, work):
 class Vm:
     """A VMM that was started as libqtest starts QEMU: it connects to the client's sockets."""
 
+    extra = ["-audio", "none", "-machine", "accel=qtest"]  # QEMU has that -audio since 8.0
+
     def __init__(self, vmm, target, work, options):
         listeners = [self.listen(work, name) for name in ("qtest", "qmp")]
         self.process = subprocess.Popen(
             [program(vmm, target, work), "-qtest", f"unix:{work}/qtest", "-qtest-log", "/dev/null", "-chardev",
              f"socket,path={work}/qmp,id=char0", "-mon", "chardev=char0,mode=control", "-display",
-             "none", "-audio", "none"] + options + ["-machine", "accel=qtest"], stdin=subprocess.DEVNULL)
+             "none"] + options + self.extra, stdin=subprocess.DEVNULL)
         try:
             self.qtest, self.qmp = Qtest(listeners[0].accept()[0]), Qmp(listeners[1].accept()[0])
         except BaseException:

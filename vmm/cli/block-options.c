@@ -76,7 +76,10 @@ static bool take_interface(Drive *d, json_t *opts, GError **err)
     if (media && strcmp(media, "disk") != 0) {
         return error_set(err, "media=%s: there are disks only; use media=disk,readonly=on", media);
     }
-    json_object_del(d->rest, "index"); /* disks come in the order of their options */
+    json_object_del(d->rest,
+                    "index"); /* disks come in the order of their options, on no bus of their own */
+    json_object_del(d->rest, "bus");
+    json_object_del(d->rest, "unit");
     return true;
 }
 
@@ -241,8 +244,36 @@ static bool apply_throttling(Object *root, const Drive *d, BlockNode *n, GError 
 
 static bool is_nbd(const char *file)
 {
-    return g_str_has_prefix(file, "nbd://") || g_str_has_prefix(file, "nbd+unix://") ||
+    return g_str_has_prefix(file, "nbd:") || g_str_has_prefix(file, "nbd+unix://") ||
            g_str_has_prefix(file, "nbds://");
+}
+
+/* "nbd:unix:PATH" and "nbd:HOST:PORT" are QEMU's older way, with ":exportname=NAME" behind it. */
+static void put_nbd_server(json_t *opts, const char *file)
+{
+    static const char export_key[] = ":exportname=";
+    const char *export = strstr(file, export_key), *begin = file + strlen("nbd:");
+    g_autofree char *server = g_strndup(begin, export ? (gsize)(export - begin) : strlen(begin));
+    char *colon = strrchr(server, ':');
+
+    if (export) {
+        json_object_set_new(opts, "export", json_string(export + strlen(export_key)));
+    }
+    if (g_str_has_prefix(server, "unix:")) {
+        json_object_set_new(opts, "server.type", json_string("unix"));
+        json_object_set_new(opts, "server.path", json_string(server + strlen("unix:")));
+        return;
+    }
+    json_object_set_new(opts, "server.type", json_string("inet"));
+    if (colon) {
+        json_object_set_new(opts, "server.port", json_string(colon + 1));
+        *colon = '\0';
+    }
+    if (*server == '[' && g_str_has_suffix(server, "]")) { /* IPv6 */
+        server[strlen(server) - 1] = '\0';
+        memmove(server, server + 1, strlen(server));
+    }
+    json_object_set_new(opts, "server.host", json_string(server));
 }
 
 static const char *file_driver(const char *path)
@@ -260,7 +291,11 @@ static json_t *protocol_opts(const Drive *d)
 
     if (file && is_nbd(file)) {
         json_object_set_new(opts, "driver", json_string("nbd"));
-        json_object_set_new(opts, "uri", json_string(file));
+        if (g_str_has_prefix(file, "nbd:") && !g_str_has_prefix(file, "nbd://")) {
+            put_nbd_server(opts, file);
+        } else {
+            json_object_set_new(opts, "uri", json_string(file));
+        }
     } else if (file) {
         file += g_str_has_prefix(file, "file:") ? strlen("file:") : 0;
         json_object_set_new(opts, "driver", json_string(file_driver(file)));
@@ -322,21 +357,53 @@ static void add_device(const Drive *d, GPtrArray *devices)
     }
 }
 
+/* stats-intervals.0=60,stats-intervals.1=3600: a list; NULL: none. New reference. */
+static bool take_intervals(Drive *d, json_t *opts, json_t **ret_list, GError **err)
+{
+    json_t *list = json_array();
+
+    for (unsigned i = 0;; i++) {
+        g_autofree char *key = g_strdup_printf("stats-intervals.%u", i);
+        const char *text = take(d, opts, key);
+        uint64_t seconds;
+
+        if (!text) {
+            break;
+        }
+        if (!parse_uint(text, &seconds, err) || seconds == 0 || seconds > UINT32_MAX) {
+            g_clear_error(err);
+            json_decref(list);
+            return error_set(err, "%s=%s must be between 1 and %u seconds", key, text, UINT32_MAX);
+        }
+        json_array_append_new(list, json_integer((json_int_t)seconds));
+    }
+    *ret_list = list;
+    return true;
+}
+
 static bool make_drive(Object *root, EventLoop *loop, Drive *d, json_t *opts, GError **err)
 {
     const char *on_read = take(d, opts, "rerror"), *on_write = take(d, opts, "werror");
+    json_t *all, *intervals;
     BlockNode *n;
-    json_t *all;
 
     if (!check_on_error("rerror", on_read, err) || !check_on_error("werror", on_write, err)) {
         return false;
     }
+    if (!take_intervals(d, opts, &intervals, err)) {
+        return false;
+    }
     if (!d->file && !json_object_get(d->rest, "driver") &&
         !json_object_get(d->rest, "file.driver")) {
+        json_decref(intervals);
         return error_set(err, "file=PATH is missing");
     }
     all = drive_opts(d);
     json_object_set_new(all, "x-drive-id", json_string(d->id));
+    if (json_array_size(intervals) > 0) {
+        json_object_set(all, "x-stats-intervals", intervals);
+    }
+    json_decref(intervals);
     if (on_read && strcmp(on_read, "auto") != 0) {
         json_object_set_new(all, "x-rerror", json_string(on_read));
     }

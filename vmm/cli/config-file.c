@@ -151,6 +151,14 @@ static bool parse_group(ConfigFile *f, const char *p, unsigned line, GError **er
     return true;
 }
 
+/* QEMU's lists of a network: one line for each. */
+bool config_key_may_repeat(const ConfigGroup *g, const char *key)
+{
+    static const char *const keys[] = {"dnssearch", "guestfwd", "hostfwd", NULL};
+
+    return (!strcmp(g->name, "netdev") || !strcmp(g->name, "nic")) && g_strv_contains(keys, key);
+}
+
 static bool parse_entry(ConfigFile *f, const char *p, unsigned line, GError **err)
 {
     g_autofree char *key = take_word(&p, "key", err), *value = NULL;
@@ -173,7 +181,7 @@ static bool parse_entry(ConfigFile *f, const char *p, unsigned line, GError **er
         return error_set(err, "key '%s' before the first [group]", key);
     }
     g = f->groups->pdata[f->groups->len - 1];
-    if ((before = config_group_find(g, key))) {
+    if ((before = config_group_find(g, key)) && !config_key_may_repeat(g, key)) {
         return error_set(err, "key '%s' a second time; the first one is in line %u", key,
                          before->line);
     }

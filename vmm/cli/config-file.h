@@ -33,7 +33,7 @@ typedef struct {
 typedef struct {
     char *name, *id;    /* id NULL: none */
     unsigned line;
-    GPtrArray *entries; /* of ConfigEntry *; no key twice */
+    GPtrArray *entries; /* of ConfigEntry *; no key twice, but for hostfwd and its like of [netdev] and [nic] */
 } ConfigGroup;
 
 typedef struct {
@@ -62,6 +62,9 @@ ConfigFile *config_json_parse(const char *name, const char *text, size_t len, GP
 
 void config_file_free(ConfigFile *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigFile, config_file_free)
+
+/* Whether a key of the group may come again. */
+bool config_key_may_repeat(const ConfigGroup *g, const char *key);
 
 const ConfigEntry *config_group_find(const ConfigGroup *g, const char *key); /* NULL: not there */
 

@@ -65,6 +65,10 @@ static void put_given(Dump *d, const char *key, json_t *value, const char *origi
 
             put_given(d, dotted, inner, origin);
         }
+    } else if (json_is_array(value)) { /* a key that came again */
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            put_given(d, key, json_array_get(value, i), origin);
+        }
     } else if (json_is_string(value)) {
         put(d, key, json_string_value(value), origin);
     } else if (json_is_boolean(value)) {
@@ -93,10 +97,9 @@ static void put_all_given(Dump *d, json_t *opts, const char *id_key)
     }
 }
 
-static void put_list(Dump *d, const char *group, const GPtrArray *list, unsigned len,
-                     const char *id_key)
+static void put_list(Dump *d, const char *group, const GPtrArray *list, const char *id_key)
 {
-    for (unsigned i = 0; i < len; i++) {
+    for (unsigned i = 0; i < list->len; i++) {
         put_group(d, group, json_string_value(json_object_get(list->pdata[i], id_key)));
         put_all_given(d, list->pdata[i], id_key);
     }
@@ -356,9 +359,11 @@ char *dump_config(Vmm *vmm, GError **err)
     put_launch(&d);
     put_globals(&d);
     put_objects(&d, vmm->root);
-    put_list(&d, "chardev", o->chardevs, o->chardevs->len, "id");
-    put_list(&d, "blockdev", o->blockdevs, o->blockdevs->len, "node-name");
-    put_list(&d, "drive", o->drives, o->drives->len, "id");
+    put_list(&d, "chardev", o->chardevs, "id");
+    put_list(&d, "blockdev", o->blockdevs, "node-name");
+    put_list(&d, "drive", o->drives, "id");
+    put_list(&d, "netdev", o->netdevs, "id");
+    put_list(&d, "nic", o->nics, "");
     put_devices(&d, vmm);
     put_mons(&d);
     if (d.bad) {

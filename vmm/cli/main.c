@@ -16,6 +16,7 @@
 #include "vmm/cli/check.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
+#include "vmm/cli/net-options.h"
 #include "vmm/cli/schema.h"
 #include "vmm/cli/types.h"
 
@@ -345,6 +346,7 @@ static bool set_machine_properties(Vmm *vmm, GError **err)
     }
     if (o->ram_size) {
         m->ram_size = o->ram_size;
+        m->ram_size_given = true;
     }
     if (o->has_smp) {
         m->smp = o->smp;
@@ -406,6 +408,14 @@ bool vmm_make_machine(Vmm *vmm, GError **err)
     return set_accel_properties(vmm, accel, err) && set_machine_properties(vmm, err);
 }
 
+/* Filters need their netdev, and a netdev may need an object. */
+static bool is_net_filter(json_t *opts)
+{
+    const TypeInfo *type = type_find(json_string_value(json_object_get(opts, "qom-type")) ?: "");
+
+    return type && type_is_a(type, &net_filter_type);
+}
+
 static bool make_object(Vmm *vmm, json_t *opts, GError **err)
 {
     const char *name = json_string_value(json_object_get(opts, "qom-type"));
@@ -422,12 +432,12 @@ static bool make_object(Vmm *vmm, json_t *opts, GError **err)
     return true;
 }
 
-static bool make_objects(Vmm *vmm, GError **err)
+static bool make_objects_of(Vmm *vmm, bool net_filters, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.objects->len; i++) {
         json_t *opts = vmm->opts.objects->pdata[i];
 
-        if (make_object(vmm, opts, err)) {
+        if (is_net_filter(opts) != net_filters || make_object(vmm, opts, err)) {
             continue;
         }
         if (!options_fault(&vmm->opts, err) && !vmm->opts.check) {
@@ -436,6 +446,11 @@ static bool make_objects(Vmm *vmm, GError **err)
         options_broken(&vmm->opts, json_string_value(json_object_get(opts, "id")));
     }
     return true;
+}
+
+static bool make_objects(Vmm *vmm, GError **err)
+{
+    return make_objects_of(vmm, false, err);
 }
 
 /* "-drive file=X: ..." of a config file begins with its place instead of the option. */
@@ -517,6 +532,18 @@ static bool make_device(Vmm *vmm, json_t *opts, GError **err)
     return true;
 }
 
+static void on_net_event(void *opaque, const char *event, json_t *data)
+{
+    platform_event(opaque, event, data);
+}
+
+static bool make_nets(Vmm *vmm, GError **err)
+{
+    net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
+    return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
+           make_objects_of(vmm, true, err);
+}
+
 static bool make_devices(Vmm *vmm, GError **err)
 {
     for (unsigned i = 0; i < vmm->opts.devices->len; i++) {
@@ -555,9 +582,10 @@ static const struct {
     bool foundation; /* what follows makes no sense without it */
 } steps[] = {
     {watch_signals, false, false}, {connect_qtest, false, false}, {make_objects, true, false},
-    {make_blocks, true, false},    {make_chardevs, true, false},  {make_serial, true, false},
-    {init_machine, true, true},    {make_devices, true, false},   {boot_machine, true, false},
-    {make_monitors, true, false},  {serve_qtest, false, false},   {make_pidfile, false, false},
+    {make_blocks, true, false},    {make_nets, true, false},      {make_chardevs, true, false},
+    {make_serial, true, false},    {init_machine, true, true},    {make_devices, true, false},
+    {boot_machine, true, false},   {make_monitors, true, false},  {serve_qtest, false, false},
+    {make_pidfile, false, false},
 };
 
 bool vmm_build(Vmm *vmm, GError **err)
@@ -588,6 +616,8 @@ static void tear_down_machine(Vmm *vmm)
     g_ptr_array_set_size(vmm->monitors, 0);
     qtest_free(vmm->qtest);
     machine_finish(vmm->machine);
+    net_set_event_handler(vmm->root, NULL, NULL);
+    net_backend_del_all(vmm->root);
     for (unsigned i = 0; i < vmm->chardevs->len; i++) {
         Chardev *c = vmm->chardevs->pdata[i];
 

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "qom/property.h"
 #include "vmm/cli/block-options.h"
+#include "vmm/cli/net-options.h"
 #include "vmm/cli/readconfig.h"
 #include "vmm/machine/machine.h"
 
@@ -22,63 +23,6 @@ struct Option {
     const char *help;
     bool (*take)(Options *o, const char *arg, GError **err);
 };
-
-/* --- key=value lists --- */
-
-/* The text up to the next single comma, with ",," made ","; *text moves behind it. */
-static char *next_item(const char **text)
-{
-    GString *item = g_string_new(NULL);
-    const char *p = *text;
-
-    for (; *p; p++) {
-        if (*p == ',') {
-            if (p[1] != ',') {
-                break;
-            }
-            p++;
-        }
-        g_string_append_c(item, *p);
-    }
-    *text = *p ? p + 1 : p;
-    return g_string_free(item, FALSE);
-}
-
-json_t *options_parse_keyvals(const char *text, const char *first_key, GError **err)
-{
-    json_t *opts = json_object();
-    bool first = true;
-
-    do {
-        g_autofree char *item = next_item(&text);
-        char *eq = strchr(item, '=');
-        const char *key = item, *value = "on";
-
-        if (eq) {
-            *eq = '\0';
-            value = eq + 1;
-        } else if (first && first_key) {
-            key = first_key;
-            value = item;
-        }
-        if (!*key || !*value) {
-            if (*key && eq) {
-                value = "";
-            } else {
-                json_decref(opts);
-                error_set(err, "empty word between commas; the form is name=value,name=value");
-                return NULL;
-            }
-        }
-        if (json_object_set_new(opts, key, json_string(value)) < 0) {
-            json_decref(opts);
-            error_set(err, "text is not valid UTF-8");
-            return NULL;
-        }
-        first = false;
-    } while (*text);
-    return opts;
-}
 
 /* Key=value pairs or, as in QEMU, a JSON object. */
 static json_t *parse_object(const char *arg, const char *first_key, GError **err)
@@ -314,6 +258,38 @@ static bool take_drive(Options *o, const char *arg, GError **err)
     return opts != NULL;
 }
 
+static bool take_netdev_list(Options *o, const char *arg, GPtrArray *list, GError **err)
+{
+    json_t *opts = net_options_parse(arg, err);
+    const char *type = json_string_value(json_object_get(opts, "type"));
+
+    if (opts) {
+        g_ptr_array_add(list, opts);
+    }
+    if (type && (json_object_get(opts, "help") || !strcmp(type, "help") || !strcmp(type, "?"))) {
+        o->handled = true;
+        return net_options_help(type, err);
+    }
+    return opts != NULL;
+}
+
+static bool take_netdev(Options *o, const char *arg, GError **err)
+{
+    return take_netdev_list(o, arg, o->netdevs, err);
+}
+
+static bool take_nic(Options *o, const char *arg, GError **err)
+{
+    return take_netdev_list(o, arg, o->nics, err);
+}
+
+static bool take_net(Options *o, const char *arg, GError **err)
+{
+    o->net_none = true;
+    return !strcmp(arg, "none") ||
+           error_set(err, "only 'none' is known; -nic makes a network card");
+}
+
 static void print_backend(const char *name, void *opaque)
 {
     printf("  %s\n", name);
@@ -540,6 +516,12 @@ static const Option option_table[] = {
      take_blockdev},
     {"drive", "file=FILE,format=raw[,if=virtio|none][,id=ID][,key=value...]",
      "a disk; if=none: for a -device that names its id", take_drive},
+    {"netdev", "TYPE,id=ID[,key=value...]",
+     "make a network backend that network cards refer to; 'help' lists types, TYPE,help options",
+     take_netdev},
+    {"nic", "TYPE[,mac=MAC][,key=value...]", "a network card with a backend of its own; none: none",
+     take_nic},
+    {"net", "none", "no network card by default", take_net},
     {"chardev", "KIND,id=ID[,key=value...]",
      "make a stream that -serial, -mon and devices refer to; 'help' lists kinds", take_chardev},
     {"mon", "chardev=ID[,mode=control|readline]", "QMP (control) or human monitor on a stream",
@@ -740,6 +722,8 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .blockdevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .drives = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .netdevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .nics = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
@@ -764,6 +748,8 @@ void options_finish(Options *o)
     g_clear_pointer(&o->objects, g_ptr_array_unref);
     g_clear_pointer(&o->blockdevs, g_ptr_array_unref);
     g_clear_pointer(&o->drives, g_ptr_array_unref);
+    g_clear_pointer(&o->netdevs, g_ptr_array_unref);
+    g_clear_pointer(&o->nics, g_ptr_array_unref);
     g_clear_pointer(&o->chardevs, g_ptr_array_unref);
     g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);

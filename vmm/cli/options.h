@@ -39,6 +39,8 @@ typedef struct {
     GPtrArray *objects;       /* of json_t *, each with "qom-type" */
     GPtrArray *blockdevs;     /* of json_t *, see block-options.h */
     GPtrArray *drives;        /* of json_t * */
+    GPtrArray *netdevs, *nics; /* of json_t *, see net-options.h */
+    bool net_none;            /* -net none */
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
     GPtrArray *mons;          /* of MonOption * */
     GPtrArray *serials;       /* of char *, the texts of -serial; the command line's replace those of files */

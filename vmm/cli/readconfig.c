@@ -52,6 +52,8 @@ static const GroupKind kinds[] = {
     {"memory", "m", ID_NONE, "size", .keys = {"size"}},
     {"mon", "mon", ID_OPTIONAL, "chardev", .keys = {"chardev", "mode", "pretty"}},
     {"name", "name", ID_NONE, "guest", .keys = {"guest", "debug-threads"}},
+    {"netdev", "netdev", ID_NEEDED, "type", .list = offsetof(Options, netdevs)},
+    {"nic", "nic", ID_OPTIONAL, "type", .list = offsetof(Options, nics)},
     {"object", "object", ID_NEEDED, "qom-type", .list = offsetof(Options, objects)},
     {"smp-opts", "smp", ID_NONE, "cpus", .keys = {"cpus"}},
     {"trace", "trace", ID_NONE, "enable", .keys = {"enable"}},
@@ -228,6 +230,7 @@ static bool check_repeated(const GroupKind *k, const ConfigGroup *g, unsigned n,
     const ConfigEntry *e = g->entries->pdata[n];
 
     return config_group_find(g, e->key) == e || (!k->option && !k->needed) ||
+           config_key_may_repeat(g, e->key) ||
            error_set(err, "key '%s' of [%s] takes one value", e->key, k->name);
 }
 

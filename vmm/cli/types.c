@@ -7,7 +7,9 @@
 #include "backends/block.h"
 #include "backends/block-throttle.h"
 #include "backends/chardev.h"
+#include "backends/hostmem.h"
 #include "backends/iothread.h"
+#include "backends/net.h"
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
 #include "hw/core/device.h"
@@ -43,6 +45,13 @@ static const TypeInfo *const all_types[] = {
     &chardev_pty_type,
     &chardev_ringbuf_type,
     &iothread_type,
+    /* memory */
+    &memory_backend_ram_type,
+    &memory_backend_memfd_type,
+    &memory_backend_file_type,
+    /* filters of networks */
+    &filter_dump_type,
+    &filter_throttle_type,
     /* sources of randomness */
     &rng_builtin_type,
     &rng_random_type,
@@ -71,6 +80,7 @@ void types_register_all(void)
 {
     type_register_list(all_types);
     type_register_list(block_types);
+    type_register_list(net_types);
     type_register_list(virtio_pci_types);
     type_register_list(accel_types);
     type_register_list(machine_types);

@@ -9,10 +9,12 @@
 #include "vmm/machine/machine.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/hostmem.h"
 #include "core/log.h"
 
 typedef struct {
@@ -369,12 +371,14 @@ static bool check_limits(Machine *m, GError **err)
     return check_ram(m, err) && check_smp(m, err);
 }
 
-/* What belongs to a kernel says nothing without one. */
+/* What belongs to a kernel says nothing without one, but that virt's device tree has the command
+ * line. */
 static bool check_kernel_given(Machine *m, GError **err)
 {
     const char *extra = m->initrd && *m->initrd ? "-initrd" : "-append";
 
-    return m->kernel || ((!m->initrd || !*m->initrd) && (!m->append || !*m->append)) ||
+    return m->kernel || !MACHINE_GET_CLASS(m)->load ||
+           ((!m->initrd || !*m->initrd) && (!m->append || !*m->append)) ||
            error_set(err, "%s: there is no kernel to pass it to: give -kernel FILE", extra);
 }
 
@@ -418,11 +422,69 @@ void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, con
     g_clear_pointer(&m->append, g_free);
 }
 
+static HostMem *find_memory_backend(Machine *m, GError **err)
+{
+    Object *obj = object_child(object_container(m->platform.root, "objects"), m->memory_backend);
+
+    if (!obj || !object_is_a(obj, &memory_backend_type)) {
+        error_set(err,
+                  "memory-backend=%s: there is no -object memory-backend-ram, -memfd or -file "
+                  "with that id",
+                  m->memory_backend);
+        return NULL;
+    }
+    return MEMORY_BACKEND(obj);
+}
+
+/* Without -m the backend's size counts. */
+static bool take_backend_size(Machine *m, const HostMem *b, GError **err)
+{
+    if (!m->ram_size_given) {
+        m->ram_size = memory_backend_size(b);
+    }
+    return m->ram_size == memory_backend_size(b) ||
+           error_set(err,
+                     "-m: the machine has %" PRIu64 " MiB and memory-backend=%s %" PRIu64
+                     " MiB; give both the same",
+                     m->ram_size >> 20, m->memory_backend, memory_backend_size(b) >> 20);
+}
+
+/* What RAM is made of: a reference, or NULL with ram_size 0. */
+static bool take_ram(Machine *m, GError **err)
+{
+    HostMem *b = m->memory_backend ? find_memory_backend(m, err) : NULL;
+    GmemBlockSpec spec = {.size = m->ram_size};
+
+    if (m->memory_backend) {
+        m->ram = b ? memory_backend_take(b, err) : NULL;
+        return m->ram && gmem_block_ref(m->ram);
+    }
+    m->ram = m->ram_size ? gmem_block_new(&spec, err) : NULL;
+    if (m->ram_size && !m->ram) {
+        g_prefix_error(err, "-m: ");
+    }
+    return m->ram || m->ram_size == 0;
+}
+
+static bool init_board(Machine *m, GError **err)
+{
+    bool ok = take_ram(m, err) && MACHINE_GET_CLASS(m)->init(m, err);
+
+    g_clear_pointer(&m->ram, gmem_block_unref); /* its regions have it */
+    return ok;
+}
+
 bool machine_init(Machine *m, GError **err)
 {
-    MachineClass *mc = MACHINE_GET_CLASS(m);
     Platform *p = &m->platform;
 
+    if (m->memory_backend) {
+        HostMem *b = find_memory_backend(m, err);
+
+        if (!b || !take_backend_size(m, b, err)) {
+            return false;
+        }
+    }
     if (!check_limits(m, err)) {
         return false;
     }
@@ -433,7 +495,7 @@ bool machine_init(Machine *m, GError **err)
     p->n_cpus = m->smp;
     m->realized = true;
     m->parent_obj.props_frozen = true;
-    if (!accel_open(m->accel, p, err) || !mc->init(m, err)) {
+    if (!accel_open(m->accel, p, err) || !init_board(m, err)) {
         return false;
     }
     return accel_create_vcpus(m->accel, m->smp, err);
@@ -545,6 +607,8 @@ static const Property machine_props[] = {
     PROP_STRING("append", Machine, append, NULL, "kernel command line"),
     PROP_STRING("dumpdtb", Machine, dumpdtb, NULL, "write the device tree to that file and exit"),
     PROP_STRING("name", Machine, name, NULL, "name of the VM"),
+    PROP_STRING("memory-backend", Machine, memory_backend, NULL,
+                "where guest memory comes from: id of -object memory-backend-..."),
     PROP_BOOL("no-reboot", Machine, no_reboot, false, "exit instead of rebooting"),
     PROP_BOOL("no-shutdown", Machine, no_shutdown, false,
               "stay, stopped, when the guest powers off"),

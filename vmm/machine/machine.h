@@ -12,6 +12,7 @@
 #define AEROSTAT_VMM_MACHINE_MACHINE_H
 
 #include "backends/chardev.h"
+#include "core/gmem-block.h"
 #include "hw/core/device.h"
 #include "vmm/accel/accel.h"
 
@@ -37,17 +38,20 @@ struct Machine {
     char *kernel, *initrd, *append;
     char *dumpdtb;            /* file for the device tree: written instead of running; NULL: none */
     char *name;               /* -name */
+    char *memory_backend;     /* id of the object that RAM comes from; NULL: anonymous memory */
     bool no_reboot, no_shutdown;
     /* set by the caller before machine_init */
     Accel *accel;             /* owned: a child of the machine in the tree */
     Chardev *serial[MACHINE_SERIAL_PORTS]; /* borrowed; NULL: port without a stream */
     bool defaults;            /* false: -nodefaults */
+    bool ram_size_given;      /* false: a memory backend's size is taken */
     const char *target;       /* see machine_program_target */
     /* the machine's own */
     Platform platform;
     Bus *main_bus;
     RunState state;
     bool realized;
+    GmemBlock *ram;           /* during init: what RAM is to be made of */
     GPtrArray *globals;       /* see machine_add_global */
     GPtrArray *event_sinks;   /* see machine_add_event_sink */
     int exit_status;

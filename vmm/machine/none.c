@@ -7,7 +7,7 @@
 
 static bool none_init(Machine *m, GError **err)
 {
-    return m->ram_size == 0 || gmem_add(m->platform.mem, GPA(0), m->ram_size, GMEM_ANONYMOUS, err);
+    return m->ram_size == 0 || gmem_add_block(m->platform.mem, GPA(0), m->ram, 0, m->ram_size, err);
 }
 
 static void none_class_init(ObjectClass *klass, const void *data)

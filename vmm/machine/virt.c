@@ -152,7 +152,7 @@ static bool virt_init(Machine *m, GError **err)
 {
     VirtMachine *v = VIRT_MACHINE(m);
 
-    return gmem_add(m->platform.mem, GPA(VIRT_RAM_BASE), m->ram_size, GMEM_ANONYMOUS, err) &&
+    return gmem_add_block(m->platform.mem, GPA(VIRT_RAM_BASE), m->ram, 0, m->ram_size, err) &&
            init_windows(v, err) && init_pci(v, err);
 }
 

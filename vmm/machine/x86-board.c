@@ -35,8 +35,8 @@ static bool x86_init_ram(X86Machine *x, GError **err)
 
     x->low_ram = MIN(m->ram_size, x->low_ram_max);
     x->high_ram = m->ram_size - x->low_ram;
-    if (!gmem_add_split(m->platform.mem, x->low_ram, GPA(4 * GiB), x->high_ram, GMEM_ANONYMOUS,
-                        err)) {
+    if (!gmem_add_block_split(m->platform.mem, m->ram, x->low_ram, GPA(4 * GiB), x->high_ram,
+                              err)) {
         g_prefix_error(err, "-m: ");
         return false;
     }

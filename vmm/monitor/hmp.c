@@ -100,6 +100,39 @@ static void hmp_balloon(HmpMonitor *mon, const char *arg)
         qmp(mon, "balloon", json_pack("{s:I}", "value", (json_int_t)MIN(bytes, INT64_MAX))));
 }
 
+static double ledger_mib(json_t *ledger, const char *name)
+{
+    return (double)json_integer_value(json_object_get(ledger, name)) / (1024 * 1024);
+}
+
+/* The first line is QEMU's. */
+static void hmp_info_balloon(HmpMonitor *mon)
+{
+    json_t *l = qmp(mon, "x-query-balloon-ledger", json_pack("{s:b}", "check", 1));
+
+    if (!l) {
+        return;
+    }
+    print(mon, "balloon: actual=%" JSON_INTEGER_FORMAT "\r\n",
+          json_integer_value(json_object_get(l, "actual")) / (1024 * 1024));
+    print(mon, "asked for         %10.1f MiB\r\n", ledger_mib(l, "requested"));
+    print(mon, "given by guest    %10.1f MiB\r\n", ledger_mib(l, "given"));
+    print(mon, "  released        %10.1f MiB, of it in use again %.1f MiB\r\n",
+          ledger_mib(l, "released"), ledger_mib(l, "faulted-again"));
+    print(mon, "  held back       %10.1f MiB, in incomplete huge pages or refused by the host\r\n",
+          ledger_mib(l, "held-back"));
+    print(mon, "reported free     %10.1f MiB so far, released %.1f MiB\r\n",
+          ledger_mib(l, "reported"), ledger_mib(l, "report-returned"));
+    print(mon,
+          "ignored           %10.1f MiB so far: not RAM, in use, given twice, or not given\r\n",
+          ledger_mib(l, "inflate-outside") + ledger_mib(l, "inflate-in-use") +
+              ledger_mib(l, "repeated") + ledger_mib(l, "deflate-not-given"));
+    print(mon, "discards          %10" JSON_INTEGER_FORMAT " in %.1f ms\r\n",
+          json_integer_value(json_object_get(l, "discards")),
+          (double)json_integer_value(json_object_get(l, "time-ns")) / 1e6);
+    json_decref(l);
+}
+
 static void hmp_info(HmpMonitor *mon, const char *arg)
 {
     json_t *r;
@@ -114,18 +147,55 @@ static void hmp_info(HmpMonitor *mon, const char *arg)
             json_decref(r);
         }
     } else if (!strcmp(arg, "balloon")) {
-        if ((r = qmp(mon, "query-balloon", NULL))) {
-            print(mon, "balloon: actual=%" JSON_INTEGER_FORMAT "\r\n",
-                  json_integer_value(json_object_get(r, "actual")) / (1024 * 1024));
-            json_decref(r);
-        }
+        hmp_info_balloon(mon);
+    } else if (!strcmp(arg, "network")) {
+        g_autofree char *text = qmp_info_network(mon->base.machine);
+
+        print(mon, "%s", text);
     } else if (!strcmp(arg, "version")) {
         print(mon, "%s\r\n", AEROSTAT_VERSION);
     } else if (!strcmp(arg, "name")) {
         print(mon, "%s\r\n", mon->base.machine->name ? mon->base.machine->name : "");
     } else {
-        print(mon, "info balloon|name|status|version\r\n");
+        print(mon, "info balloon|name|network|status|version\r\n");
     }
+}
+
+static void change_hostfwd(HmpMonitor *mon, const char *arg, bool add)
+{
+    g_autoptr(GError) err = NULL;
+
+    if (!qmp_hostfwd(mon->base.machine, arg, add, &err)) {
+        print(mon, "Error: %s\r\n", err->message);
+    }
+}
+
+static void hmp_hostfwd_add(HmpMonitor *mon, const char *arg)
+{
+    change_hostfwd(mon, arg, true);
+}
+
+static void hmp_hostfwd_remove(HmpMonitor *mon, const char *arg)
+{
+    change_hostfwd(mon, arg, false);
+}
+
+static void hmp_netdev_del(HmpMonitor *mon, const char *arg)
+{
+    json_decref(qmp(mon, "netdev_del", json_pack("{s:s}", "id", arg)));
+}
+
+static void hmp_set_link(HmpMonitor *mon, const char *arg)
+{
+    const char *space = strrchr(arg, ' ');
+    g_autofree char *name = space ? g_strstrip(g_strndup(arg, (gsize)(space - arg))) : NULL;
+    bool up;
+
+    if (!space || !parse_bool(space + 1, &up, NULL)) {
+        print(mon, "Error: set_link: give a name and on or off\r\n");
+        return;
+    }
+    json_decref(qmp(mon, "set_link", json_pack("{s:s, s:b}", "name", name, "up", up)));
 }
 
 static void hmp_help(HmpMonitor *mon, const char *arg);
@@ -136,7 +206,12 @@ static const HmpCommand commands[] = {
     {"c", NULL, NULL, hmp_cont},
     {"help", "", "this text", hmp_help},
     {"?", NULL, NULL, hmp_help},
-    {"info", "balloon|name|status|version", "show something", hmp_info},
+    {"info", "balloon|name|network|status|version", "show something", hmp_info},
+    {"hostfwd_add", "[NETDEV] tcp|udp:[HOST]:PORT-[GUEST]:PORT",
+     "forward a port of the host to the guest", hmp_hostfwd_add},
+    {"hostfwd_remove", "[NETDEV] tcp|udp:[HOST]:PORT", "forward it no longer", hmp_hostfwd_remove},
+    {"netdev_del", "ID", "delete a network backend", hmp_netdev_del},
+    {"set_link", "NAME on|off", "plug or pull a network card's cable", hmp_set_link},
     {"quit", "", "end the VM at once", hmp_quit},
     {"q", NULL, NULL, hmp_quit},
     {"stop", "", "pause the vCPUs", hmp_stop},

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * QMP commands about disks: what there is and what it did, resize, limits, nodes made and deleted
- * while the VM runs. Shapes are those of QEMU 7.2.
+ * while the VM runs; and the iothreads that serve them. Shapes are those of QEMU 7.2.
  */
 #include "vmm/monitor/qmp-command.h"
 
 #include <string.h>
 
 #include "backends/block-throttle.h"
+#include "backends/iothread.h"
 
 /* --- all disks: nodes that -drive made or that a device uses --- */
 
@@ -49,12 +50,16 @@ static json_t *walk_disks(Machine *m, json_t *(*describe)(BlockNode *node, Block
 
 static json_t *describe_disk(BlockNode *node, BlockUser *user)
 {
-    json_t *disk = json_pack("{s:s, s:b, s:b, s:s, s:o, s:s}", "device",
-                             block_node_drive_id(node) ?: "", "locked", 0, "removable", 0, "type",
-                             "unknown", "inserted", block_node_info(node), "io-status", "ok");
+    static const char *const states[] = {NULL, "ok", "failed", "nospace"};
+    json_t *disk =
+        json_pack("{s:s, s:b, s:b, s:s, s:o}", "device", block_node_drive_id(node) ?: "", "locked",
+                  0, "removable", 0, "type", "unknown", "inserted", block_node_info(node));
 
+    if (user && block_io_status(user) != BLOCK_IO_STATUS_NONE) {
+        json_object_set_new(disk, "io-status", json_string(states[block_io_status(user)]));
+    }
     if (user) {
-        json_object_set_new(disk, "qdev", json_string(block_user_name(user)));
+        json_object_set_new(disk, "qdev", json_string(block_user_path(user)));
     }
     return disk;
 }
@@ -77,7 +82,7 @@ static json_t *run_query_named_block_nodes(Machine *m, json_t *args, GError **er
 
 /* --- counters --- */
 
-/* In QEMU's words; write-zeroes count as writes. */
+/* In QEMU's words; write-zeroes count as writes, secure erases as unmaps. */
 static const struct {
     const char *name;
     BlockOp op[2];
@@ -87,7 +92,7 @@ static const struct {
     {"rd", {BLOCK_READ}, 1, true, true},
     {"wr", {BLOCK_WRITE, BLOCK_WRITE_ZEROES}, 2, true, true},
     {"flush", {BLOCK_FLUSH}, 1, false, false},
-    {"unmap", {BLOCK_DISCARD}, 1, true, true},
+    {"unmap", {BLOCK_DISCARD, BLOCK_SECURE_ERASE}, 2, true, true},
 };
 
 static void put_sum(json_t *stats, unsigned kind, const char *before, const char *after,
@@ -127,8 +132,9 @@ static json_t *stats_of(const BlockUser *user)
 {
     BlockStats s = {.ops = {0}};
     json_t *stats =
-        json_pack("{s:b, s:b, s:[], s:I}", "account_invalid", 1, "account_failed", 1, "timed_stats",
-                  "wr_highest_offset", (json_int_t)(user ? block_highest_write(user) : 0));
+        json_pack("{s:b, s:b, s:o, s:I}", "account_invalid", 1, "account_failed", 1, "timed_stats",
+                  user ? block_timed_stats(user) : json_array(), "wr_highest_offset",
+                  (json_int_t)(user ? block_highest_write(user) : 0));
 
     if (user) {
         block_stats(user, &s);
@@ -145,6 +151,9 @@ static json_t *stats_of(const BlockUser *user)
             put_sum(stats, i, "", "_merged", s.merged);
         }
     }
+    if (user && block_idle_ns(user) >= 0) {
+        json_object_set_new(stats, "idle_time_ns", json_integer(block_idle_ns(user)));
+    }
     if (user) {
         put_histogram(stats, user, BLOCK_READ, "rd_latency_histogram");
         put_histogram(stats, user, BLOCK_WRITE, "wr_latency_histogram");
@@ -153,19 +162,67 @@ static json_t *stats_of(const BlockUser *user)
     return stats;
 }
 
+/* What is below a node does not count what its requests are for: how far they reached is what QEMU
+ * tells, too. */
+static void put_children(json_t *entry, const BlockNode *node)
+{
+    static const char *const names[BLOCK_CHILDREN] = {"parent", "backing"};
+
+    for (unsigned i = 0; i < BLOCK_CHILDREN; i++) {
+        if (node->child[i]) {
+            json_t *child = json_pack("{s:s, s:o}", "node-name", block_node_name(node->child[i]),
+                                      "stats", stats_of(NULL));
+
+            put_children(child, node->child[i]);
+            json_object_set_new(entry, names[i], child);
+        }
+    }
+}
+
 static json_t *describe_stats(BlockNode *node, BlockUser *user)
 {
     json_t *entry = json_pack("{s:s, s:s, s:o}", "device", block_node_drive_id(node) ?: "",
                               "node-name", block_node_name(node), "stats", stats_of(user));
 
     if (user) {
-        json_object_set_new(entry, "qdev", json_string(block_user_name(user)));
+        json_object_set_new(entry, "qdev", json_string(block_user_path(user)));
     }
+    put_children(entry, node);
     return entry;
+}
+
+static void first_user(BlockUser *user, void *opaque)
+{
+    BlockUser **first = opaque;
+
+    *first = *first ? *first : user;
+}
+
+/* query-nodes: one entry for each node, whoever uses it. */
+static json_t *stats_of_nodes(Machine *m)
+{
+    GPtrArray *nodes = all_nodes(m);
+    json_t *list = json_array();
+
+    for (unsigned i = 0; nodes && i < nodes->len; i++) {
+        BlockNode *node = BLOCK_NODE(nodes->pdata[i]);
+        BlockUser *user = NULL;
+        json_t *entry;
+
+        block_foreach_user(node, first_user, &user);
+        entry =
+            json_pack("{s:s, s:o}", "node-name", block_node_name(node), "stats", stats_of(user));
+        put_children(entry, node);
+        json_array_append_new(list, entry);
+    }
+    return list;
 }
 
 static json_t *run_query_blockstats(Machine *m, json_t *args, GError **err)
 {
+    if (json_is_true(json_object_get(args, "query-nodes"))) {
+        return stats_of_nodes(m);
+    }
     return walk_disks(m, describe_stats);
 }
 
@@ -176,12 +233,17 @@ typedef struct {
     BlockUser *user;
 } UserSearch;
 
-/* By its whole path or by the id in it: /machine/peripheral/ID/virtio-backend. */
-static bool has_id(const char *name, const char *id)
+/* By its path, that of the device that a user knows, or the id of that. */
+static bool has_id(const char *path, const char *id)
 {
-    g_auto(GStrv) parts = g_strsplit(name, "/", 0);
+    static const char child[] = "/virtio-backend", users[] = "/machine/peripheral/";
+    g_autofree char *device = g_strdup(path);
 
-    return !strcmp(name, id) || g_strv_contains((const char *const *)parts, id);
+    if (g_str_has_suffix(device, child)) {
+        device[strlen(device) - strlen(child)] = '\0';
+    }
+    return !strcmp(path, id) || !strcmp(device, id) ||
+           (g_str_has_prefix(device, users) && !strcmp(device + strlen(users), id));
 }
 
 static void match_user(BlockUser *user, void *opaque)
@@ -189,7 +251,7 @@ static void match_user(BlockUser *user, void *opaque)
     UserSearch *s = opaque;
     const char *drive = block_node_drive_id(block_user_node(user));
 
-    if (!s->user && (has_id(block_user_name(user), s->id) || !g_strcmp0(drive, s->id))) {
+    if (!s->user && (has_id(block_user_path(user), s->id) || !g_strcmp0(drive, s->id))) {
         s->user = user;
     }
 }
@@ -402,6 +464,27 @@ static json_t *run_latency_histogram_set(Machine *m, json_t *args, GError **err)
     return user ? json_object() : NULL;
 }
 
+/* --- iothreads --- */
+
+/* They wait in the kernel at once: nothing is polled. */
+static json_t *run_query_iothreads(Machine *m, json_t *args, GError **err)
+{
+    GPtrArray *objects = object_container(m->platform.root, "objects")->children;
+    json_t *list = json_array();
+
+    for (unsigned i = 0; objects && i < objects->len; i++) {
+        Object *obj = objects->pdata[i];
+
+        if (object_is_a(obj, &iothread_type)) {
+            json_array_append_new(
+                list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "id", obj->name, "thread-id",
+                                iothread_id(iothread_object_thread(IOTHREAD(obj))), "poll-max-ns",
+                                0, "poll-grow", 0, "poll-shrink", 0, "aio-max-batch", 0));
+        }
+    }
+    return list;
+}
+
 const QmpCommand qmp_block_commands[] = {
     {.name = "query-block", .help = "all disks", .run = run_query_block},
     {.name = "query-blockstats",
@@ -437,5 +520,6 @@ const QmpCommand qmp_block_commands[] = {
      .args = {{"id", QMP_ARG_STR, false}},
      .open = true,
      .run = run_latency_histogram_set},
+    {.name = "query-iothreads", .help = "all iothreads", .run = run_query_iothreads},
     {0},
 };

@@ -34,9 +34,15 @@ extern const QmpCommand qmp_introspect_commands[];
 extern const QmpCommand qmp_device_commands[];
 extern const QmpCommand qmp_hmp_commands[];
 extern const QmpCommand qmp_block_commands[];
+extern const QmpCommand qmp_net_commands[];
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
+
+/* HMP's "info network"; g_free. */
+char *qmp_info_network(Machine *m);
+/* HMP's hostfwd_add and hostfwd_remove: "[NETDEV] tcp:[HOST]:PORT-[GUEST]:PORT". */
+bool qmp_hostfwd(Machine *m, const char *arg, bool add, GError **err);
 
 /* {"version": ...} of the greeting and of query-version. */
 json_t *qmp_version(void);

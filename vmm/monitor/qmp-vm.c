@@ -132,6 +132,18 @@ static json_t *run_query_balloon(Machine *m, json_t *args, GError **err)
     return json_pack("{s:I}", "actual", (json_int_t)c->actual(balloon));
 }
 
+static json_t *run_query_balloon_ledger(Machine *m, json_t *args, GError **err)
+{
+    Object *balloon = find_balloon(m, err);
+    const MemoryBalloonClass *c;
+
+    if (!balloon) {
+        return NULL;
+    }
+    c = object_interface(balloon, &memory_balloon_type);
+    return c->ledger(balloon, json_is_true(json_object_get(args, "check")));
+}
+
 const QmpCommand qmp_vm_commands[] = {
     {.name = "balloon",
      .help = "set the memory that the guest shall have, in bytes",
@@ -156,5 +168,9 @@ const QmpCommand qmp_vm_commands[] = {
     {.name = "stop", .help = "pause the vCPUs", .run = run_stop},
     {.name = "system_powerdown", .help = "press the power button", .run = run_system_powerdown},
     {.name = "system_reset", .help = "press the reset button", .run = run_system_reset},
+    {.name = "x-query-balloon-ledger",
+     .help = "what became of the memory that the guest gave, in bytes; check: ask the host, too",
+     .args = {{"check", QMP_ARG_BOOL, true}},
+     .run = run_query_balloon_ledger},
     {0},
 };
