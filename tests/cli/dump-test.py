@@ -95,7 +95,8 @@ def every_type(vmm, schema):
                      f"{name},id=d" + (",chardev=c" if "virtio" not in name else "")]
         check(f"{name} is in the dump", f'driver = "{name}"' in round_trip(vmm, name, words, schema))
     for name in types(vmm, "-object"):
-        words = ["-accel", "qtest", "-netdev", "null,id=n", "-object", f"{name},id=o" + "".join(f",{v}" for k, v in NEEDED.items() if k == name)]
+        words = ["-accel", "qtest", "-netdev", "null,id=n", "-object",
+                 f"{name},id=o" + "".join(f",{v}" for k, v in NEEDED.items() if k == name)]
         check(f"{name} is in the dump", f'qom-type = "{name}"' in round_trip(vmm, name, words, schema))
 
 
@@ -111,10 +112,12 @@ def origins(vmm):
                  '  period = "7"  # o.cfg:7', '  max-bytes = "9"  # command line', '  addr = "02.0"  # chosen',
                  '  accel = "qtest"  # command line'):
         check(f"a line {line!r}", line in got.splitlines(), got)
-    got = run(vmm, "-dump-config", "-accel", "qtest", "-name", 'a"b')
-    check("a quote is refused", got.returncode == 1 and not got.stdout and got.stderr ==
-          "aerostat: error: -dump-config: the value of 'guest' has a '\"' or a line's end, which a config file cannot hold\n",
-          got.stderr)
+    mapping = '{"driver": "virtio-blk", "drive": "n", "iothread-vq-mapping": [{"iothread": "i"}]}'
+    for key, words in (("guest", ["-name", 'a"b']), ("iothread-vq-mapping", [
+            "-object", "iothread,id=i", "-blockdev", "null-co,node-name=n", "-device", mapping])):
+        got = run(vmm, "-dump-config", "-accel", "qtest", *words)
+        check(f"{key} cannot be written", got.returncode == 1 and not got.stdout and got.stderr ==
+              f"aerostat: error: -dump-config: a config file cannot hold the value of '{key}'\n", got.stdout + got.stderr)
     got = run(vmm, "-dump-config", "-accel", "qtest", "-device", "foo", "-smp", "0")
     check("faults are printed instead", got.returncode == 1 and not got.stdout and got.stderr.count("\n") == 2, got.stderr)
 

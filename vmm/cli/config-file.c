@@ -152,7 +152,7 @@ static bool parse_group(ConfigFile *f, const char *p, unsigned line, GError **er
 }
 
 /* QEMU's lists of a network: one line for each. */
-bool config_key_may_repeat(const ConfigGroup *g, const char *key)
+bool config_group_may_repeat(const ConfigGroup *g, const char *key)
 {
     static const char *const keys[] = {"dnssearch", "guestfwd", "hostfwd", NULL};
 
@@ -181,7 +181,7 @@ static bool parse_entry(ConfigFile *f, const char *p, unsigned line, GError **er
         return error_set(err, "key '%s' before the first [group]", key);
     }
     g = f->groups->pdata[f->groups->len - 1];
-    if ((before = config_group_find(g, key)) && !config_key_may_repeat(g, key)) {
+    if ((before = config_group_find(g, key)) && !config_group_may_repeat(g, key)) {
         return error_set(err, "key '%s' a second time; the first one is in line %u", key,
                          before->line);
     }

@@ -63,9 +63,8 @@ ConfigFile *config_json_parse(const char *name, const char *text, size_t len, GP
 void config_file_free(ConfigFile *f);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(ConfigFile, config_file_free)
 
-/* Whether a key of the group may come again. */
-bool config_key_may_repeat(const ConfigGroup *g, const char *key);
-
 const ConfigEntry *config_group_find(const ConfigGroup *g, const char *key); /* NULL: not there */
+/* May the key come again? QEMU's lists of a network. */
+bool config_group_may_repeat(const ConfigGroup *g, const char *key);
 
 #endif

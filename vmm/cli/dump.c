@@ -28,7 +28,7 @@ static void put_group(Dump *d, const char *name, const char *id)
 static void put(Dump *d, const char *key, const char *value, const char *origin)
 {
     if (strchr(value, '"') || strchr(value, '\n')) {
-        d->bad = key;
+        d->bad = g_intern_string(key);
     }
     g_string_append_printf(d->text, "  %s = \"%s\"  # %s\n", key, value, origin);
 }
@@ -67,6 +67,9 @@ static void put_given(Dump *d, const char *key, json_t *value, const char *origi
         }
     } else if (json_is_array(value)) { /* a key that came again */
         for (size_t i = 0; i < json_array_size(value); i++) {
+            if (!json_is_string(json_array_get(value, i))) {
+                d->bad = g_intern_string(key);
+            }
             put_given(d, key, json_array_get(value, i), origin);
         }
     } else if (json_is_string(value)) {
@@ -368,10 +371,7 @@ char *dump_config(Vmm *vmm, GError **err)
     put_mons(&d);
     if (d.bad) {
         g_string_free(d.text, TRUE);
-        error_set(err,
-                  "-dump-config: the value of '%s' has a '\"' or a line's end, which a config file "
-                  "cannot hold",
-                  d.bad);
+        error_set(err, "-dump-config: a config file cannot hold the value of '%s'", d.bad);
         return NULL;
     }
     return g_string_free(d.text, FALSE);

@@ -230,7 +230,7 @@ static bool check_repeated(const GroupKind *k, const ConfigGroup *g, unsigned n,
     const ConfigEntry *e = g->entries->pdata[n];
 
     return config_group_find(g, e->key) == e || (!k->option && !k->needed) ||
-           config_key_may_repeat(g, e->key) ||
+           config_group_may_repeat(g, e->key) ||
            error_set(err, "key '%s' of [%s] takes one value", e->key, k->name);
 }
 
