@@ -316,6 +316,18 @@ static void add_globals(Vmm *vmm)
     }
 }
 
+/* Where there is no suggestion for an unknown property, the error says how to see all. */
+static void say_list(GError **err, const char *option, const char *type)
+{
+    if (g_str_has_prefix((*err)->message, "unknown property") &&
+        !strstr((*err)->message, "did you mean")) {
+        char *better = g_strdup_printf("%s; '%s %s,help' lists all", (*err)->message, option, type);
+
+        g_free((*err)->message);
+        (*err)->message = better;
+    }
+}
+
 /* The rest of -M or -accel, or of their groups. */
 static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, GError **err)
 {
@@ -326,6 +338,9 @@ static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, G
     {
         if (property_set_string(obj, key, json_string_value(value), err)) {
             continue;
+        }
+        if (!strcmp(option, "-M")) {
+            say_list(err, option, MACHINE_GET_CLASS(vmm->machine)->alias);
         }
         origin = options_origin(&vmm->opts, value);
         g_prefix_error(err, "%s: ", origin ?: option);
@@ -525,6 +540,7 @@ static bool make_device(Vmm *vmm, json_t *opts, GError **err)
     }
     dev = machine_add_device(vmm->machine, opts, err);
     if (!dev) {
+        say_list(err, "-device", name);
         options_say_where(&vmm->opts, opts, err, "-device", "driver");
         return false;
     }

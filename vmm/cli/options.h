@@ -103,6 +103,8 @@ void options_broken(Options *o, const char *id);
 
 /* -global: DRIVER.PROPERTY=VALUE, in which the driver's name may hold dots, or the three as keys. */
 bool options_take_global(Options *o, const char *arg, GError **err);
+/* -rtc: keys that are properties of the CMOS clock. */
+bool options_take_rtc(Options *o, const char *arg, GError **err);
 void options_global_free(GlobalOption *global);
 
 /*

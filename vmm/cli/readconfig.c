@@ -55,7 +55,9 @@ static const GroupKind kinds[] = {
     {"netdev", "netdev", ID_NEEDED, "type", .list = offsetof(Options, netdevs)},
     {"nic", "nic", ID_OPTIONAL, "type", .list = offsetof(Options, nics)},
     {"object", "object", ID_NEEDED, "qom-type", .list = offsetof(Options, objects)},
-    {"smp-opts", "smp", ID_NONE, "cpus", .keys = {"cpus"}},
+    {"rtc", "rtc", ID_NONE, NULL, .keys = {"base", "clock", "driftfix"}},
+    {"smp-opts", "smp", ID_NONE, NULL,
+     .keys = {"cpus", "cores", "sockets", "dies", "clusters", "threads", "maxcpus"}},
     {"trace", "trace", ID_NONE, "enable", .keys = {"enable"}},
 };
 
@@ -204,7 +206,7 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
         global->origin = g_strdup_printf("%s:%u", f->name, g->line);
     }
     if (k->id == ID_NONE && k->keys[0] && k->option) {
-        const ConfigEntry *e = config_group_find(g, k->needed);
+        const ConfigEntry *e = k->needed ? config_group_find(g, k->needed) : g->entries->pdata[0];
 
         g_hash_table_replace(o->places, g_strdup(k->option),
                              g_strdup_printf("%s:%u", f->name, e->line));
