@@ -208,7 +208,8 @@ static void remove_backend(NetBackend *b)
     object_unparent(OBJECT(b));
 }
 
-NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+/* A backend of the kind that opts name, in its place, without its options. */
+static NetBackend *place_backend(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
 {
     const char *kind = json_string_value(json_object_get(opts, "type"));
     const char *id = json_string_value(json_object_get(opts, "id"));
@@ -232,10 +233,37 @@ NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GE
         object_unref(b);
         return NULL;
     }
-    if (!open_backend(b, opts, err)) {
+    return b;
+}
+
+NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+{
+    NetBackend *b = place_backend(root, main_loop, opts, err);
+
+    if (b && !open_backend(b, opts, err)) {
         remove_backend(b);
         return NULL;
     }
+    return b;
+}
+
+NetBackend *net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+{
+    NetBackend *b = place_backend(root, main_loop, opts, err);
+    json_t *stand_in;
+    bool ok;
+
+    if (!b) {
+        return NULL;
+    }
+    ok = set_options(b, opts, err);
+    remove_backend(b);
+    if (!ok) {
+        return NULL;
+    }
+    stand_in = json_pack("{s:s, s:O}", "type", "null", "id", json_object_get(opts, "id"));
+    b = net_backend_add(root, main_loop, stand_in, err);
+    json_decref(stand_in);
     return b;
 }
 

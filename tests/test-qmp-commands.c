@@ -68,6 +68,8 @@ END_TEST
 
 START_TEST(version_is_that_of_the_greeting)
 {
+    expect_return(client, "{'execute':'query-uuid'}",
+                  "{'UUID':'00000000-0000-0000-0000-000000000000'}");
     expect_return(client, "{'execute':'query-version'}",
                   "{'qemu':{'micro':0,'minor':2,'major':7},'package':'aerostat-" AEROSTAT_VERSION
                   "'}");

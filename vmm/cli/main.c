@@ -17,6 +17,7 @@
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
 #include "vmm/cli/net-options.h"
+#include "vmm/cli/schema.h"
 #include "vmm/cli/types.h"
 
 /* --- signals --- */
@@ -322,6 +323,18 @@ static void add_globals(Vmm *vmm)
     }
 }
 
+/* Where there is no suggestion for an unknown property, the error says how to see all. */
+static void say_list(GError **err, const char *option, const char *type)
+{
+    if (g_str_has_prefix((*err)->message, "unknown property") &&
+        !strstr((*err)->message, "did you mean")) {
+        char *better = g_strdup_printf("%s; '%s %s,help' lists all", (*err)->message, option, type);
+
+        g_free((*err)->message);
+        (*err)->message = better;
+    }
+}
+
 /* The rest of -M or -accel, or of their groups. */
 static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, GError **err)
 {
@@ -332,6 +345,9 @@ static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, G
     {
         if (property_set_string(obj, key, json_string_value(value), err)) {
             continue;
+        }
+        if (!strcmp(option, "-M")) {
+            say_list(err, option, MACHINE_GET_CLASS(vmm->machine)->alias);
         }
         origin = options_origin(&vmm->opts, value);
         g_prefix_error(err, "%s: ", origin ?: option);
@@ -517,15 +533,19 @@ static bool make_device(Vmm *vmm, json_t *opts, GError **err)
 {
     const char *name = json_string_value(json_object_get(opts, "driver"));
     const TypeInfo *type = name ? machine_device_type(vmm->machine, name, NULL) : NULL;
+    Device *dev;
 
     if (vmm->opts.check && type &&
         !check_properties(&vmm->opts, vmm->root, type, opts, "-device", "driver")) {
         return false;
     }
-    if (!machine_add_device(vmm->machine, opts, err)) {
+    dev = machine_add_device(vmm->machine, opts, err);
+    if (!dev) {
+        say_list(err, "-device", name);
         options_say_where(&vmm->opts, opts, err, "-device", "driver");
         return false;
     }
+    g_ptr_array_add(vmm->devices, dev);
     return true;
 }
 
@@ -568,7 +588,7 @@ static const struct {
     bool foundation; /* what follows makes no sense without it */
 } steps[] = {
     {watch_signals, false, false}, {connect_qtest, false, false}, {make_objects, true, false},
-    {make_blocks, true, false},    {make_nets, false, false},     {make_chardevs, true, false},
+    {make_blocks, true, false},    {make_nets, true, false},      {make_chardevs, true, false},
     {make_serial, true, false},    {init_machine, true, true},    {make_devices, true, false},
     {boot_machine, true, false},   {make_monitors, true, false},  {serve_qtest, false, false},
     {make_pidfile, false, false},
@@ -576,6 +596,7 @@ static const struct {
 
 bool vmm_build(Vmm *vmm, GError **err)
 {
+    vmm->named_devices = vmm->opts.devices->len;
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         if ((vmm->opts.check && !steps[i].checked) || steps[i].make(vmm, err)) {
             continue;
@@ -626,6 +647,7 @@ static void tear_down(Vmm *vmm)
     pidfile_remove(&vmm->pidfile);
     g_ptr_array_unref(vmm->monitors);
     g_ptr_array_unref(vmm->chardevs);
+    g_ptr_array_unref(vmm->devices);
     options_finish(&vmm->opts);
 }
 
@@ -701,6 +723,9 @@ static int run(Vmm *vmm, GError **err)
     if (print_help(vmm, &ok, err)) {
         return ok ? 0 : 1;
     }
+    if (vmm->opts.dump_schema) {
+        return dump_schema();
+    }
     if (vmm->opts.check) {
         return vmm_check(vmm);
     }
@@ -730,6 +755,7 @@ int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
         .signal_fd = -1,
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free),
         .chardevs = g_ptr_array_new(),
+        .devices = g_ptr_array_new(),
     };
     g_autoptr(GError) err = NULL;
     int status = 1;

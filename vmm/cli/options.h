@@ -47,7 +47,8 @@ typedef struct {
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
-    bool check;               /* -check; faults is set then */
+    bool check;               /* -check or -dump-config; faults is set then */
+    bool dump_config, dump_schema;
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;
@@ -102,6 +103,8 @@ void options_broken(Options *o, const char *id);
 
 /* -global: DRIVER.PROPERTY=VALUE, in which the driver's name may hold dots, or the three as keys. */
 bool options_take_global(Options *o, const char *arg, GError **err);
+/* -rtc: keys that are properties of the CMOS clock. */
+bool options_take_rtc(Options *o, const char *arg, GError **err);
 void options_global_free(GlobalOption *global);
 
 /*

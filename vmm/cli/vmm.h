@@ -17,6 +17,8 @@ typedef struct {
     Machine *machine;
     GPtrArray *chardevs;   /* of Chardev *, owned by the tree below /chardevs */
     GPtrArray *monitors;   /* of Monitor * */
+    GPtrArray *devices;    /* of Object *, as made of opts.devices; borrowed */
+    unsigned named_devices; /* of opts.devices: the rest was made of other options */
     Chardev *qtest_stream; /* NULL: no -qtest */
     Qtest *qtest;
     Chardev *serial; /* as -serial made it: a multiplexer for mon:stdio */

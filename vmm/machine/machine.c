@@ -597,7 +597,26 @@ static void machine_instance_finalize(Object *obj)
 
     g_ptr_array_unref(m->event_sinks);
     g_ptr_array_unref(m->globals);
+    g_free(m->uuid);
     platform_finish(&m->platform);
+}
+
+static json_t *get_uuid(Object *obj, const Property *prop, GError **err)
+{
+    return json_string(MACHINE(obj)->uuid ?: "");
+}
+
+static bool set_uuid(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    const char *text = json_string_value(value);
+
+    if (!text || !g_uuid_string_is_valid(text)) {
+        return error_set(err, "'%s' is not a UUID (as in 550e8400-e29b-41d4-a716-446655440000)",
+                         text ?: "");
+    }
+    g_free(MACHINE(obj)->uuid);
+    MACHINE(obj)->uuid = g_ascii_strdown(text, -1);
+    return true;
 }
 
 static const Property machine_props[] = {
@@ -607,8 +626,8 @@ static const Property machine_props[] = {
                 "Linux kernel image: bzImage or uncompressed vmlinux"),
     PROP_STRING("initrd", Machine, initrd, NULL, "initial RAM disk"),
     PROP_STRING("append", Machine, append, NULL, "kernel command line"),
-    PROP_STRING("dumpdtb", Machine, dumpdtb, NULL, "write the device tree to that file and exit"),
     PROP_STRING("name", Machine, name, NULL, "name of the VM"),
+    PROP_CUSTOM("uuid", "str", get_uuid, set_uuid, 0, "of the VM, for query-uuid"),
     PROP_STRING("memory-backend", Machine, memory_backend, NULL,
                 "where guest memory comes from: id of -object memory-backend-..."),
     PROP_BOOL("no-reboot", Machine, no_reboot, false, "exit instead of rebooting"),

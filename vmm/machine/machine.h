@@ -38,6 +38,7 @@ struct Machine {
     char *kernel, *initrd, *append;
     char *dumpdtb;            /* file for the device tree: written instead of running; NULL: none */
     char *name;               /* -name */
+    char *uuid;               /* of the VM, lower case; NULL: none */
     char *memory_backend;     /* id of the object that RAM comes from; NULL: anonymous memory */
     bool no_reboot, no_shutdown;
     /* set by the caller before machine_init */

@@ -54,6 +54,11 @@ static json_t *run_query_name(Machine *m, json_t *args, GError **err)
     return m->name ? json_pack("{s:s}", "name", m->name) : json_object();
 }
 
+static json_t *run_query_uuid(Machine *m, json_t *args, GError **err)
+{
+    return json_pack("{s:s}", "UUID", m->uuid ?: "00000000-0000-0000-0000-000000000000");
+}
+
 static json_t *run_query_kvm(Machine *m, json_t *args, GError **err)
 {
     int kvm = object_is_a(m->accel, &kvm_accel_type);
@@ -161,6 +166,7 @@ const QmpCommand qmp_vm_commands[] = {
     {.name = "query-kvm", .help = "whether KVM is used", .run = run_query_kvm},
     {.name = "query-name", .help = "the VM's name", .run = run_query_name},
     {.name = "query-status", .help = "whether the VM runs", .run = run_query_status},
+    {.name = "query-uuid", .help = "the VM's UUID, or zeros", .run = run_query_uuid},
     {.name = "query-version",
      .help = "QMP dialect and version of Aerostat",
      .run = run_query_version},
