@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/tcp-socket.h"
 #include "backends/user-creatable.h"
 #include "qom/property.h"
 
@@ -111,6 +112,9 @@ static Chardev *make_tcp(const KeyvalRequest *r, bool server, bool wait, GError 
 
     if (text_of(r, "path") || !host || !port) {
         error_set(err, "give host=HOST and port=PORT, or path=PATH");
+        return NULL;
+    }
+    if (r->check && !tcp_socket_check(host, port, server, err)) {
         return NULL;
     }
     return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/tcp-socket.h"
 #include "qom/property.h"
 
 typedef struct {
@@ -134,9 +135,13 @@ static Chardev *option_tcp(const ChardevRequest *r, GError **err)
     while (rest) {
         g_autofree char *word = option_word(&rest);
 
-        if (!g_str_has_prefix(word, "nodelay") && !option_flag(word, &server, &wait, err)) {
+        if (strcmp(word, "nodelay") != 0 && !g_str_has_prefix(word, "nodelay=") &&
+            !option_flag(word, &server, &wait, err)) {
             return NULL;
         }
+    }
+    if (r->check && !tcp_socket_check(host, port, server, err)) {
+        return NULL;
     }
     return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
                     : chardev_tcp_new(r->loop, r->label, host, port, server, wait, err);

@@ -183,11 +183,19 @@ static const TypeInfo *find_kind(const char *kind, GError **err)
     return NULL;
 }
 
+/* Options that the kind takes as far as can be known without opening it. */
+static bool set_checked(NetBackend *b, json_t *opts, GError **err)
+{
+    const NetBackendClass *k = NET_BACKEND_GET_CLASS(b);
+
+    return set_options(b, opts, err) && (!k->check || k->check(b, err));
+}
+
 static bool open_backend(NetBackend *b, json_t *opts, GError **err)
 {
     const NetBackendClass *k = NET_BACKEND_GET_CLASS(b);
 
-    if (!set_options(b, opts, err) || (k->open && !k->open(b, err))) {
+    if (!set_checked(b, opts, err) || (k->open && !k->open(b, err))) {
         return false;
     }
     b->opened = true;
@@ -256,7 +264,7 @@ NetBackend *net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, 
     if (!b) {
         return NULL;
     }
-    ok = set_options(b, opts, err);
+    ok = set_checked(b, opts, err);
     remove_backend(b);
     if (!ok) {
         return NULL;

@@ -15,19 +15,23 @@
 
 enum { BACKLOG = 8 };
 
+static bool check_text(const char *host, const char *port, GError **err)
+{
+    if (!*host) {
+        return error_set(err, "the host is missing: tcp:127.0.0.1:PORT");
+    }
+    return (*port && strspn(port, "0123456789") == strlen(port) && strlen(port) <= 5 &&
+            g_ascii_strtoull(port, NULL, 10) <= 65535) ||
+           error_set(err, "'%s' is not a port (0 to 65535)", port);
+}
+
 static struct addrinfo *resolve(const char *host, const char *port, GError **err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
     struct addrinfo *list = NULL;
     int rc;
 
-    if (!*host) {
-        error_set(err, "the host is missing: tcp:127.0.0.1:PORT");
-        return NULL;
-    }
-    if (!*port || strspn(port, "0123456789") != strlen(port) || strlen(port) > 5 ||
-        g_ascii_strtoull(port, NULL, 10) > 65535) {
-        error_set(err, "'%s' is not a port (0 to 65535)", port);
+    if (!check_text(host, port, err)) {
         return NULL;
     }
     rc = getaddrinfo(host, port, &hints, &list);
@@ -47,6 +51,27 @@ static bool is_loopback(const struct sockaddr *addr)
     }
     return addr->sa_family == AF_INET6 &&
            IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)addr)->sin6_addr);
+}
+
+static bool refuse_host(const char *host, GError **err)
+{
+    return error_set(err,
+                     "'%s' is no loopback address: whoever connects is trusted, so give 127.0.0.1 "
+                     "or [::1], and forward from there",
+                     host);
+}
+
+bool tcp_socket_check(const char *host, const char *port, bool server, GError **err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *list = NULL;
+    bool ok = check_text(host, port, err);
+
+    if (ok && server && getaddrinfo(host, NULL, &hints, &list) == 0) {
+        ok = is_loopback(list->ai_addr) || refuse_host(host, err);
+        freeaddrinfo(list);
+    }
+    return ok;
 }
 
 static void set_nodelay(int fd)
@@ -77,10 +102,7 @@ int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GE
         return -1;
     }
     if (!is_loopback(list->ai_addr)) {
-        error_set(err,
-                  "'%s' is no loopback address: whoever connects is trusted, so give 127.0.0.1 or "
-                  "[::1], and forward from there",
-                  host);
+        refuse_host(host, err);
         freeaddrinfo(list);
         return -1;
     }

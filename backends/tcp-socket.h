@@ -7,6 +7,9 @@
 
 #include "qom/error.h"
 
+/* What the next two would refuse without looking a host up or opening a socket. */
+bool tcp_socket_check(const char *host, const char *port, bool server, GError **err);
+
 /* A listening, non-blocking socket; port "0": any, *ret_port is the one it got. -1 with err. */
 int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err);
 

@@ -447,7 +447,7 @@ static bool make_object(Vmm *vmm, json_t *opts, GError **err)
         !check_properties(&vmm->opts, vmm->root, type, opts, "-object", "qom-type")) {
         return false;
     }
-    if (!user_creatable_add(vmm->root, opts, err)) {
+    if (!(vmm->opts.check ? user_creatable_check : user_creatable_add)(vmm->root, opts, err)) {
         options_say_where(&vmm->opts, opts, err, "-object", "qom-type");
         return false;
     }
@@ -568,12 +568,42 @@ static bool make_devices(Vmm *vmm, GError **err)
 
 static bool make_pidfile(Vmm *vmm, GError **err)
 {
-    return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);
+    const char *path = vmm->opts.pidfile;
+
+    if (!path || (vmm->opts.check && user_file_check(path, err))) {
+        return true;
+    }
+    if (vmm->opts.check) {
+        g_prefix_error(err, "-pidfile %s: ", path);
+        return false;
+    }
+    return pidfile_create(&vmm->pidfile, path, err);
+}
+
+static void say_where_of_backend(const Vmm *vmm, GError **err)
+{
+    json_t *value = json_object_get(vmm->opts.machine_props, "memory-backend");
+    const char *origin = value ? options_origin(&vmm->opts, value) : NULL;
+
+    if (origin && g_str_has_prefix((*err)->message, "memory-backend=")) {
+        g_prefix_error(err, "%s: ", origin);
+    }
 }
 
 static bool init_machine(Vmm *vmm, GError **err)
 {
-    return machine_init(vmm->machine, err);
+    g_autoptr(GError) why = NULL;
+
+    if (vmm->opts.check && !machine_check_backend(vmm->machine, &why)) {
+        say_where_of_backend(vmm, &why);
+        options_blame(&vmm->opts, &why);
+        options_fault(&vmm->opts, &why);
+    }
+    if (machine_init(vmm->machine, err)) {
+        return true;
+    }
+    say_where_of_backend(vmm, err);
+    return false;
 }
 
 static bool boot_machine(Vmm *vmm, GError **err)
@@ -591,7 +621,7 @@ static const struct {
     {make_blocks, true, false},    {make_nets, true, false},      {make_chardevs, true, false},
     {make_serial, true, false},    {init_machine, true, true},    {make_devices, true, false},
     {boot_machine, true, false},   {make_monitors, true, false},  {serve_qtest, false, false},
-    {make_pidfile, false, false},
+    {make_pidfile, true, false},
 };
 
 bool vmm_build(Vmm *vmm, GError **err)

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backends/chardev.h"
+#include "backends/user-creatable.h"
 #include "core/log.h"
 #include "qom/property.h"
 #include "vmm/cli/block-options.h"
@@ -452,6 +453,9 @@ static bool take_log_items(Options *o, const char *arg, GError **err)
 
 static bool take_log_file(Options *o, const char *arg, GError **err)
 {
+    if (o->faults) { /* a checker makes no files */
+        return user_file_check(arg, err);
+    }
     return log_set_file(arg, err);
 }
 

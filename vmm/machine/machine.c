@@ -452,12 +452,8 @@ static bool check_boot(Machine *m, bool runs_guests, GError **err)
 void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why),
                    void *opaque)
 {
-    g_autoptr(GError) backend = NULL, ram = NULL, smp = NULL, boot = NULL, initrd = NULL;
+    g_autoptr(GError) ram = NULL, smp = NULL, boot = NULL, initrd = NULL;
 
-    if (!check_backend(m, &backend)) {
-        fault(opaque, backend);
-        g_clear_pointer(&m->memory_backend, g_free);
-    }
     if (!check_ram(m, &ram)) {
         fault(opaque, ram);
         m->ram_size = MAX(MACHINE_GET_CLASS(m)->min_ram, CHECKED_RAM);
@@ -481,6 +477,15 @@ void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, con
     g_clear_pointer(&m->kernel, g_free);
     g_clear_pointer(&m->initrd, g_free);
     g_clear_pointer(&m->append, g_free);
+}
+
+bool machine_check_backend(Machine *m, GError **err)
+{
+    if (check_backend(m, err)) {
+        return true;
+    }
+    g_clear_pointer(&m->memory_backend, g_free);
+    return false;
 }
 
 bool machine_init(Machine *m, GError **err)

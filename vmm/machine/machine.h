@@ -103,6 +103,9 @@ const TypeInfo *machine_type_find(const char *name, GError **err);
  */
 void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why), void *opaque);
 
+/* The same for memory from an object, once objects are there. After a fault the machine has memory of its own. */
+bool machine_check_backend(Machine *m, GError **err);
+
 /* Checks the properties, opens the accelerator, builds the board. root ("/") becomes the machine's tree root. */
 bool machine_init(Machine *m, GError **err);
 
