@@ -17,14 +17,6 @@ void options_global_free(GlobalOption *global)
     g_free(global);
 }
 
-static bool check_rest(json_t *opts, GError **err)
-{
-    void *iter = json_object_iter(opts);
-
-    return !iter || error_set(err, "unknown '%s'; known: driver, property, value",
-                              json_object_iter_key(iter));
-}
-
 /* "DRIVER.PROPERTY=VALUE", in which the driver's name may hold dots, or three keys. */
 static json_t *parse_global(const char *arg, GError **err)
 {
@@ -65,7 +57,7 @@ bool options_take_global(Options *o, const char *arg, GError **err)
     global->driver = options_pop_key(opts, "driver");
     global->property = options_pop_key(opts, "property");
     global->value = options_pop_key(opts, "value");
-    ok = check_rest(opts, err) && check_global(global, err);
+    ok = options_reject_rest(opts, "driver, property, value", err) && check_global(global, err);
     json_decref(opts);
     if (!ok) {
         options_global_free(global);
@@ -93,7 +85,6 @@ bool options_take_rtc(Options *o, const char *arg, GError **err)
     static const char *const keys[] = {"base", "clock"};
     json_t *opts = options_parse_keyvals(arg, NULL, err);
     g_autofree char *driftfix = NULL;
-    void *rest;
     bool ok;
 
     if (!opts) {
@@ -107,9 +98,7 @@ bool options_take_rtc(Options *o, const char *arg, GError **err)
         }
     }
     driftfix = options_pop_key(opts, "driftfix");
-    rest = json_object_iter(opts);
-    ok = !rest ||
-         error_set(err, "unknown '%s'; known: base, clock, driftfix", json_object_iter_key(rest));
+    ok = options_reject_rest(opts, "base, clock, driftfix", err);
     json_decref(opts);
     return ok && (!driftfix || !strcmp(driftfix, "none") ||
                   error_set(err, "driftfix=%s is not served; known: none", driftfix));

@@ -31,16 +31,6 @@ static void set_text(char **field, const char *text)
     *field = g_strdup(text);
 }
 
-static bool reject_rest(json_t *opts, const char *known, GError **err)
-{
-    void *iter = json_object_iter(opts);
-
-    if (!iter) {
-        return true;
-    }
-    return error_set(err, "unknown '%s'; known: %s", json_object_iter_key(iter), known);
-}
-
 static MonOption *mon_option_new(const char *chardev, bool control)
 {
     MonOption *mon = g_new0(MonOption, 1);
@@ -142,7 +132,7 @@ static bool take_memory(Options *o, const char *arg, GError **err)
         return false;
     }
     size = options_pop_key(opts, "size");
-    ok = reject_rest(opts, "size", err);
+    ok = options_reject_rest(opts, "size", err);
     json_decref(opts);
     if (!ok) {
         return false;
@@ -153,79 +143,6 @@ static bool take_memory(Options *o, const char *arg, GError **err)
     if (o->ram_size == 0) {
         return error_set(err, "the memory size must not be 0; give for example 512M");
     }
-    return true;
-}
-
-/* A number of -smp that must not be 0; *ret_value stays when it is not given. */
-static bool take_count(json_t *opts, const char *key, uint64_t *ret_value, GError **err)
-{
-    g_autofree char *text = options_pop_key(opts, key);
-
-    if (!text) {
-        return true;
-    }
-    if (!parse_uint(text, ret_value, err)) {
-        g_prefix_error(err, strcmp(key, "cpus") != 0 ? "%s: " : "", key);
-        return false;
-    }
-    return *ret_value != 0 || !strcmp(key, "cpus") || error_set(err, "%s must not be 0", key);
-}
-
-/* What guests see: one socket of cores with one thread each, all there from the start. */
-static bool check_topology(json_t *opts, uint64_t *cpus, GError **err)
-{
-    static const char *const ones[] = {"sockets", "dies", "clusters", "threads"};
-    uint64_t cores = 0, max = 0, one = 1;
-
-    for (unsigned i = 0; i < G_N_ELEMENTS(ones); i++) {
-        if (!take_count(opts, ones[i], &one, err)) {
-            return false;
-        }
-        if (one != 1) {
-            return error_set(err,
-                             "%s=%" G_GUINT64_FORMAT ": a guest has one socket, of cores with one "
-                             "thread each; give cores= only",
-                             ones[i], one);
-        }
-    }
-    if (!take_count(opts, "cores", &cores, err) || !take_count(opts, "maxcpus", &max, err)) {
-        return false;
-    }
-    if (*cpus == UINT64_MAX) {
-        *cpus = cores ?: max ?: UINT64_MAX;
-    }
-    if (cores && cores != *cpus) {
-        return error_set(
-            err, "cores=%" G_GUINT64_FORMAT " must be the number of vCPUs, %" G_GUINT64_FORMAT,
-            cores, *cpus);
-    }
-    return !max || max == *cpus ||
-           error_set(err,
-                     "maxcpus=%" G_GUINT64_FORMAT " must be the number of vCPUs, %" G_GUINT64_FORMAT
-                     ": none can be added later",
-                     max, *cpus);
-}
-
-static bool take_smp(Options *o, const char *arg, GError **err)
-{
-    json_t *opts = options_parse_keyvals(arg, "cpus", err);
-    uint64_t n = UINT64_MAX;
-    bool ok;
-
-    if (!opts) {
-        return false;
-    }
-    ok = take_count(opts, "cpus", &n, err) && check_topology(opts, &n, err) &&
-         reject_rest(opts, "cpus, cores, sockets, dies, clusters, threads, maxcpus", err);
-    json_decref(opts);
-    if (!ok) {
-        return false;
-    }
-    if (n == UINT64_MAX) {
-        return error_set(err, "give a number of vCPUs, such as 2");
-    }
-    o->has_smp = true;
-    o->smp = (uint32_t)MIN(n, UINT32_MAX);
     return true;
 }
 
@@ -353,7 +270,7 @@ static bool take_mon(Options *o, const char *arg, GError **err)
     chardev = options_pop_key(opts, "chardev");
     mode = options_pop_key(opts, "mode");
     json_object_del(opts, "pretty");
-    ok = reject_rest(opts, "chardev, mode, pretty", err);
+    ok = options_reject_rest(opts, "chardev, mode, pretty", err);
     json_decref(opts);
     if (!ok) {
         return false;
@@ -415,7 +332,7 @@ static bool take_name(Options *o, const char *arg, GError **err)
     }
     name = options_pop_key(opts, "guest");
     json_object_del(opts, "debug-threads");
-    ok = reject_rest(opts, "guest, debug-threads", err);
+    ok = options_reject_rest(opts, "guest, debug-threads", err);
     json_decref(opts);
     set_text(&o->name, name);
     return ok;
@@ -536,7 +453,8 @@ static const Option option_table[] = {
     {"enable-kvm", NULL, NULL, NULL},
     {"cpu", "host", "CPU model", take_cpu},
     {"m", "SIZE", "guest memory, in MiB without a suffix (default 128M)", take_memory},
-    {"smp", "N[,cores=N]", "number of vCPUs (default 1), which are cores of one socket", take_smp},
+    {"smp", "N[,cores=N]", "number of vCPUs (default 1), which are cores of one socket",
+     options_take_smp},
     {"kernel", "FILE", "Linux kernel: bzImage or uncompressed vmlinux", take_kernel},
     {"initrd", "FILE", "initial RAM disk", take_initrd},
     {"append", "TEXT", "kernel command line", take_append},
