@@ -80,6 +80,8 @@ void fd_chardev_stop(FdChardev *f);
 Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, bool append, GError **err);
 Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GError **err);
 Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path, bool server, bool wait, GError **err);
+Chardev *chardev_tcp_new(EventLoop *loop, const char *label, const char *host, const char *port, bool server, bool wait,
+                         GError **err);
 Chardev *chardev_pipe_new(EventLoop *loop, const char *label, const char *path, GError **err);
 Chardev *chardev_pty_new(EventLoop *loop, const char *label, GError **err);
 Chardev *chardev_ringbuf_new(EventLoop *loop, const char *label, uint64_t size, GError **err);

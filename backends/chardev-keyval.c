@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/tcp-socket.h"
 #include "backends/user-creatable.h"
 #include "qom/property.h"
 
@@ -105,12 +106,32 @@ static Chardev *make_pty(const KeyvalRequest *r, GError **err)
                     : chardev_pty_new(r->loop, r->label, err);
 }
 
+static Chardev *make_tcp(const KeyvalRequest *r, bool server, bool wait, GError **err)
+{
+    const char *host = text_of(r, "host"), *port = text_of(r, "port");
+
+    if (text_of(r, "path") || !host || !port) {
+        error_set(err, "give host=HOST and port=PORT, or path=PATH");
+        return NULL;
+    }
+    if (r->check && !tcp_socket_check(host, port, server, err)) {
+        return NULL;
+    }
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_tcp_new(r->loop, r->label, host, port, server, wait, err);
+}
+
 static Chardev *make_socket(const KeyvalRequest *r, GError **err)
 {
-    const char *path = path_of(r, err);
-    bool server = false, wait = true;
+    bool server = false, wait = true, nodelay = true,
+         tcp = text_of(r, "host") || text_of(r, "port");
+    const char *path = tcp ? "" : path_of(r, err);
 
-    if (!path || !flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err)) {
+    if (tcp && flag_of(r, "server", &server, err) && flag_of(r, "wait", &wait, err) &&
+        flag_of(r, "nodelay", &nodelay, err)) {
+        return make_tcp(r, server, wait, err);
+    }
+    if (tcp || !path || !flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err)) {
         return NULL;
     }
     return r->check ? chardev_stand_in(r->loop, r->label, path, err)
@@ -135,9 +156,9 @@ static const KeyvalKind kinds[] = {
     {"pipe", KEYS("path"), NULL, make_pipe},
     {"pty", KEYS(NULL), KEYS("path"), make_pty},
     {"ringbuf", KEYS("size"), NULL, make_ringbuf},
-    {"socket", KEYS("path", "server", "noserver", "wait", "nowait"),
-     KEYS("host", "port", "to", "ipv4", "ipv6", "nodelay", "delay", "fd", "abstract", "tight",
-          "reconnect", "reconnect-ms", "telnet", "tn3270", "websocket", "tls-creds", "tls-authz"),
+    {"socket", KEYS("path", "host", "port", "server", "noserver", "wait", "nowait", "nodelay"),
+     KEYS("to", "ipv4", "ipv6", "delay", "fd", "abstract", "tight", "reconnect", "reconnect-ms",
+          "telnet", "tn3270", "websocket", "tls-creds", "tls-authz"),
      make_socket},
     {"stdio", KEYS("signal", "nosignal"), NULL, make_stdio},
 };

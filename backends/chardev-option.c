@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/tcp-socket.h"
 #include "qom/property.h"
 
 typedef struct {
@@ -106,13 +107,54 @@ static Chardev *option_unix(const ChardevRequest *r, GError **err)
                     : chardev_socket_new(r->loop, r->label, path, server, wait, err);
 }
 
+/* HOST:PORT, or [HOST]:PORT for an address with colons. */
+static bool split_host(const char *text, char **ret_host, const char **ret_port)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (!colon) {
+        return false;
+    }
+    *ret_host = *text == '[' && colon > text && colon[-1] == ']'
+                    ? g_strndup(text + 1, (gsize)(colon - text - 2))
+                    : g_strndup(text, (gsize)(colon - text));
+    *ret_port = colon + 1;
+    return true;
+}
+
+static Chardev *option_tcp(const ChardevRequest *r, GError **err)
+{
+    const char *rest = r->arg, *port;
+    g_autofree char *address = option_word(&rest), *host = NULL;
+    bool server = false, wait = true;
+
+    if (!split_host(address, &host, &port)) {
+        error_set(err, "the port is missing: tcp:HOST:PORT");
+        return NULL;
+    }
+    while (rest) {
+        g_autofree char *word = option_word(&rest);
+
+        if (strcmp(word, "nodelay") != 0 && !g_str_has_prefix(word, "nodelay=") &&
+            !option_flag(word, &server, &wait, err)) {
+            return NULL;
+        }
+    }
+    if (r->check && !tcp_socket_check(host, port, server, err)) {
+        return NULL;
+    }
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_tcp_new(r->loop, r->label, host, port, server, wait, err);
+}
+
 static const struct {
     const char *name;
     const char *arg; /* what must follow the colon; NULL: nothing may */
     Chardev *(*make)(const ChardevRequest *r, GError **err);
 } kinds[] = {
-    {"stdio", NULL, option_stdio}, {"null", NULL, option_null},   {"file", "PATH", option_file},
-    {"unix", "PATH", option_unix}, {"pipe", "PATH", option_pipe}, {"pty", NULL, option_pty},
+    {"stdio", NULL, option_stdio},    {"null", NULL, option_null},   {"file", "PATH", option_file},
+    {"unix", "PATH", option_unix},    {"pipe", "PATH", option_pipe}, {"pty", NULL, option_pty},
+    {"tcp", "HOST:PORT", option_tcp},
 };
 
 static bool option_unknown(const char *kind, GError **err)
@@ -124,10 +166,11 @@ static bool option_unknown(const char *kind, GError **err)
         names[i] = kinds[i].name;
     }
     near = error_near_miss(kind, names);
-    return error_set(err,
-                     "unknown kind '%s'%s%s%s; one of stdio, mon:stdio, null, file:PATH, "
-                     "unix:PATH[,server=on|off][,wait=on|off], pipe:PATH, pty",
-                     kind, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
+    return error_set(
+        err,
+        "unknown kind '%s'%s%s%s; one of stdio, mon:stdio, null, file:PATH, "
+        "unix:PATH[,server=on|off][,wait=on|off], tcp:HOST:PORT[,server=on|off], pipe:PATH, pty",
+        kind, near ? "; did you mean '" : "", near ? near : "", near ? "'?" : "");
 }
 
 static Chardev *option_make(ChardevRequest *r, const char *text, GError **err)
@@ -141,7 +184,8 @@ static Chardev *option_make(ChardevRequest *r, const char *text, GError **err)
             continue;
         }
         if (kinds[i].arg && (!r->arg || !r->arg[0])) {
-            error_set(err, "the path is missing: %s:%s", kind, kinds[i].arg);
+            error_set(err, "the %s is missing: %s:%s",
+                      strcmp(kinds[i].arg, "PATH") != 0 ? "address" : "path", kind, kinds[i].arg);
             return NULL;
         }
         if (!kinds[i].arg && r->arg) {

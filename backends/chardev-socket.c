@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A Unix stream socket as a character stream. A server serves one client at a time: the next is
- * accepted when the first has left, until then it waits in the backlog. What is written while
+ * A Unix or TCP stream socket as a character stream. A server serves one client at a time: the next
+ * is accepted when the first has left, until then it waits in the backlog. What is written while
  * nobody is connected is dropped.
  */
 #include <errno.h>
@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/tcp-socket.h"
 #include "backends/unix-socket.h"
 
 enum { BACKLOG = 8 };
@@ -21,7 +22,7 @@ OBJECT_DECLARE(SocketChardev, chardev_socket, CHARDEV_SOCKET)
 
 struct SocketChardev {
     FdChardev parent_obj;
-    char *path;
+    char *path;      /* for messages also "HOST:PORT" */
     char *made_path; /* of our socket file, absolute: a daemon changes its directory */
     int listen_fd;   /* -1: a client, or closed */
     LoopFd *listener;
@@ -171,6 +172,45 @@ Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path
     return ok ? CHARDEV(g_steal_pointer(&obj)) : NULL;
 }
 
+static bool tcp_listen(SocketChardev *s, const char *host, const char *port, GError **err)
+{
+    unsigned real_port = 0;
+
+    s->listen_fd = tcp_socket_listen(host, port, &real_port, err);
+    if (s->listen_fd < 0) {
+        return false;
+    }
+    g_free(s->path);
+    s->path = g_strdup_printf(strchr(host, ':') ? "[%s]:%u" : "%s:%u", host, real_port);
+    s->listener = loop_fd_new(CHARDEV(s)->loop, s->listen_fd, LOOP_READ, socket_accept, s);
+    return true;
+}
+
+static bool tcp_connect(SocketChardev *s, const char *host, const char *port, GError **err)
+{
+    int fd = tcp_socket_connect(host, port, err);
+
+    if (fd >= 0) {
+        socket_begin(s, fd);
+    }
+    return fd >= 0;
+}
+
+Chardev *chardev_tcp_new(EventLoop *loop, const char *label, const char *host, const char *port,
+                         bool server, bool wait, GError **err)
+{
+    g_autoptr(Object) obj = (Object *)chardev_new(&chardev_socket_type, loop, label);
+    SocketChardev *s = CHARDEV_SOCKET(obj);
+    bool ok;
+
+    signal(SIGPIPE, SIG_IGN);
+    s->path = g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+    ok = server ? tcp_listen(s, host, port, err) && (!wait || socket_wait(s, err))
+                : tcp_connect(s, host, port, err);
+    CHARDEV(s)->filename = g_strdup_printf("tcp:%s%s", s->path, server ? ",server=on" : "");
+    return ok ? CHARDEV(g_steal_pointer(&obj)) : NULL;
+}
+
 static void chardev_socket_close(Chardev *c)
 {
     SocketChardev *s = CHARDEV_SOCKET(c);
@@ -211,5 +251,5 @@ const TypeInfo chardev_socket_type = {
     .instance_size = sizeof(SocketChardev),
     .instance_init = chardev_socket_init,
     .class_init = chardev_socket_class_init,
-    .desc = "Unix stream socket, server or client",
+    .desc = "Unix or TCP socket, server or client",
 };

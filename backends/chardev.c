@@ -3,10 +3,10 @@
  * Character streams: the base class (front end, life) and the null stream, which takes everything
  * and says nothing.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "backends/chardev-impl.h"
+#include "backends/user-creatable.h"
 
 Chardev *chardev_new(const TypeInfo *type, EventLoop *loop, const char *label)
 {
@@ -184,14 +184,7 @@ const TypeInfo chardev_type = {
 
 Chardev *chardev_stand_in(EventLoop *loop, const char *label, const char *path, GError **err)
 {
-    g_autofree char *folder = path ? g_path_get_dirname(path) : NULL;
-
-    if (path && g_file_test(path, G_FILE_TEST_IS_DIR)) {
-        error_set(err, "cannot open: %s", g_strerror(EISDIR));
-        return NULL;
-    }
-    if (folder && !g_file_test(folder, G_FILE_TEST_IS_DIR)) {
-        error_set(err, "there is no folder '%s'", folder);
+    if (path && !user_file_check(path, err)) {
         return NULL;
     }
     return chardev_new(&chardev_null_type, loop, label);

@@ -41,7 +41,7 @@ typedef struct {
 
 /*
  * A stream from an option's text, as after -serial and -qmp: "stdio", "mon:stdio", "null", "file:PATH",
- * "unix:PATH[,server=on|off][,wait=on|off]" (QEMU's old "server,nowait" too). The streams' files, sockets and
+ * "unix:PATH[,server=on|off][,wait=on|off]", "tcp:HOST:PORT" with the same (QEMU's old "server,nowait" too). The streams' files, sockets and
  * terminal settings are undone by chardev_close. label is the option's name ("-serial"): error lines begin with
  * label and option. "pty" and "pipe:PATH" are kinds, too. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to
  * the guest; "mon:KIND" is a multiplexer.

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "backends/net-impl.h"
+#include "backends/user-creatable.h"
 
 enum {
     MAGIC_US = (int)0xa1b2c3d4,
@@ -96,6 +97,20 @@ static void on_flush(void *opaque)
     loop_timer_arm_in(d->timer, NS_PER_S);
 }
 
+static bool dump_check(NetFilter *f, GError **err)
+{
+    const char *path = FILTER_DUMP(f)->path;
+
+    if (!path) {
+        return error_set(err, "'file' is missing: where to write to");
+    }
+    if (!user_file_check(path, err)) {
+        g_prefix_error(err, "cannot write %s: ", path);
+        return false;
+    }
+    return true;
+}
+
 static bool dump_begin(NetFilter *f, NetBackend *b, GError **err)
 {
     FilterDump *d = FILTER_DUMP(f);
@@ -107,9 +122,6 @@ static bool dump_begin(NetFilter *f, NetBackend *b, GError **err)
         .linktype = LINKTYPE_ETHERNET,
     };
 
-    if (!d->path) {
-        return error_set(err, "'file' is missing: where to write to");
-    }
     d->file = fopen(d->path, "we");
     if (!d->file) {
         return error_set_errno(err, errno, "cannot write %s", d->path);
@@ -155,6 +167,7 @@ static void dump_class_init(ObjectClass *klass, const void *data)
 {
     NetFilterClass *k = NET_FILTER_CLASS(klass);
 
+    k->check = dump_check;
     k->begin = dump_begin;
     k->end = dump_end;
     k->saw = dump_saw;

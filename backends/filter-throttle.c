@@ -81,7 +81,7 @@ static int64_t throttle_admit(NetFilter *f, unsigned dir, size_t len, unsigned s
     return ns;
 }
 
-static bool throttle_begin(NetFilter *f, NetBackend *b, GError **err)
+static bool throttle_check(NetFilter *f, GError **err)
 {
     FilterThrottle *t = FILTER_THROTTLE(f);
 
@@ -159,7 +159,7 @@ static void throttle_class_init(ObjectClass *klass, const void *data)
 {
     NetFilterClass *k = NET_FILTER_CLASS(klass);
 
-    k->begin = throttle_begin;
+    k->check = throttle_check;
     k->admit = throttle_admit;
 }
 

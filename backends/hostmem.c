@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -160,11 +161,10 @@ static bool bind_nodes(const HostMem *b, GError **err)
 
 /* --- life --- */
 
-static bool memory_backend_complete(Object *obj, GError **err)
+/* What the properties ask for. */
+static bool make_spec(HostMem *b, GmemBlockSpec *spec, GError **err)
 {
-    HostMem *b = MEMORY_BACKEND(obj);
     HostMemClass *bc = MEMORY_BACKEND_GET_CLASS(b);
-    GmemBlockSpec spec = {.size = b->size, .share = b->share, .no_reserve = !b->reserve};
 
     if (b->size == 0) {
         return error_set(err, "size is missing: give for example size=512M");
@@ -172,7 +172,54 @@ static bool memory_backend_complete(Object *obj, GError **err)
     if (b->prealloc && !b->reserve) {
         return error_set(err, "prealloc=on and reserve=off exclude each other");
     }
-    if (!check_policy(b, err) || (bc->fill && !bc->fill(b, &spec, err))) {
+    *spec = (GmemBlockSpec){.size = b->size, .share = b->share, .no_reserve = !b->reserve};
+    return check_policy(b, err) && (!bc->fill || bc->fill(b, spec, err));
+}
+
+/* The file as it is; one that is not there yet must not come to be. */
+static bool check_file(const GmemBlockSpec *spec, GError **err)
+{
+    GmemBlockSpec there = *spec;
+    GmemBlock *b;
+    struct stat st;
+
+    if (stat(spec->path, &st) == 0 && !S_ISREG(st.st_mode)) {
+        return access(spec->path, W_OK) == 0 ||
+               error_set_errno(err, errno, "cannot write to %s", spec->path);
+    }
+    if (access(spec->path, F_OK) != 0 && !spec->read_only_file) {
+        if (!user_file_check(spec->path, err)) {
+            g_prefix_error(err, "mem-path=%s: ", spec->path);
+            return false;
+        }
+        return true;
+    }
+    there.read_only_file = true;
+    there.share = false;
+    b = gmem_block_new(&there, err);
+    gmem_block_unref(b);
+    return b != NULL;
+}
+
+/* Memory of that size which is only addresses stands in for what others could see or would miss. */
+static bool memory_backend_check(Object *obj, GError **err)
+{
+    HostMem *b = MEMORY_BACKEND(obj);
+    GmemBlockSpec spec, stand_in = {.size = b->size, .no_reserve = true};
+
+    if (!make_spec(b, &spec, err) || (spec.path && !check_file(&spec, err))) {
+        return false;
+    }
+    b->block = gmem_block_new(&stand_in, err);
+    return b->block && bind_nodes(b, err);
+}
+
+static bool memory_backend_complete(Object *obj, GError **err)
+{
+    HostMem *b = MEMORY_BACKEND(obj);
+    GmemBlockSpec spec;
+
+    if (!make_spec(b, &spec, err)) {
         return false;
     }
     b->block = gmem_block_new(&spec, err);
@@ -212,6 +259,7 @@ static void memory_backend_class_init(ObjectClass *klass, const void *data)
 {
     UserCreatableClass *uc = object_class_interface(klass, &user_creatable_type);
 
+    uc->check = memory_backend_check;
     uc->complete = memory_backend_complete;
 }
 

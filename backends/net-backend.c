@@ -183,11 +183,19 @@ static const TypeInfo *find_kind(const char *kind, GError **err)
     return NULL;
 }
 
+/* Options that the kind takes as far as can be known without opening it. */
+static bool set_checked(NetBackend *b, json_t *opts, GError **err)
+{
+    const NetBackendClass *k = NET_BACKEND_GET_CLASS(b);
+
+    return set_options(b, opts, err) && (!k->check || k->check(b, err));
+}
+
 static bool open_backend(NetBackend *b, json_t *opts, GError **err)
 {
     const NetBackendClass *k = NET_BACKEND_GET_CLASS(b);
 
-    if (!set_options(b, opts, err) || (k->open && !k->open(b, err))) {
+    if (!set_checked(b, opts, err) || (k->open && !k->open(b, err))) {
         return false;
     }
     b->opened = true;
@@ -208,7 +216,8 @@ static void remove_backend(NetBackend *b)
     object_unparent(OBJECT(b));
 }
 
-NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+/* A backend of the kind that opts name, in its place, without its options. */
+static NetBackend *place_backend(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
 {
     const char *kind = json_string_value(json_object_get(opts, "type"));
     const char *id = json_string_value(json_object_get(opts, "id"));
@@ -232,10 +241,37 @@ NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GE
         object_unref(b);
         return NULL;
     }
-    if (!open_backend(b, opts, err)) {
+    return b;
+}
+
+NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+{
+    NetBackend *b = place_backend(root, main_loop, opts, err);
+
+    if (b && !open_backend(b, opts, err)) {
         remove_backend(b);
         return NULL;
     }
+    return b;
+}
+
+NetBackend *net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+{
+    NetBackend *b = place_backend(root, main_loop, opts, err);
+    json_t *stand_in;
+    bool ok;
+
+    if (!b) {
+        return NULL;
+    }
+    ok = set_checked(b, opts, err);
+    remove_backend(b);
+    if (!ok) {
+        return NULL;
+    }
+    stand_in = json_pack("{s:s, s:O}", "type", "null", "id", json_object_get(opts, "id"));
+    b = net_backend_add(root, main_loop, stand_in, err);
+    json_decref(stand_in);
     return b;
 }
 

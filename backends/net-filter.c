@@ -50,19 +50,30 @@ void net_filter_wake(NetFilter *f)
     }
 }
 
+static bool filter_check(Object *obj, GError **err)
+{
+    NetFilter *f = NET_FILTER(obj);
+    const NetFilterClass *k = NET_FILTER_GET_CLASS(f);
+
+    if (!f->netdev) {
+        return error_set(err, "'netdev' is missing: the id of a -netdev");
+    }
+    if (!net_backend_find(object_root(obj), f->netdev)) {
+        return error_set(err, "there is no netdev '%s'", f->netdev);
+    }
+    return !k->check || k->check(f, err);
+}
+
 static bool filter_complete(Object *obj, GError **err)
 {
     NetFilter *f = NET_FILTER(obj);
     const NetFilterClass *k = NET_FILTER_GET_CLASS(f);
     NetBackend *b;
 
-    if (!f->netdev) {
-        return error_set(err, "'netdev' is missing: the id of a -netdev");
+    if (!filter_check(obj, err)) {
+        return false;
     }
     b = net_backend_find(object_root(obj), f->netdev);
-    if (!b) {
-        return error_set(err, "there is no netdev '%s'", f->netdev);
-    }
     if (k->begin && !k->begin(f, b, err)) {
         return false;
     }
@@ -97,6 +108,7 @@ static void filter_class_init(ObjectClass *klass, const void *data)
 {
     UserCreatableClass *uc = object_class_interface(klass, &user_creatable_type);
 
+    uc->check = filter_check;
     uc->complete = filter_complete;
 }
 

@@ -188,13 +188,16 @@ static bool connect_below(NetHubport *p, GError **err)
 
 /* --- life --- */
 
+static bool hubport_check(NetBackend *b, GError **err)
+{
+    return property_was_set(OBJECT(b), "hubid") ||
+           error_set(err, "'hubid' is missing: the number of the hub");
+}
+
 static bool hubport_open(NetBackend *b, GError **err)
 {
     NetHubport *p = NET_HUBPORT(b);
 
-    if (!property_was_set(OBJECT(b), "hubid")) {
-        return error_set(err, "'hubid' is missing: the number of the hub");
-    }
     p->again = loop_bh_new(b->main_loop, try_again, p);
     return !p->netdev || connect_below(p, err);
 }
@@ -239,6 +242,7 @@ static void hubport_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    k->check = hubport_check;
     k->open = hubport_open;
     k->close = hubport_close;
     k->attach = hubport_attach;

@@ -69,6 +69,8 @@ struct NetBackend {
 /* All but send may be NULL. */
 struct NetBackendClass {
     ObjectClass parent_class;
+    /* What open would refuse of the properties, without touching anything outside of the process; before open. */
+    bool (*check)(NetBackend *b, GError **err);
     bool (*open)(NetBackend *b, GError **err); /* properties are set; frozen after it */
     void (*close)(NetBackend *b);              /* also after a failed open */
     bool (*attach)(NetBackend *b, GError **err); /* queues are there; NULL: nothing to start */
@@ -145,6 +147,7 @@ struct NetFilter {
 
 struct NetFilterClass {
     ObjectClass parent_class;
+    bool (*check)(NetFilter *f, GError **err); /* what begin would refuse, without touching anything; before it. NULL: no */
     bool (*begin)(NetFilter *f, NetBackend *b, GError **err); /* properties are set; NULL: nothing to do */
     void (*end)(NetFilter *f);     /* taken out, or the netdev goes; main loop. NULL: nothing to do */
     /* May a frame pass now? 0, or after how many ns to ask again. NULL: always. Any queue's thread. */

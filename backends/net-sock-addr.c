@@ -67,6 +67,15 @@ bool sock_addr_is_multicast(const SockAddr *a)
     return a->len && in->sin_family == AF_INET && IN_MULTICAST(ntohl(in->sin_addr.s_addr));
 }
 
+/* A number or the name of a service; the library takes numbers that are too large. */
+static bool check_port(const char *port, GError **err)
+{
+    uint64_t n;
+
+    return !parse_uint(port, &n, NULL) || n <= UINT16_MAX ||
+           error_set(err, "'%s' is not a port (0 to 65535)", port);
+}
+
 static bool resolve_inet(const char *host, const char *port, int type, int family, bool passive,
                          SockAddr *ret_addr, GError **err)
 {
@@ -87,13 +96,10 @@ static bool resolve_inet(const char *host, const char *port, int type, int famil
     return true;
 }
 
-static bool resolve_unix(const SockAddrOpts *o, const char *what, SockAddr *ret_addr, GError **err)
+static bool resolve_unix(const SockAddrOpts *o, SockAddr *ret_addr, GError **err)
 {
     struct sockaddr_un *un = (struct sockaddr_un *)&ret_addr->addr;
 
-    if (!o->path) {
-        return error_set(err, "'%s.path' is missing", what);
-    }
     *ret_addr = (SockAddr){.len = sizeof *un};
     if (!unix_socket_address(o->path, un, err)) {
         g_prefix_error(err, "'%s': ", o->path);
@@ -125,13 +131,13 @@ bool sock_addr_is(const SockAddrOpts *o, const char *type)
     return !g_strcmp0(o->type, type);
 }
 
-bool sock_addr_resolve(const SockAddrOpts *o, const char *what, int type, bool passive,
-                       SockAddr *ret_addr, GError **err)
+bool sock_addr_check_opts(const SockAddrOpts *o, const char *what, GError **err)
 {
-    int family = o->ipv4 ? (o->ipv6 ? AF_UNSPEC : AF_INET) : AF_INET6;
-
     if (sock_addr_is(o, "unix")) {
-        return resolve_unix(o, what, ret_addr, err);
+        return o->path || error_set(err, "'%s.path' is missing", what);
+    }
+    if (sock_addr_is(o, "fd")) {
+        return o->str || error_set(err, "'%s.str' is missing: the number of an open socket", what);
     }
     if (!sock_addr_is(o, "inet")) {
         return o->type ? error_set(err, "'%s.type' is inet, unix or fd, not '%s'", what, o->type)
@@ -143,7 +149,28 @@ bool sock_addr_resolve(const SockAddrOpts *o, const char *what, int type, bool p
     if (!o->ipv4 && !o->ipv6) {
         return error_set(err, "'%s': one of ipv4 and ipv6 must be on", what);
     }
+    return check_port(o->port, err);
+}
+
+bool sock_addr_resolve(const SockAddrOpts *o, int type, bool passive, SockAddr *ret_addr,
+                       GError **err)
+{
+    int family = o->ipv4 ? (o->ipv6 ? AF_UNSPEC : AF_INET) : AF_INET6;
+
+    if (sock_addr_is(o, "unix")) {
+        return resolve_unix(o, ret_addr, err);
+    }
     return resolve_inet(o->host, o->port, type, family, passive, ret_addr, err);
+}
+
+bool sock_addr_check(const char *text, GError **err)
+{
+    const char *colon = strrchr(text, ':');
+
+    if (!colon || !colon[1]) {
+        return error_set(err, "'%s': the form is HOST:PORT", text);
+    }
+    return check_port(colon + 1, err);
 }
 
 bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_addr, GError **err)
@@ -151,8 +178,8 @@ bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_add
     const char *colon = strrchr(text, ':');
     g_autofree char *host = NULL;
 
-    if (!colon || !colon[1]) {
-        return error_set(err, "'%s': the form is HOST:PORT", text);
+    if (!sock_addr_check(text, err)) {
+        return false;
     }
     host = g_strndup(text, (gsize)(colon - text));
     if (host[0] == '[' && g_str_has_suffix(host, "]")) {

@@ -92,9 +92,11 @@ typedef struct {
 
 bool sock_addr_given(const SockAddrOpts *o);
 bool sock_addr_is(const SockAddrOpts *o, const char *type);
-/* what names the option in messages: "addr". */
-bool sock_addr_resolve(const SockAddrOpts *o, const char *what, int type, bool passive, SockAddr *ret_addr,
-                       GError **err);
+/* Refuses what can be refused without looking a host up. what names the option in messages: "addr". */
+bool sock_addr_check_opts(const SockAddrOpts *o, const char *what, GError **err);
+/* The same has said yes, and the type is not fd. */
+bool sock_addr_resolve(const SockAddrOpts *o, int type, bool passive, SockAddr *ret_addr, GError **err);
+bool sock_addr_check(const char *text, GError **err);
 /* "HOST:PORT", "[HOST]:PORT", ":PORT" */
 bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_addr, GError **err);
 bool sock_addr_parse_fd(const char *text, int *ret_fd, GError **err);

@@ -59,18 +59,18 @@ static bool open_udp(NetSocket *s, GError **err)
 {
     SockAddr local, remote;
 
-    if (!s->localaddr) {
-        return error_set(err, "udp= needs localaddr=HOST:PORT, where the peer sends to");
-    }
     s->summary = g_strdup_printf(",udp=%s,localaddr=%s", s->udp, s->localaddr);
     return sock_addr_parse(s->udp, SOCK_DGRAM, false, &remote, err) &&
            sock_addr_parse(s->localaddr, SOCK_DGRAM, true, &local, err) &&
            net_sock_datagrams(&s->parent_obj, &local, &remote, err);
 }
 
-static bool socket_open(NetBackend *b, GError **err)
+/* Names of hosts are looked up by open only. */
+static bool socket_check(NetBackend *b, GError **err)
 {
-    NetSocket *s = NET_SOCKET(b);
+    const NetSocket *s = NET_SOCKET(b);
+    const char *const texts[] = {s->listen, s->connect, s->mcast, s->udp,
+                                 s->udp ? s->localaddr : NULL};
 
     if (!!s->fd + !!s->listen + !!s->connect + !!s->mcast + !!s->udp != 1) {
         return error_set(err, "give one of listen=, connect=, mcast=, udp= and fd=");
@@ -78,6 +78,21 @@ static bool socket_open(NetBackend *b, GError **err)
     if (s->localaddr && !s->mcast && !s->udp) {
         return error_set(err, "localaddr= goes with mcast= and udp= only");
     }
+    if (s->udp && !s->localaddr) {
+        return error_set(err, "udp= needs localaddr=HOST:PORT, where the peer sends to");
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(texts); i++) {
+        if (texts[i] && !sock_addr_check(texts[i], err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool socket_open(NetBackend *b, GError **err)
+{
+    NetSocket *s = NET_SOCKET(b);
+
     if (s->fd) {
         return open_fd(s, err);
     }
@@ -98,6 +113,7 @@ static void socket_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    k->check = socket_check;
     k->open = socket_open;
     k->info = socket_info;
 }

@@ -33,15 +33,22 @@ static bool stream_open_fd(NetStream *s, GError **err)
 {
     int fd;
 
-    if (!s->addr.str) {
-        return error_set(err, "'addr.str' is missing: the number of an open socket");
-    }
-    if (s->reconnect) {
-        return error_set(err, "reconnect= needs an address to connect to");
-    }
     s->summary = g_strdup_printf(",fd:%s", s->addr.str);
     return sock_addr_parse_fd(s->addr.str, &fd, err) &&
            (s->server ? net_sock_listen_fd : net_sock_take_fd)(&s->parent_obj, fd, err);
+}
+
+static bool stream_check(NetBackend *b, GError **err)
+{
+    const NetStream *s = NET_STREAM(b);
+
+    if (s->reconnect && sock_addr_is(&s->addr, "fd")) {
+        return error_set(err, "reconnect= needs an address to connect to");
+    }
+    if (s->reconnect && s->server) {
+        return error_set(err, "reconnect= is for a client: leave server=on out");
+    }
+    return sock_addr_check_opts(&s->addr, "addr", err);
 }
 
 static bool stream_open(NetBackend *b, GError **err)
@@ -54,10 +61,7 @@ static bool stream_open(NetBackend *b, GError **err)
     if (sock_addr_is(&s->addr, "fd")) {
         return stream_open_fd(s, err);
     }
-    if (s->server && s->reconnect) {
-        return error_set(err, "reconnect= is for a client: leave server=on out");
-    }
-    if (!sock_addr_resolve(&s->addr, "addr", SOCK_STREAM, s->server, &addr, err)) {
+    if (!sock_addr_resolve(&s->addr, SOCK_STREAM, s->server, &addr, err)) {
         return false;
     }
     where = stream_where(&addr);
@@ -106,6 +110,7 @@ static void stream_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    k->check = stream_check;
     k->open = stream_open;
     k->info = stream_info;
     k->carrier_changed = stream_carrier_changed;
@@ -135,12 +140,6 @@ static bool dgram_open_fd(NetDgram *s, GError **err)
 {
     int fd;
 
-    if (sock_addr_given(&s->remote)) {
-        return error_set(err, "local.type=fd is connected already: leave 'remote' out");
-    }
-    if (!s->local.str) {
-        return error_set(err, "'local.str' is missing: the number of an open socket");
-    }
     s->summary = g_strdup_printf(",fd:%s", s->local.str);
     return sock_addr_parse_fd(s->local.str, &fd, err) && net_sock_take_fd(&s->parent_obj, fd, err);
 }
@@ -163,6 +162,25 @@ static bool dgram_open_pair(NetDgram *s, const SockAddr *local, const SockAddr *
     return net_sock_datagrams(&s->parent_obj, local, remote, err);
 }
 
+static bool dgram_check(NetBackend *b, GError **err)
+{
+    const NetDgram *s = NET_DGRAM(b);
+
+    if (sock_addr_is(&s->local, "fd")) {
+        return sock_addr_given(&s->remote)
+                   ? error_set(err, "local.type=fd is connected already: leave 'remote' out")
+                   : sock_addr_check_opts(&s->local, "local", err);
+    }
+    if (!sock_addr_given(&s->remote)) {
+        return error_set(err, "'remote' is missing: where to send to");
+    }
+    if (sock_addr_is(&s->remote, "fd")) {
+        return error_set(err, "'remote.type' is inet or unix, not 'fd'");
+    }
+    return sock_addr_check_opts(&s->remote, "remote", err) &&
+           (!sock_addr_given(&s->local) || sock_addr_check_opts(&s->local, "local", err));
+}
+
 static bool dgram_open(NetBackend *b, GError **err)
 {
     NetDgram *s = NET_DGRAM(b);
@@ -172,12 +190,9 @@ static bool dgram_open(NetBackend *b, GError **err)
     if (sock_addr_is(&s->local, "fd")) {
         return dgram_open_fd(s, err);
     }
-    if (!sock_addr_given(&s->remote)) {
-        return error_set(err, "'remote' is missing: where to send to");
-    }
-    ok = sock_addr_resolve(&s->remote, "remote", SOCK_DGRAM, false, &remote, err) &&
+    ok = sock_addr_resolve(&s->remote, SOCK_DGRAM, false, &remote, err) &&
          (!sock_addr_given(&s->local) ||
-          sock_addr_resolve(&s->local, "local", SOCK_DGRAM, true, &local, err)) &&
+          sock_addr_resolve(&s->local, SOCK_DGRAM, true, &local, err)) &&
          dgram_open_pair(s, &local, &remote, err);
     sock_addr_finish(&local);
     sock_addr_finish(&remote);
@@ -198,6 +213,7 @@ static void dgram_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    k->check = dgram_check;
     k->open = dgram_open;
     k->info = dgram_info;
 }

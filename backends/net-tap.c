@@ -361,10 +361,6 @@ static void make_absolute(char **path)
 static bool open_interface(NetTap *t, GError **err)
 {
     make_absolute(&t->downscript);
-    if (t->ifname && strlen(t->ifname) >= IFNAMSIZ) {
-        return error_set(err, "ifname=%s: the name is longer than %d bytes", t->ifname,
-                         IFNAMSIZ - 1);
-    }
     g_strlcpy(t->name, t->ifname ?: "", IFNAMSIZ);
     t->vnet = true;
     t->multiqueue = t->queues > 1;
@@ -383,8 +379,10 @@ static bool open_interface(NetTap *t, GError **err)
     return true;
 }
 
-static bool check_options(const NetTap *t, GError **err)
+static bool tap_check(NetBackend *b, GError **err)
 {
+    const NetTap *t = NET_TAP(b);
+
     if (t->vhost || t->vhostforce || t->vhostfd || t->vhostfds) {
         return error_set(err,
                          "vhost=on is not served: frames go through this process; leave it out");
@@ -398,6 +396,13 @@ static bool check_options(const NetTap *t, GError **err)
                          t->fd    ? "fd"
                          : t->fds ? "fds"
                                   : "helper");
+    }
+    if (t->ifname && strlen(t->ifname) >= IFNAMSIZ) {
+        return error_set(err, "ifname=%s: the name is longer than %d bytes", t->ifname,
+                         IFNAMSIZ - 1);
+    }
+    if (t->fd && strchr(t->fd, ':')) {
+        return error_set(err, "fd= takes one file descriptor; fds= takes several");
     }
     return !t->br || t->helper || error_set(err, "br= goes with helper=");
 }
@@ -424,13 +429,7 @@ static bool tap_backend_open(NetBackend *b, GError **err)
     NetTap *t = NET_TAP(b);
     bool ok;
 
-    if (!check_options(t, err)) {
-        return false;
-    }
     if (t->fd || t->fds) {
-        if (t->fd && strchr(t->fd, ':')) {
-            return error_set(err, "fd= takes one file descriptor; fds= takes several");
-        }
         ok = open_fds(t, t->fd ?: t->fds, err);
     } else {
         ok = t->helper ? open_helper(t, t->helper, err) : open_interface(t, err);
@@ -476,6 +475,7 @@ static void tap_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    k->check = tap_check;
     k->open = tap_backend_open;
     k->close = tap_close;
     k->attach = tap_attach;
@@ -490,6 +490,7 @@ static void tap_class_init(ObjectClass *klass, const void *data)
 static void bridge_class_init(ObjectClass *klass, const void *data)
 {
     tap_class_init(klass, data);
+    NET_BACKEND_CLASS(klass)->check = NULL;
     NET_BACKEND_CLASS(klass)->open = bridge_open;
 }
 

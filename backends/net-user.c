@@ -409,6 +409,34 @@ static bool all_forwards(NetUserStack *s, GError **err)
 
 /* --- life --- */
 
+/* All that is text; whether a port of the host is free is seen when it is opened. */
+static bool user_check(NetBackend *b, GError **err)
+{
+    NetUserStack *s = NET_USER_STACK(b);
+    const UserOpts *o = &s->opts;
+    struct in_addr server;
+    SlirpConfig config;
+    const char *target;
+    HostForward fwd;
+    uint16_t port;
+
+    if (!user_config(OBJECT(b), &s->opts, &config, err)) {
+        return false;
+    }
+    for (unsigned i = 0; o->hostfwd && i + 1 < o->hostfwd->len; i++) {
+        if (!user_parse_hostfwd(o->hostfwd->pdata[i], true, &fwd, err)) {
+            g_prefix_error(err, "hostfwd=");
+            return false;
+        }
+    }
+    for (unsigned i = 0; o->guestfwd && i + 1 < o->guestfwd->len; i++) {
+        if (!user_parse_guestfwd(o->guestfwd->pdata[i], &server, &port, &target, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool user_open(NetBackend *b, GError **err)
 {
     NetUserStack *s = NET_USER_STACK(b);
@@ -523,6 +551,7 @@ static void user_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    k->check = user_check;
     k->open = user_open;
     k->close = user_close;
     k->attach = user_attach;

@@ -127,6 +127,10 @@ void net_stats(const NetBackend *b, NetStats *ret_stats); /* any thread */
  */
 NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
 /*
+ * The same for a checker: refuses what it can without touching anything; what it returns is a null backend of that id.
+ */
+NetBackend *net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
+/*
  * QEMU's netdev_del. Its device then has no peer: what it sends is dropped. Takes the locks of the queues' loops.
  */
 bool net_backend_del(Object *root, const char *id, GError **err);

@@ -4,7 +4,9 @@
  */
 #include "backends/user-creatable.h"
 
+#include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "qom/property.h"
 
@@ -56,6 +58,20 @@ bool user_id_check(const char *id, GError **err)
                      id);
 }
 
+bool user_file_check(const char *path, GError **err)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    if (g_file_test(path, G_FILE_TEST_IS_DIR)) {
+        return error_set_errno(err, EISDIR, "cannot open");
+    }
+    if (!g_file_test(folder, G_FILE_TEST_IS_DIR)) {
+        return error_set(err, "there is no folder '%s'", folder);
+    }
+    return access(g_file_test(path, G_FILE_TEST_EXISTS) ? path : folder, W_OK) == 0 ||
+           error_set_errno(err, errno, "cannot write");
+}
+
 bool user_creatable_complete(Object *obj, GError **err)
 {
     const UserCreatableClass *uc = object_interface(obj, &user_creatable_type);
@@ -84,7 +100,19 @@ static bool set_properties(Object *obj, json_t *opts, GError **err)
     return true;
 }
 
-Object *user_creatable_add(Object *root, json_t *opts, GError **err)
+static bool check_object(Object *obj, GError **err)
+{
+    const UserCreatableClass *uc = object_interface(obj, &user_creatable_type);
+
+    if (!uc || !uc->check) {
+        return user_creatable_complete(obj, err);
+    }
+    obj->props_frozen = uc->check(obj, err);
+    return obj->props_frozen;
+}
+
+static Object *add(Object *root, json_t *opts, bool (*finish)(Object *obj, GError **err),
+                   GError **err)
 {
     const char *type_name = json_string_value(json_object_get(opts, "qom-type"));
     const char *id = json_string_value(json_object_get(opts, "id"));
@@ -104,9 +132,19 @@ Object *user_creatable_add(Object *root, json_t *opts, GError **err)
         object_unref(obj);
         return NULL;
     }
-    if (!set_properties(obj, opts, err) || !user_creatable_complete(obj, err)) {
+    if (!set_properties(obj, opts, err) || !finish(obj, err)) {
         object_unparent(obj);
         return NULL;
     }
     return obj;
+}
+
+Object *user_creatable_add(Object *root, json_t *opts, GError **err)
+{
+    return add(root, opts, user_creatable_complete, err);
+}
+
+Object *user_creatable_check(Object *root, json_t *opts, GError **err)
+{
+    return add(root, opts, check_object, err);
 }

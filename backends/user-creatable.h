@@ -14,6 +14,9 @@ typedef struct {
     ObjectClass parent_class;
     /* Called once when all properties are set; they are frozen after it. NULL: nothing to do. */
     bool (*complete)(Object *obj, GError **err);
+    /* Called by a checker instead: refuses what complete would, but makes and opens nothing that others see. NULL: complete
+     * does not either. */
+    bool (*check)(Object *obj, GError **err);
 } UserCreatableClass;
 
 extern const TypeInfo user_creatable_type;
@@ -23,6 +26,9 @@ extern const TypeInfo user_creatable_type;
  * /objects/ID of root and is complete. Borrowed; NULL with one line in err.
  */
 Object *user_creatable_add(Object *root, json_t *opts, GError **err);
+
+/* The same for a checker. */
+Object *user_creatable_check(Object *root, json_t *opts, GError **err);
 
 /* Completes an object that code has made; harmless for a type without complete. */
 bool user_creatable_complete(Object *obj, GError **err);
@@ -35,5 +41,8 @@ GPtrArray *user_creatable_types(void);
 
 /* Letters, digits, '-', '.', '_', beginning with a letter: what QEMU takes as an id. */
 bool user_id_check(const char *id, GError **err);
+
+/* Whether a file could be made or written at path, as far as can be said without doing it. */
+bool user_file_check(const char *path, GError **err);
 
 #endif

@@ -3,6 +3,7 @@
  * See qmp-fixture.h.
  */
 #include "tests/qmp-fixture.h"
+#include "tests/qmp-validate.h"
 
 #include <errno.h>
 #include <string.h>
@@ -177,16 +178,35 @@ json_t *client_answer(QmpClient *c)
     return message;
 }
 
+/* What the schema promises of a result. */
+static void check_result(const char *text, json_t *answer)
+{
+    json_t *request = json_loads(text, 0, NULL), *result = json_object_get(answer, "return");
+    const char *command = json_string_value(json_object_get(request, "execute"));
+    g_autofree char *problem = command && result ? qmp_validate_return(command, result) : NULL;
+
+    ck_assert_msg(!problem, "%s", problem);
+    json_decref(request);
+}
+
+static json_t *known_event(json_t *event)
+{
+    g_autofree char *problem = event ? qmp_validate_event(event) : NULL;
+
+    ck_assert_msg(!problem, "%s", problem);
+    return event;
+}
+
 json_t *client_event(QmpClient *c)
 {
     json_t *message;
 
     if (c->events->len > 0) {
-        return g_ptr_array_steal_index(c->events, 0);
+        return known_event(g_ptr_array_steal_index(c->events, 0));
     }
     message = client_next(c);
     ck_assert(!message || json_object_get(message, "event"));
-    return message;
+    return known_event(message);
 }
 
 static char *with_quotes(const char *text)
@@ -204,6 +224,7 @@ json_t *client_ask(QmpClient *c, const char *request)
     ck_assert_msg(answer, "no answer to %.200s", request);
     more = client_answer(c);
     ck_assert_msg(!more, "two answers to %.200s", request);
+    check_result(text, answer);
     return answer;
 }
 

@@ -6,10 +6,12 @@
 #include <check.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <netinet/in.h>
 #include <pty.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <termios.h>
 #include <unistd.h>
@@ -67,7 +69,15 @@ static const struct {
     {"udp,id=c0,host=x", "'udp' is not built into Aerostat"},
     {"socket,id=c0", "path=PATH is missing"},
     {"socket,id=c0,path=", "path=PATH is missing"},
-    {"socket,id=c0,host=localhost,port=1", "= is not built into Aerostat"},
+    {"socket,id=c0,host=127.0.0.1", "give host=HOST and port=PORT, or path=PATH"},
+    {"socket,id=c0,host=127.0.0.1,port=1,path=/x", "give host=HOST and port=PORT, or path=PATH"},
+    {"socket,id=c0,host=127.0.0.1,port=x", "'x' is not a port (0 to 65535)"},
+    {"socket,id=c0,host=127.0.0.1,port=65536", "'65536' is not a port (0 to 65535)"},
+    {"socket,id=c0,host=,port=1", "the host is missing: tcp:127.0.0.1:PORT"},
+    {"socket,id=c0,host=127.0.0.1,port=1", "cannot connect to 127.0.0.1 port 1 (add server=on to "},
+    {"socket,id=c0,host=0.0.0.0,port=0,server=on", "'0.0.0.0' is no loopback address: "},
+    {"socket,id=c0,host=192.0.2.1,port=0,server=on", "'192.0.2.1' is no loopback address: "},
+    {"socket,id=c0,host=127.0.0.1,port=1,to=2", "to= is not built into Aerostat"},
     {"socket,id=c0,path=/x,reconnect=1", "reconnect= is not built into Aerostat"},
     {"socket,id=c0,path=/x,sever=on", "unknown 'sever' for a socket; did you mean 'server'?"},
     {"socket,id=c0,path=/x,server=maybe", "server=maybe: "},
@@ -171,6 +181,88 @@ START_TEST(a_socket_serves_with_old_and_new_spelling)
     expect_text(fd, "hello");
     close(fd);
     object_unref(c);
+}
+END_TEST
+
+/* The port that a TCP server got, from its file name. */
+static unsigned tcp_port(const Chardev *c)
+{
+    const char *colon = strrchr(chardev_filename(c), ':');
+
+    ck_assert(g_str_has_prefix(chardev_filename(c), "tcp:127.0.0.1:"));
+    ck_assert(g_str_has_suffix(chardev_filename(c), ",server=on"));
+    return (unsigned)strtoul(colon + 1, NULL, 10);
+}
+
+static int dial_tcp(unsigned port)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)port),
+                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&addr, sizeof addr), 0);
+    return fd;
+}
+
+START_TEST(tcp_serves_one_after_the_other_on_loopback)
+{
+    g_autoptr(GError) err = NULL;
+    Chardev *c =
+        _i ? chardev_new_from_option(loop, "-qmp", "tcp:127.0.0.1:0,server=on,wait=off", &err)
+           : open_keyvals("socket,id=c0,host=127.0.0.1,port=0,server=on,wait=off");
+    unsigned port = tcp_port(c);
+    int fd = dial_tcp(port);
+
+    attach(&rec, c);
+    WAIT_FOR(rec.opened == 1);
+    chardev_write(c, "hello", 5);
+    expect_text(fd, "hello");
+    send_text(fd, "you");
+    WAIT_FOR(rec.got->len == 3);
+    close(fd);
+    WAIT_FOR(rec.closed == 1);
+    fd = dial_tcp(port);
+    WAIT_FOR(rec.opened == 2);
+    close(fd);
+    object_unref(c);
+}
+END_TEST
+
+START_TEST(tcp_connects_to_a_server)
+{
+    Chardev *server = open_keyvals("socket,id=s,host=127.0.0.1,port=0,server=on,wait=off");
+    Chardev *c = open_keyvals("socket,id=c,host=localhost,port=%u", tcp_port(server));
+
+    attach(&rec, server);
+    WAIT_FOR(rec.opened == 1);
+    chardev_write(c, "hello", 5);
+    WAIT_FOR(rec.got->len == 5);
+    ck_assert(g_str_has_prefix(chardev_filename(c), "tcp:localhost:"));
+    object_unref(c);
+    WAIT_FOR(rec.closed == 1);
+    object_unref(server);
+}
+END_TEST
+
+START_TEST(a_checker_touches_nothing)
+{
+    static const char *const options[] = {"unix:x,server=on", "file:x", "pipe:x", "pty", "stdio",
+                                          "tcp:127.0.0.1:1",  "null"};
+    g_autoptr(GError) err = NULL;
+
+    ck_assert_int_eq(g_chdir(dir), 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(options); i++) {
+        Chardev *c = chardev_check_option(loop, "-qmp", options[i], &err);
+
+        ck_assert_ptr_nonnull(c);
+        ck_assert(object_is_a(c, &chardev_null_type));
+        object_unref(c);
+    }
+    ck_assert(!g_file_test("x", G_FILE_TEST_EXISTS));
+    ck_assert_ptr_null(chardev_check_option(loop, "-qmp", "file:nowhere/x", &err));
+    ck_assert_str_eq(err->message, "-qmp file:nowhere/x: there is no folder 'nowhere'");
+    ck_assert_int_eq(g_chdir("/"), 0);
 }
 END_TEST
 
@@ -351,6 +443,9 @@ static Suite *make_suite(void)
     tcase_add_test(tc, streams_say_where_their_other_end_is);
     tcase_add_test(tc, a_file_is_emptied_unless_append_is_on);
     tcase_add_loop_test(tc, a_socket_serves_with_old_and_new_spelling, 0, 2);
+    tcase_add_loop_test(tc, tcp_serves_one_after_the_other_on_loopback, 0, 2);
+    tcase_add_test(tc, tcp_connects_to_a_server);
+    tcase_add_test(tc, a_checker_touches_nothing);
     tcase_add_test(tc, a_multiplexer_has_a_console_and_a_monitor);
     tcase_add_test(tc, a_slow_reader_leaves_no_room_until_it_has_read);
     tcase_add_test(tc, a_pipe_is_two_fifos);

@@ -229,7 +229,8 @@ static const struct {
     {"virtio-balloon,bus=", "there is no bus ''"},
     {"virtio-balloon-device,bus=pci.0",
      "bus 'pci.0' is a PCI bus, and virtio-balloon-device needs a virtio-bus bus"},
-    {"virtio-balloon-device", "machine 'pc' has no free virtio-bus bus for virtio-balloon-device"},
+    {"virtio-balloon-device", "machine 'pc' has no free virtio-bus bus for virtio-balloon-device: "
+                              "use virtio-balloon, which is a PCI device here"},
     {"isa-debug-exit,bus=isa.0", "isa-debug-exit sits on no bus: leave bus=isa.0 out"},
     {"virtio-balloon,deflate-on-om=on",
      "unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean 'deflate-on-oom'?"},

@@ -330,7 +330,7 @@ START_TEST(bad_filters_get_one_line)
     filter_fails("{'qom-type': 'filter-dump', 'id': 'd', 'netdev': 'n0'}",
                  "'file' is missing: where to write to");
     filter_fails("{'qom-type': 'filter-dump', 'id': 'd', 'netdev': 'n0', 'file': '/none/x'}",
-                 "cannot write /none/x: No such file or directory");
+                 "cannot write /none/x: there is no folder '/none'");
     filter_fails("{'qom-type': 'filter-throttle', 'id': 'd', 'netdev': 'n0'}",
                  "give bps= or pps=, bits or packets a second");
     filter_fails("{'qom-type': 'filter-throttle', 'id': 'd', 'netdev': 'n0', 'bps': -1}",

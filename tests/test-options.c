@@ -173,7 +173,8 @@ END_TEST
 static const struct {
     const char *line;
     uint32_t smp;
-} smps[] = {{"-smp 0", 0}, {"-smp 100000", 100000}, {"-smp 4294967297", UINT32_MAX}};
+} smps[] = {{"-smp cores=3", 3}, {"-smp maxcpus=2,sockets=1", 2}, {"-smp 5,cores=5", 5},
+            {"-smp 0", 0},       {"-smp 100000", 100000},         {"-smp 4294967297", UINT32_MAX}};
 
 START_TEST(number_of_vcpus_is_left_to_the_machine)
 {
@@ -257,7 +258,8 @@ static const struct {
     {"-m ,", "-m ,: empty word between commas; the form is name=value,name=value"},
     {"-smp two", "-smp two: 'two' is not a number"},
     {"-smp -1", "-smp -1: '-1' is negative"},
-    {"-smp 2,sockets=2", "-smp 2,sockets=2: unknown 'sockets'; known: cpus"},
+    {"-smp 2,sockets=2", "-smp 2,sockets=2: sockets=2: a guest has one socket, of cores with one "
+                         "thread each; give cores= only"},
     {"-accel tcg", "-accel tcg: unknown accelerator 'tcg'; known: kvm, qtest"},
     {"-accel accel=tcg", "-accel accel=tcg: unknown accelerator 'tcg'; known: kvm, qtest"},
     {"-accel device=x", "-accel device=x: give an accelerator, such as kvm"},

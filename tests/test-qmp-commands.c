@@ -7,6 +7,7 @@
 
 #include "hw/core/memory-balloon.h"
 #include "tests/qmp-fixture.h"
+#include "tests/qmp-validate.h"
 
 #define GENERIC    "GenericError"
 #define NO_OBJECT  "DeviceNotFound"
@@ -68,6 +69,8 @@ END_TEST
 
 START_TEST(version_is_that_of_the_greeting)
 {
+    expect_return(client, "{'execute':'query-uuid'}",
+                  "{'UUID':'00000000-0000-0000-0000-000000000000'}");
     expect_return(client, "{'execute':'query-version'}",
                   "{'qemu':{'micro':0,'minor':2,'major':7},'package':'aerostat-" AEROSTAT_VERSION
                   "'}");
@@ -99,6 +102,47 @@ START_TEST(commands_are_listed_by_name_and_all_of_them_exist)
         }
         json_decref(answer);
     }
+    json_decref(list);
+}
+END_TEST
+
+START_TEST(schema_has_all_that_it_refers_to)
+{
+    g_autofree char *problem = qmp_validate_schema();
+    json_t *schema = get_return(client, "{'execute':'query-qmp-schema'}"), *entry;
+    size_t i, commands = 0;
+
+    ck_assert_msg(!problem, "%s", problem);
+    json_array_foreach(schema, i, entry)
+    {
+        commands += !strcmp(json_string_value(json_object_get(entry, "meta-type")), "command");
+    }
+    json_decref(schema);
+    schema = get_return(client, "{'execute':'query-commands'}");
+    ck_assert_uint_eq(json_array_size(schema), commands);
+    json_decref(schema);
+}
+END_TEST
+
+/* Each that can do without arguments; client_ask holds the result against the schema. */
+START_TEST(every_query_gives_what_the_schema_says)
+{
+    json_t *list = get_return(client, "{'execute':'query-commands'}"), *entry;
+    size_t i, answered = 0;
+
+    json_array_foreach(list, i, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+        g_autofree char *request = g_strdup_printf("{'execute':'%s'}", name);
+        json_t *answer = NULL;
+
+        if (g_str_has_prefix(name, "query-") || g_str_has_prefix(name, "x-query-")) {
+            answer = client_ask(client, request);
+            answered += json_object_get(answer, "return") != NULL;
+        }
+        json_decref(answer);
+    }
+    ck_assert_uint_ge(answered, 15);
     json_decref(list);
 }
 END_TEST
@@ -470,6 +514,8 @@ void add_command_tests(Suite *s)
     tcase_add_loop_test(tc, bad_argument_gets_qemus_error, 0, G_N_ELEMENTS(bad_arguments));
     tcase_add_test(tc, version_is_that_of_the_greeting);
     tcase_add_test(tc, commands_are_listed_by_name_and_all_of_them_exist);
+    tcase_add_test(tc, schema_has_all_that_it_refers_to);
+    tcase_add_test(tc, every_query_gives_what_the_schema_says);
     tcase_add_test(tc, name_is_there_when_given);
     tcase_add_test(tc, kvm_is_not_used_here);
     tcase_add_loop_test(tc, ended_guest_continues_only_after_a_reset, 0, G_N_ELEMENTS(last_states));

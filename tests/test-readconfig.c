@@ -263,15 +263,16 @@ static const struct {
     const char *f, *want; /* want NULL: what a file may hold */
 } bad_meanings[] = {
     {"[mahine]", "f:1: unknown group 'mahine'; did you mean 'machine'?"},
-    {"\n[spice 'd']", "f:2: unknown group 'spice'; known: accel, blockdev, chardev, device, "
-                      "drive, global, include, "
-                      "launch, machine, memory, mon, name, netdev, nic, object, smp-opts, trace"},
+    {"\n[spice 'd']",
+     "f:2: unknown group 'spice'; known: accel, blockdev, chardev, device, drive, global, include, "
+     "launch, machine, memory, mon, name, netdev, nic, object, rtc, smp-opts, trace"},
     {"[x]",
      "f:1: unknown group 'x'; known: accel, blockdev, chardev, device, drive, global, include, "
-     "launch, machine, memory, mon, name, netdev, nic, object, smp-opts, trace"},
+     "launch, machine, memory, mon, name, netdev, nic, object, rtc, smp-opts, trace"},
     {"[drive 'd']\nformat='raw'", "f:1: [drive] needs a line file = \"...\""},
     {"[memory]\nsiez='1G'", "f:2: unknown key 'siez' of [memory]; did you mean 'size'?"},
-    {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus"},
+    {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus, cores, sockets, dies, "
+                           "clusters, threads, maxcpus"},
     {"[memory 'm']\nsize='1G'", "f:1: [memory] has no id: leave \"m\" out"},
     {"[memory]", "f:1: [memory] needs a line size = \"...\""},
     {"[device 'd']\nbus='x'", "f:1: [device] needs a line driver = \"...\""},

@@ -30,6 +30,14 @@ const char *virtio_id_name(uint16_t device_id)
     return device_id < G_N_ELEMENTS(names) && names[device_id] ? names[device_id] : "device";
 }
 
+/* What messages call the device: by its id in the specification, or else by its type's name. */
+static const char *device_name(VirtIODevice *vdev)
+{
+    const char *name = virtio_id_name(vdev->device_id);
+
+    return strcmp(name, "device") != 0 ? name : object_type_name(vdev);
+}
+
 VirtQueue *virtio_get_queue(VirtIODevice *vdev, unsigned n)
 {
     return vdev->queues && n < vdev->queues->len ? g_ptr_array_index(vdev->queues, n) : NULL;
@@ -68,8 +76,7 @@ void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
     if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
         return;
     }
-    TRACE(virtio_notify, "dev=%s queue=%u vector=%u", virtio_id_name(vdev->device_id), vq->index,
-          vq->vector);
+    TRACE(virtio_notify, "dev=%s queue=%u vector=%u", device_name(vdev), vq->index, vq->vector);
     if (G_LIKELY(!vq->iothread || !virtio_on_iothread(vdev))) {
         bus_notify(vdev, vq->vector, false);
         return;
@@ -88,7 +95,7 @@ void virtio_notify_config(VirtIODevice *vdev)
         vdev->config_read_since_change = false;
     }
     if (vdev->started) {
-        TRACE(virtio_notify_config, "dev=%s", virtio_id_name(vdev->device_id));
+        TRACE(virtio_notify_config, "dev=%s", device_name(vdev));
         bus_notify(vdev, vdev->config_vector, true);
     }
 }
@@ -111,8 +118,8 @@ void virtio_error(VirtIODevice *vdev, const char *fmt, ...)
     text = g_strdup_vprintf(fmt, args);
     va_end(args);
     /* Rated: a guest may reset and break its device as often as it likes. */
-    log_warn_rated(&vdev->error_rate, "virtio-%s: %s: the device needs a reset",
-                   virtio_id_name(vdev->device_id), text);
+    log_warn_rated(&vdev->error_rate, "virtio-%s: %s: the device needs a reset", device_name(vdev),
+                   text);
     if (virtio_on_iothread(vdev)) {
         virtio_defer_error(vdev);
     } else {
@@ -156,12 +163,12 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 {
     VirtQueue *vq = virtio_get_queue(vdev, n);
 
-    TRACE(virtio_queue_notify, "dev=%s queue=%u", virtio_id_name(vdev->device_id), n);
+    TRACE(virtio_queue_notify, "dev=%s queue=%u", device_name(vdev), n);
     if (vq && vq->ready && virtio_running(vdev)) {
         queue_run(vdev, vq);
     } else {
         log_guest("virtio-%s: kick for queue %u, which is not there or not running",
-                  virtio_id_name(vdev->device_id), n);
+                  device_name(vdev), n);
     }
 }
 
@@ -392,7 +399,7 @@ static bool features_acceptable(VirtIODevice *vdev)
     if ((features & ~vdev->host_features) || (needed & ~features) ||
         (vc->validate_features && !vc->validate_features(vdev, features))) {
         log_guest("virtio-%s: features 0x%" PRIx64 " are not acceptable, offered were 0x%" PRIx64,
-                  virtio_id_name(vdev->device_id), features, vdev->host_features);
+                  device_name(vdev), features, vdev->host_features);
         return false;
     }
     return true;
@@ -422,7 +429,7 @@ static void reset_locked(VirtIODevice *vdev)
     VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
 
-    TRACE(virtio_reset, "dev=%s", virtio_id_name(vdev->device_id));
+    TRACE(virtio_reset, "dev=%s", device_name(vdev));
     virtio_doorbells_update(vdev, false);
     vdev->status = 0;
     vdev->started = false; /* from here on nothing is sent */
@@ -457,7 +464,7 @@ static void set_status_locked(VirtIODevice *vdev, uint8_t status)
     VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
     uint8_t old = vdev->status, added = status & (uint8_t) ~(old | VIRTIO_CONFIG_S_NEEDS_RESET);
 
-    TRACE(virtio_set_status, "dev=%s status=0x%02x", virtio_id_name(vdev->device_id), status);
+    TRACE(virtio_set_status, "dev=%s status=0x%02x", device_name(vdev), status);
     if (status == 0) {
         reset_locked(vdev);
         return;

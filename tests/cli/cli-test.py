@@ -51,12 +51,38 @@ UNIT = [
     ("-smp 100000", "-smp: machine 'pc' takes 1 to 64 vCPUs"),
     ("-smp 300", "-smp: machine 'pc' takes 1 to 64 vCPUs"),
     ("-smp two", "-smp two: 'two' is not a number"),
-    ("-smp 2,sockets=1", "-smp 2,sockets=1: unknown 'sockets'; known: cpus"),
+    ("-smp 2,sockets=2", "-smp 2,sockets=2: sockets=2: a guest has one socket, of cores with one thread each; give cores= "
+     "only"),
+    ("-smp cores=2,threads=2", "/-smp cores=2,threads=2: threads=2: a guest has one socket, .*/"),
+    ("-smp 2,cores=3", "-smp 2,cores=3: cores=3 must be the number of vCPUs, 2"),
+    ("-smp 2,maxcpus=3", "-smp 2,maxcpus=3: maxcpus=3 must be the number of vCPUs, 2: none can be added later"),
+    ("-smp 2,cores=0", "-smp 2,cores=0: cores must not be 0"),
+    ("-smp 2,core=2", "-smp 2,core=2: unknown 'core'; known: cpus, cores, sockets, dies, clusters, threads, maxcpus"),
+    ("-smp sockets=1", "-smp sockets=1: give a number of vCPUs, such as 2"),
+    ("-boot c", "-boot c: there is no firmware that looks for something to boot: give -kernel"),
+    ("-uuid x", "-uuid x: 'x' is not a UUID (as in 550e8400-e29b-41d4-a716-446655440000)"),
+    ("-M uuid=x", "/-M: property 'uuid' of pc-machine: 'x' is not a UUID .*/"),
+    ("-rtc bass=utc", "-rtc bass=utc: unknown 'bass'; known: base, clock, driftfix"),
+    ("-rtc driftfix=slew", "-rtc driftfix=slew: driftfix=slew is not served; known: none"),
+    ("-rtc clock=rt -accel qtest", "-rtc: property 'clock' of mc146818rtc: 'rt' is not one of: host, vm"),
+    ("-readconfig rtc.cfg -accel qtest", "rtc.cfg:2: property 'clock' of mc146818rtc: 'rt' is not one of: host, vm"),
+    ("-M pc,dumpdtb=x", "-M: unknown property 'dumpdtb' of pc-machine; '-M pc,help' lists all"),
+    ("-device virtconsole -accel qtest",
+     "-device virtconsole: machine 'pc' has no free virtio-serial-bus bus for virtconsole: put -device virtio-serial before "
+     "it"),
+    ("-M microvm -accel qtest -device virtio-rng-pci",
+     "-device virtio-rng-pci: machine 'microvm' has no free PCI bus for virtio-rng-pci: use virtio-rng, which is a device of "
+     "a virtio-mmio window here"),
+    ("-accel qtest -device virtio-rng-device",
+     "-device virtio-rng-device: machine 'pc' has no free virtio-bus bus for virtio-rng-device: use virtio-rng, which is a "
+     "PCI device here"),
+    ("-accel qtest -device virtio-rng,nonsense=1",
+     "-device virtio-rng: unknown property 'nonsense' of virtio-rng-pci; '-device virtio-rng,help' lists all"),
     # machine, accelerator, CPU, display
     ("-M foo", "-M: unknown machine 'foo'; '-M help' lists all"),
     ("-M pcc", "-M: unknown machine 'pcc'; did you mean 'pc'?"),
     ("-M foo,help", "-M: unknown machine 'foo'; '-M help' lists all"),
-    ("-M pc,nonsense=on", "-M: unknown property 'nonsense' of pc-machine"),
+    ("-M pc,nonsense=on", "-M: unknown property 'nonsense' of pc-machine; '-M pc,help' lists all"),
     ("-M pc,rct=off", "-M: unknown property 'rct' of pc-machine; did you mean 'rtc'?"),
     ("-M pc,rtc=maybe", "-M: property 'rtc' of pc-machine: 'maybe' is neither 'on' nor 'off'"),
     ("-accel tcg", "-accel tcg: unknown accelerator 'tcg'; known: kvm, qtest"),
@@ -151,6 +177,42 @@ UNIT = [
      "-global virtio-balloon-pci.deflate-on-om=on: unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean "
      "'deflate-on-oom'?"),
     ("-global pc-machine.rtc=on", "-global pc-machine.rtc=on: unknown device type 'pc-machine'; '-device help' lists all"),
+    # what -check finds without opening or making anything
+    ("-check -accel qtest -netdev user,id=n,hostfwd=x",
+     "-netdev user,id=n: hostfwd='x': the form is tcp|udp:[HOST]:PORT-[GUEST]:PORT"),
+    ("-check -accel qtest -netdev user,id=n,net=10.0.2.0/24,dns=1.2.3.4",
+     "-netdev user,id=n: dns=1.2.3.4: not an address of the network"),
+    ("-check -accel qtest -netdev tap,id=n,ifname=a-name-that-is-too-long",
+     "-netdev tap,id=n: ifname=a-name-that-is-too-long: the name is longer than 15 bytes"),
+    ("-check -accel qtest -netdev tap,id=n,vhost=on", "/-netdev tap,id=n: vhost=on is not served: .*/"),
+    ("-check -accel qtest -netdev socket,id=n", "-netdev socket,id=n: give one of listen=, connect=, mcast=, udp= and fd="),
+    ("-check -accel qtest -netdev socket,id=n,listen=:70000", "-netdev socket,id=n: '70000' is not a port (0 to 65535)"),
+    ("-check -accel qtest -netdev stream,id=n,addr.type=unix", "-netdev stream,id=n: 'addr.path' is missing"),
+    ("-check -accel qtest -netdev dgram,id=n,remote.type=fd,remote.str=3",
+     "-netdev dgram,id=n: 'remote.type' is inet or unix, not 'fd'"),
+    ("-check -accel qtest -netdev hubport,id=n", "-netdev hubport,id=n: 'hubid' is missing: the number of the hub"),
+    ("-check -accel qtest -nic tap,model=foo", "/-nic tap.*foo.*/"),
+    ("-check -accel qtest -netdev null,id=n -object filter-dump,id=f,netdev=n",
+     "-object filter-dump: 'file' is missing: where to write to"),
+    ("-check -accel qtest -netdev null,id=n -object filter-dump,id=f,netdev=n,file=missing/f",
+     "-object filter-dump: cannot write missing/f: there is no folder 'missing'"),
+    ("-check -accel qtest -object memory-backend-file,id=r,size=64M,mem-path=missing/x",
+     "-object memory-backend-file: mem-path=missing/x: there is no folder 'missing'"),
+    ("-check -accel qtest -object memory-backend-file,id=r,size=64M,mem-path=large,readonly=on,offset=64M",
+     "-object memory-backend-file: large has 104857600 bytes, and 134217728 are wanted"),
+    ("-check -accel qtest -object memory-backend-ram,id=r,size=64M,prealloc=on -M memory-backend=r -m 32",
+     "-m: the machine has 32 MiB and memory-backend=r 64 MiB; give both the same"),
+    ("-check -accel qtest -readconfig ram.cfg",
+     "ram.cfg:2: memory-backend=r: there is no -object memory-backend-ram, -memfd or -file with that id"),
+    ("-accel qtest -readconfig ram.cfg",
+     "ram.cfg:2: memory-backend=r: there is no -object memory-backend-ram, -memfd or -file with that id"),
+    ("-check -accel qtest -pidfile missing/pid", "-pidfile missing/pid: there is no folder 'missing'"),
+    ("-check -accel qtest -D missing/log", "-D missing/log: there is no folder 'missing'"),
+    ("-check -accel qtest -D dir", "-D dir: cannot open: Is a directory"),
+    ("-check -accel qtest -qmp tcp:127.0.0.1:70000,server=on",
+     "-qmp tcp:127.0.0.1:70000,server=on: '70000' is not a port (0 to 65535)"),
+    ("-check -accel qtest -chardev socket,id=c,host=10.0.0.1,port=1,server=on",
+     "/-chardev socket: '10.0.0.1' is no loopback address: .*/"),
     ("-global nothing", "-global nothing: unknown 'nothing'; known: driver, property, value"),
     ("-global a=b", "-global a=b: unknown 'a'; known: driver, property, value"),
 ]
@@ -214,16 +276,23 @@ faults.cfg:17: device 'r0': unknown property 'vectros' of virtio-rng-pci; did yo
 faults.cfg:28: device 'b1': 'b1' (virtio-rng-pci) cannot have address 03.0 of pci.0: 'b0' (virtio-balloon-pci) has it
 -device foo: unknown device 'foo'; '-device help' lists all
 -device virtio-rng: property 'rng' of virtio-rng-pci: rng-backend 'zz' not found
--qmp udp:x: unknown kind 'udp'; one of stdio, mon:stdio, null, file:PATH, unix:PATH[,server=on|off][,wait=on|off], pipe:PATH, pty
+-qmp udp:x: unknown kind 'udp'; one of stdio, mon:stdio, null, file:PATH, unix:PATH[,server=on|off][,wait=on|off], tcp:HOST:PORT[,server=on|off], pipe:PATH, pty
 faults.cfg:23: chardev 'd' not found
 """
 
 # Command lines that -check finds nothing wrong with: it needs no KVM, and makes and opens nothing that others see.
 CHECKED_GOOD = [
-    "-kernel tiny -qmp unix:q,server=on -serial unix:taken,server=on -monitor pty -pidfile missing/pid -daemonize",
+    "-kernel tiny -qmp unix:q,server=on -serial unix:taken,server=on -monitor pty -pidfile made -daemonize",
     "-kernel tiny -device virtio-balloon -device virtio-rng,addr=5 -chardev file,id=c,path=made -mon c",
     "-accel qtest -drive file=text,format=raw -drive file=empty,format=raw",
     "-readconfig good.cfg",
+    "-accel qtest -smp sockets=1,cores=4,threads=1,maxcpus=4 -uuid 550E8400-e29b-41d4-a716-446655440000 -rtc base=utc",
+    "-accel qtest -smp 4,sockets=1 -rtc clock=vm,driftfix=none -qmp tcp:127.0.0.1:1,server=on",
+    "-accel qtest -m 64 -object memory-backend-file,id=r,size=64M,mem-path=made,share=on,prealloc=on -M memory-backend=r",
+    "-accel qtest -m 64 -object memory-backend-file,id=r,size=64M,mem-path=large,share=on -M memory-backend=r",
+    "-accel qtest -object memory-backend-file,id=r,size=64M,mem-path=dir -object memory-backend-memfd,id=m,size=8G,hugetlb=on",
+    "-accel qtest -netdev null,id=n -object filter-dump,id=f,netdev=n,file=made -D made",
+    "-kernel tiny -netdev tap,id=n,ifname=none -netdev socket,id=s,listen=:0 -netdev user,id=u,hostfwd=tcp::1-:1",
     "-kernel tiny -qtest unix:missing/x,server=on -accel qtest",
 ]
 
@@ -238,6 +307,8 @@ CONFIGS = {
     "drive": '[drive "d"]\n  file = "missing"\n  format = "raw"\n',
     "append": '[machine]\n  append = "x"\n',
     "faults": FAULTS,
+    "ram": '[machine]\n  memory-backend = "r"\n',
+    "rtc": '[rtc]\n  clock = "rt"\n',
     "kernel": '[machine]\n  kernel = "missing"\n',
     "cpus": '[machine]\n\n[smp-opts]\n  cpus = "0"\n',
     "include": '[include]\n  file = "sub/memory.cfg"\n',
@@ -274,7 +345,10 @@ KVM = [
     ("-device virtio-balloon-device", "/-device virtio-balloon-device: machine 'pc' has no free .* bus .*/"),
     ("-device virtio-balloon,addr=3 -device virtio-balloon,addr=3", "/-device virtio-balloon: .*/"),
     # monitors and the pid file, which are made last
-    ("-qmp tcp:1234", "/-qmp tcp:1234: unknown kind 'tcp'.*/"),
+    ("-qmp tcp:1234", "-qmp tcp:1234: the port is missing: tcp:HOST:PORT"),
+    ("-qmp tcp:", "-qmp tcp:: the address is missing: tcp:HOST:PORT"),
+    ("-qmp tcp::4444,server=on,wait=off", "-qmp tcp::4444,server=on,wait=off: the host is missing: tcp:127.0.0.1:PORT"),
+    ("-qmp tcp:0.0.0.0:4444,server=on,wait=off", "/.*: '0.0.0.0' is no loopback address: whoever connects is trusted, .*/"),
     ("-qmp unix:missing/s,server=on,wait=off",
      "-qmp unix:missing/s,server=on,wait=off: cannot make the socket: No such file or directory"),
     (f"-qmp unix:{LONG},server=on,wait=off", f"-qmp unix:{LONG},server=on,wait=off: the path is longer than 107 bytes"),
@@ -292,6 +366,8 @@ KVM = [
 HELP = [
     ("-help", ["^usage: aerostat", "^  -kernel FILE ", "^  -device TYPE"]),
     ("-help", [r"^  -readconfig FILE  +take options from a file"]),
+    ("-dump-schema", ['"virtio-balloon-pci": {', '"deflate-on-oom": {']),
+    ("-dump-config -accel qtest -m 64", [r'^  size = "64M"  # command line$', r'^  type = "pc"  # default$']),
     ("-h", ["^usage: aerostat"]),
     ("--help", ["^usage: aerostat"]),
     ("-version", [r"^Aerostat version \d+\.\d+\.\d+$"]),

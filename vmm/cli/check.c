@@ -6,10 +6,12 @@
  */
 #include "vmm/cli/check.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "core/log.h"
 #include "qom/property.h"
+#include "vmm/cli/dump.h"
 
 static bool is_property(const char *key)
 {
@@ -73,6 +75,19 @@ static void check_machine(Vmm *vmm)
     pthread_mutex_unlock(lock);
 }
 
+static int print_config(Vmm *vmm)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *text = dump_config(vmm, &err);
+
+    if (!text) {
+        log_error("%s", err->message);
+        return 1;
+    }
+    fputs(text, stdout);
+    return 0;
+}
+
 int vmm_check(Vmm *vmm)
 {
     const GPtrArray *faults = vmm->opts.faults;
@@ -85,6 +100,9 @@ int vmm_check(Vmm *vmm)
     }
     for (unsigned i = 0; i < faults->len; i++) {
         log_error("%s", (char *)faults->pdata[i]);
+    }
+    if (faults->len == 0 && vmm->opts.dump_config) {
+        return print_config(vmm);
     }
     return faults->len > 0;
 }

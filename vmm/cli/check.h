@@ -7,7 +7,8 @@
 
 #include "vmm/cli/vmm.h"
 
-/* Looks for faults in all that vmm->opts say and prints them; the program's exit status. */
+/* Looks for faults in all that vmm->opts say and prints them; without any, -dump-config prints what there is.
+ * The program's exit status. */
 int vmm_check(Vmm *vmm);
 
 /*

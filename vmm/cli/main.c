@@ -17,6 +17,8 @@
 #include "vmm/cli/help.h"
 #include "vmm/cli/main.h"
 #include "vmm/cli/net-options.h"
+#include "vmm/cli/schema.h"
+#include "vmm/cli/streams.h"
 #include "vmm/cli/types.h"
 
 /* --- signals --- */
@@ -50,50 +52,11 @@ static bool watch_signals(Vmm *vmm, GError **err)
     return true;
 }
 
-/* --- streams and monitors --- */
-
-static void on_quit_key(void *opaque)
-{
-    machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_UI);
-}
-
-/* Puts a new stream into the tree and has it closed at the end. Takes over c, also on failure. */
-static bool adopt_stream(Vmm *vmm, Chardev *c, const char *name, GError **err)
-{
-    if (!object_add_child(object_container(vmm->root, "chardevs"), name, OBJECT(c), err)) {
-        object_unref(c);
-        return false;
-    }
-    g_ptr_array_add(vmm->chardevs, c);
-    chardev_set_quit_handler(c, on_quit_key, vmm->machine);
-    return true;
-}
-
-static bool chardev_is_stdio(json_t *opts)
-{
-    return !g_strcmp0(json_string_value(json_object_get(opts, "backend")), "stdio");
-}
-
-static bool make_chardev(Vmm *vmm, json_t *opts, GError **err)
-{
-    EventLoop *loop = vmm->machine->platform.loop;
-    Chardev *c;
-
-    if (vmm->opts.daemonize && chardev_is_stdio(opts)) {
-        return error_set(err, "-chardev stdio: -daemonize has no terminal; use a file or a socket");
-    }
-    c = vmm->opts.check ? chardev_check_keyvals(loop, opts, err)
-                        : chardev_new_from_keyvals(loop, opts, err);
-    if (!c || !adopt_stream(vmm, c, json_string_value(json_object_get(opts, "id")), err)) {
-        options_say_where(&vmm->opts, opts, err, "-chardev", "backend");
-        return false;
-    }
-    return true;
-}
+/* --- the machine --- */
 
 /* One after the other; with -check goes on after faults, some of which make has told already. */
-static bool make_each(Vmm *vmm, const GPtrArray *list,
-                      bool (*make)(Vmm *vmm, json_t *opts, GError **err), GError **err)
+bool vmm_make_each(Vmm *vmm, const GPtrArray *list,
+                   bool (*make)(Vmm *vmm, json_t *opts, GError **err), GError **err)
 {
     for (unsigned i = 0; i < list->len; i++) {
         json_t *opts = list->pdata[i];
@@ -108,197 +71,6 @@ static bool make_each(Vmm *vmm, const GPtrArray *list,
     }
     return true;
 }
-
-static bool make_chardevs(Vmm *vmm, GError **err)
-{
-    return make_each(vmm, vmm->opts.chardevs, make_chardev, err);
-}
-
-/* The stream that -chardev made under this id, with nobody on its port n yet. */
-static Chardev *find_stream(Vmm *vmm, const char *id, unsigned port, GError **err)
-{
-    Object *c = object_child(object_container(vmm->root, "chardevs"), id);
-    Chardev *end = c ? chardev_mux_port(CHARDEV(c), port) : NULL;
-
-    if (!c) {
-        error_set(err, "chardev '%s' not found", id);
-        return NULL;
-    }
-    if (!end) { /* no multiplexer: one port for all */
-        end = CHARDEV(c);
-    }
-    if (chardev_has_frontend(end)) {
-        error_set(err, "chardev '%s' is in use already", id);
-        return NULL;
-    }
-    return end;
-}
-
-static Chardev *new_stream(Vmm *vmm, const char *option, const char *text, const char *name,
-                           GError **err)
-{
-    EventLoop *loop = vmm->machine->platform.loop;
-    Chardev *c = vmm->opts.check ? chardev_check_option(loop, option, text, err)
-                                 : chardev_new_from_option(loop, option, text, err);
-
-    if (!c) {
-        return NULL;
-    }
-    return adopt_stream(vmm, c, name, err) ? c : NULL;
-}
-
-static bool uses_stdio(const char *text)
-{
-    return text && (!strcmp(text, "stdio") || !strcmp(text, "mon:stdio"));
-}
-
-static bool stdio_is_free(const Options *o)
-{
-    if (uses_stdio(o->monitor)) {
-        return false;
-    }
-    for (unsigned i = 0; i < o->qmps->len; i++) {
-        if (uses_stdio(o->qmps->pdata[i])) {
-            return false;
-        }
-    }
-    for (unsigned i = 0; i < o->chardevs->len; i++) {
-        if (chardev_is_stdio(o->chardevs->pdata[i])) {
-            return false;
-        }
-    }
-    return !o->daemonize;
-}
-
-static bool make_serial(Vmm *vmm, GError **err)
-{
-    const Options *o = &vmm->opts;
-    const char *text = NULL;
-
-    if (o->serials->len > MACHINE_SERIAL_PORTS) {
-        return error_set(err, "-serial %s: the machine has %d serial port",
-                         (char *)o->serials->pdata[MACHINE_SERIAL_PORTS], MACHINE_SERIAL_PORTS);
-    }
-    if (o->serials->len > 0) {
-        text = o->serials->pdata[0];
-    } else if (!o->nodefaults && stdio_is_free(o) && accel_runs_guests(vmm->machine->accel)) {
-        text = "mon:stdio";
-    }
-    if (o->daemonize && uses_stdio(text)) {
-        return error_set(err, "-serial %s: -daemonize has no terminal; use a file or a socket",
-                         text);
-    }
-    if (!text || !strcmp(text, "none")) {
-        return true;
-    }
-    if (g_str_has_prefix(text, "chardev:")) {
-        vmm->machine->serial[0] = find_stream(vmm, text + strlen("chardev:"), 0, err);
-        g_prefix_error(err, "-serial %s: ", text);
-        return vmm->machine->serial[0] != NULL;
-    }
-    vmm->serial = new_stream(vmm, "-serial", text, "serial0", err);
-    if (!vmm->serial) {
-        return false;
-    }
-    vmm->machine->serial[0] = chardev_mux_port(vmm->serial, 0);
-    return true;
-}
-
-static bool make_mon(Vmm *vmm, const MonOption *mon, GError **err)
-{
-    Chardev *c = find_stream(vmm, mon->chardev, 1, err);
-
-    if (!c) {
-        if (mon->origin) {
-            g_prefix_error(err, "%s: ", mon->origin);
-        } else {
-            g_prefix_error(err, "-mon chardev=%s: ", mon->chardev);
-        }
-        return false;
-    }
-    g_ptr_array_add(vmm->monitors, mon->control ? monitor_new_qmp(vmm->machine, c)
-                                                : monitor_new_hmp(vmm->machine, c));
-    return true;
-}
-
-static bool make_mons(Vmm *vmm, GError **err)
-{
-    for (unsigned i = 0; i < vmm->opts.mons->len; i++) {
-        if (!make_mon(vmm, vmm->opts.mons->pdata[i], err) && !options_fault(&vmm->opts, err)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool make_qmp(Vmm *vmm, const char *text, unsigned number, GError **err)
-{
-    g_autofree char *name = g_strdup_printf("compat_monitor%u", number);
-    Chardev *c;
-
-    if (!strcmp(text, "none")) {
-        return true;
-    }
-    c = new_stream(vmm, "-qmp", text, name, err);
-    if (c) {
-        g_ptr_array_add(vmm->monitors, monitor_new_qmp(vmm->machine, c));
-    }
-    return c != NULL;
-}
-
-static bool make_hmp(Vmm *vmm, const char *text, GError **err)
-{
-    Chardev *c;
-
-    if (!text || !strcmp(text, "none")) {
-        return true;
-    }
-    c = new_stream(vmm, "-monitor", text, "hmp0", err);
-    if (c) {
-        g_ptr_array_add(vmm->monitors, monitor_new_hmp(vmm->machine, c));
-    }
-    return c != NULL;
-}
-
-static bool make_monitors(Vmm *vmm, GError **err)
-{
-    const Options *o = &vmm->opts;
-
-    for (unsigned i = 0; i < o->qmps->len; i++) {
-        if (!make_qmp(vmm, o->qmps->pdata[i], i, err) && !options_fault(&vmm->opts, err)) {
-            return false;
-        }
-    }
-    if (vmm->serial && chardev_mux_port(vmm->serial, 1)) {
-        g_ptr_array_add(vmm->monitors,
-                        monitor_new_hmp(vmm->machine, chardev_mux_port(vmm->serial, 1)));
-    }
-    if (!make_hmp(vmm, o->monitor, err) && !options_fault(&vmm->opts, err)) {
-        return false;
-    }
-    return make_mons(vmm, err);
-}
-
-/* The client waits for the connection, so that comes first; its commands come last. */
-static bool connect_qtest(Vmm *vmm, GError **err)
-{
-    const char *text = vmm->opts.qtest;
-
-    if (text) {
-        vmm->qtest_stream = new_stream(vmm, "-qtest", text, "qtest", err);
-    }
-    return !text || vmm->qtest_stream;
-}
-
-static bool serve_qtest(Vmm *vmm, GError **err)
-{
-    if (vmm->qtest_stream) {
-        vmm->qtest = qtest_new(vmm->machine, vmm->qtest_stream, vmm->opts.qtest_log, err);
-    }
-    return !vmm->qtest_stream || vmm->qtest;
-}
-
-/* --- the machine --- */
 
 static bool set_machine_property(Vmm *vmm, const char *key, const char *value, const char *option,
                                  GError **err)
@@ -322,6 +94,18 @@ static void add_globals(Vmm *vmm)
     }
 }
 
+/* Where there is no suggestion for an unknown property, the error says how to see all. */
+static void say_list(GError **err, const char *option, const char *type)
+{
+    if (g_str_has_prefix((*err)->message, "unknown property") &&
+        !strstr((*err)->message, "did you mean")) {
+        char *better = g_strdup_printf("%s; '%s %s,help' lists all", (*err)->message, option, type);
+
+        g_free((*err)->message);
+        (*err)->message = better;
+    }
+}
+
 /* The rest of -M or -accel, or of their groups. */
 static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, GError **err)
 {
@@ -332,6 +116,9 @@ static bool set_rest(Vmm *vmm, Object *obj, json_t *props, const char *option, G
     {
         if (property_set_string(obj, key, json_string_value(value), err)) {
             continue;
+        }
+        if (!strcmp(option, "-M")) {
+            say_list(err, option, MACHINE_GET_CLASS(vmm->machine)->alias);
         }
         origin = options_origin(&vmm->opts, value);
         g_prefix_error(err, "%s: ", origin ?: option);
@@ -431,7 +218,7 @@ static bool make_object(Vmm *vmm, json_t *opts, GError **err)
         !check_properties(&vmm->opts, vmm->root, type, opts, "-object", "qom-type")) {
         return false;
     }
-    if (!user_creatable_add(vmm->root, opts, err)) {
+    if (!(vmm->opts.check ? user_creatable_check : user_creatable_add)(vmm->root, opts, err)) {
         options_say_where(&vmm->opts, opts, err, "-object", "qom-type");
         return false;
     }
@@ -450,7 +237,7 @@ static bool make_if_filter(Vmm *vmm, json_t *opts, GError **err)
 
 static bool make_objects(Vmm *vmm, GError **err)
 {
-    return make_each(vmm, vmm->opts.objects, make_unless_filter, err);
+    return vmm_make_each(vmm, vmm->opts.objects, make_unless_filter, err);
 }
 
 /* "-drive file=X: ..." of a config file begins with its place instead of the option. */
@@ -517,15 +304,19 @@ static bool make_device(Vmm *vmm, json_t *opts, GError **err)
 {
     const char *name = json_string_value(json_object_get(opts, "driver"));
     const TypeInfo *type = name ? machine_device_type(vmm->machine, name, NULL) : NULL;
+    Device *dev;
 
     if (vmm->opts.check && type &&
         !check_properties(&vmm->opts, vmm->root, type, opts, "-device", "driver")) {
         return false;
     }
-    if (!machine_add_device(vmm->machine, opts, err)) {
+    dev = machine_add_device(vmm->machine, opts, err);
+    if (!dev) {
+        say_list(err, "-device", name);
         options_say_where(&vmm->opts, opts, err, "-device", "driver");
         return false;
     }
+    g_ptr_array_add(vmm->devices, dev);
     return true;
 }
 
@@ -538,22 +329,52 @@ static bool make_nets(Vmm *vmm, GError **err)
 {
     net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
     return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
-           make_each(vmm, vmm->opts.objects, make_if_filter, err);
+           vmm_make_each(vmm, vmm->opts.objects, make_if_filter, err);
 }
 
 static bool make_devices(Vmm *vmm, GError **err)
 {
-    return make_each(vmm, vmm->opts.devices, make_device, err);
+    return vmm_make_each(vmm, vmm->opts.devices, make_device, err);
 }
 
 static bool make_pidfile(Vmm *vmm, GError **err)
 {
-    return !vmm->opts.pidfile || pidfile_create(&vmm->pidfile, vmm->opts.pidfile, err);
+    const char *path = vmm->opts.pidfile;
+
+    if (!path || (vmm->opts.check && user_file_check(path, err))) {
+        return true;
+    }
+    if (vmm->opts.check) {
+        g_prefix_error(err, "-pidfile %s: ", path);
+        return false;
+    }
+    return pidfile_create(&vmm->pidfile, path, err);
+}
+
+static void say_where_of_backend(const Vmm *vmm, GError **err)
+{
+    json_t *value = json_object_get(vmm->opts.machine_props, "memory-backend");
+    const char *origin = value ? options_origin(&vmm->opts, value) : NULL;
+
+    if (origin && g_str_has_prefix((*err)->message, "memory-backend=")) {
+        g_prefix_error(err, "%s: ", origin);
+    }
 }
 
 static bool init_machine(Vmm *vmm, GError **err)
 {
-    return machine_init(vmm->machine, err);
+    g_autoptr(GError) why = NULL;
+
+    if (vmm->opts.check && !machine_check_backend(vmm->machine, &why)) {
+        say_where_of_backend(vmm, &why);
+        options_blame(&vmm->opts, &why);
+        options_fault(&vmm->opts, &why);
+    }
+    if (machine_init(vmm->machine, err)) {
+        return true;
+    }
+    say_where_of_backend(vmm, err);
+    return false;
 }
 
 static bool boot_machine(Vmm *vmm, GError **err)
@@ -567,15 +388,24 @@ static const struct {
     bool checked;    /* also by -check, which leaves out what acts on others */
     bool foundation; /* what follows makes no sense without it */
 } steps[] = {
-    {watch_signals, false, false}, {connect_qtest, false, false}, {make_objects, true, false},
-    {make_blocks, true, false},    {make_nets, false, false},     {make_chardevs, true, false},
-    {make_serial, true, false},    {init_machine, true, true},    {make_devices, true, false},
-    {boot_machine, true, false},   {make_monitors, true, false},  {serve_qtest, false, false},
-    {make_pidfile, false, false},
+    {watch_signals, false, false},
+    {streams_connect_qtest, false, false},
+    {make_objects, true, false},
+    {make_blocks, true, false},
+    {make_nets, true, false},
+    {streams_make_chardevs, true, false},
+    {streams_make_serial, true, false},
+    {init_machine, true, true},
+    {make_devices, true, false},
+    {boot_machine, true, false},
+    {streams_make_monitors, true, false},
+    {streams_serve_qtest, false, false},
+    {make_pidfile, true, false},
 };
 
 bool vmm_build(Vmm *vmm, GError **err)
 {
+    vmm->named_devices = vmm->opts.devices->len;
     for (unsigned i = 0; i < G_N_ELEMENTS(steps); i++) {
         if ((vmm->opts.check && !steps[i].checked) || steps[i].make(vmm, err)) {
             continue;
@@ -603,13 +433,7 @@ static void tear_down_machine(Vmm *vmm)
     machine_finish(vmm->machine);
     net_set_event_handler(vmm->root, NULL, NULL);
     net_backend_del_all(vmm->root);
-    for (unsigned i = 0; i < vmm->chardevs->len; i++) {
-        Chardev *c = vmm->chardevs->pdata[i];
-
-        chardev_flush(c);
-        chardev_close(c);
-        object_unparent(OBJECT(c));
-    }
+    streams_close_all(vmm);
     loop_fd_free(vmm->signal_src);
     pthread_mutex_unlock(lock);
 }
@@ -625,7 +449,7 @@ static void tear_down(Vmm *vmm)
     object_unref(vmm->root);
     pidfile_remove(&vmm->pidfile);
     g_ptr_array_unref(vmm->monitors);
-    g_ptr_array_unref(vmm->chardevs);
+    g_ptr_array_unref(vmm->devices);
     options_finish(&vmm->opts);
 }
 
@@ -701,6 +525,9 @@ static int run(Vmm *vmm, GError **err)
     if (print_help(vmm, &ok, err)) {
         return ok ? 0 : 1;
     }
+    if (vmm->opts.dump_schema) {
+        return dump_schema();
+    }
     if (vmm->opts.check) {
         return vmm_check(vmm);
     }
@@ -729,7 +556,7 @@ int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
     Vmm vmm = {
         .signal_fd = -1,
         .monitors = g_ptr_array_new_with_free_func((GDestroyNotify)monitor_free),
-        .chardevs = g_ptr_array_new(),
+        .devices = g_ptr_array_new(),
     };
     g_autoptr(GError) err = NULL;
     int status = 1;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * -global: what a property of each device of a type begins with.
+ * -global: what a property of each device of a type begins with; and -rtc, which is such a thing.
  */
 #include <string.h>
 
@@ -15,14 +15,6 @@ void options_global_free(GlobalOption *global)
     g_free(global->value);
     g_free(global->origin);
     g_free(global);
-}
-
-static bool check_rest(json_t *opts, GError **err)
-{
-    void *iter = json_object_iter(opts);
-
-    return !iter || error_set(err, "unknown '%s'; known: driver, property, value",
-                              json_object_iter_key(iter));
 }
 
 /* "DRIVER.PROPERTY=VALUE", in which the driver's name may hold dots, or three keys. */
@@ -65,7 +57,7 @@ bool options_take_global(Options *o, const char *arg, GError **err)
     global->driver = options_pop_key(opts, "driver");
     global->property = options_pop_key(opts, "property");
     global->value = options_pop_key(opts, "value");
-    ok = check_rest(opts, err) && check_global(global, err);
+    ok = options_reject_rest(opts, "driver, property, value", err) && check_global(global, err);
     json_decref(opts);
     if (!ok) {
         options_global_free(global);
@@ -73,4 +65,41 @@ bool options_take_global(Options *o, const char *arg, GError **err)
     }
     g_ptr_array_add(o->globals, global);
     return true;
+}
+
+/* --- -rtc --- */
+
+static void add_rtc(Options *o, const char *property, char *value)
+{
+    GlobalOption *global = g_new0(GlobalOption, 1);
+
+    global->driver = g_strdup("mc146818rtc");
+    global->property = g_strdup(property);
+    global->value = value;
+    global->origin = g_strdup("-rtc");
+    g_ptr_array_add(o->globals, global);
+}
+
+bool options_take_rtc(Options *o, const char *arg, GError **err)
+{
+    static const char *const keys[] = {"base", "clock"};
+    json_t *opts = options_parse_keyvals(arg, NULL, err);
+    g_autofree char *driftfix = NULL;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    for (unsigned i = 0; i < G_N_ELEMENTS(keys); i++) {
+        char *value = options_pop_key(opts, keys[i]);
+
+        if (value) {
+            add_rtc(o, keys[i], value);
+        }
+    }
+    driftfix = options_pop_key(opts, "driftfix");
+    ok = options_reject_rest(opts, "base, clock, driftfix", err);
+    json_decref(opts);
+    return ok && (!driftfix || !strcmp(driftfix, "none") ||
+                  error_set(err, "driftfix=%s is not served; known: none", driftfix));
 }

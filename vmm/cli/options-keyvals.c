@@ -98,3 +98,13 @@ char *options_pop_key(json_t *opts, const char *key)
     json_object_del(opts, key);
     return value;
 }
+
+bool options_reject_rest(json_t *opts, const char *known, GError **err)
+{
+    void *iter = json_object_iter(opts);
+
+    if (!iter) {
+        return true;
+    }
+    return error_set(err, "unknown '%s'; known: %s", json_object_iter_key(iter), known);
+}

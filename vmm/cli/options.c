@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backends/chardev.h"
+#include "backends/user-creatable.h"
 #include "core/log.h"
 #include "qom/property.h"
 #include "vmm/cli/block-options.h"
@@ -28,16 +29,6 @@ static void set_text(char **field, const char *text)
 {
     g_free(*field);
     *field = g_strdup(text);
-}
-
-static bool reject_rest(json_t *opts, const char *known, GError **err)
-{
-    void *iter = json_object_iter(opts);
-
-    if (!iter) {
-        return true;
-    }
-    return error_set(err, "unknown '%s'; known: %s", json_object_iter_key(iter), known);
 }
 
 static MonOption *mon_option_new(const char *chardev, bool control)
@@ -141,7 +132,7 @@ static bool take_memory(Options *o, const char *arg, GError **err)
         return false;
     }
     size = options_pop_key(opts, "size");
-    ok = reject_rest(opts, "size", err);
+    ok = options_reject_rest(opts, "size", err);
     json_decref(opts);
     if (!ok) {
         return false;
@@ -152,30 +143,6 @@ static bool take_memory(Options *o, const char *arg, GError **err)
     if (o->ram_size == 0) {
         return error_set(err, "the memory size must not be 0; give for example 512M");
     }
-    return true;
-}
-
-static bool take_smp(Options *o, const char *arg, GError **err)
-{
-    json_t *opts = options_parse_keyvals(arg, "cpus", err);
-    g_autofree char *cpus = NULL;
-    uint64_t n = 0;
-    bool ok;
-
-    if (!opts) {
-        return false;
-    }
-    cpus = options_pop_key(opts, "cpus");
-    ok = reject_rest(opts, "cpus", err);
-    json_decref(opts);
-    if (!ok) {
-        return false;
-    }
-    if (!cpus || !parse_uint(cpus, &n, err)) {
-        return cpus ? false : error_set(err, "give a number of vCPUs, such as 2");
-    }
-    o->has_smp = true;
-    o->smp = (uint32_t)MIN(n, UINT32_MAX);
     return true;
 }
 
@@ -303,7 +270,7 @@ static bool take_mon(Options *o, const char *arg, GError **err)
     chardev = options_pop_key(opts, "chardev");
     mode = options_pop_key(opts, "mode");
     json_object_del(opts, "pretty");
-    ok = reject_rest(opts, "chardev, mode, pretty", err);
+    ok = options_reject_rest(opts, "chardev, mode, pretty", err);
     json_decref(opts);
     if (!ok) {
         return false;
@@ -365,7 +332,7 @@ static bool take_name(Options *o, const char *arg, GError **err)
     }
     name = options_pop_key(opts, "guest");
     json_object_del(opts, "debug-threads");
-    ok = reject_rest(opts, "guest, debug-threads", err);
+    ok = options_reject_rest(opts, "guest, debug-threads", err);
     json_decref(opts);
     set_text(&o->name, name);
     return ok;
@@ -403,6 +370,9 @@ static bool take_log_items(Options *o, const char *arg, GError **err)
 
 static bool take_log_file(Options *o, const char *arg, GError **err)
 {
+    if (o->faults) { /* a checker makes no files */
+        return user_file_check(arg, err);
+    }
     return log_set_file(arg, err);
 }
 
@@ -421,6 +391,12 @@ static bool take_check(Options *o, const char *arg, GError **err)
     return true;
 }
 
+static bool take_dump_config(Options *o, const char *arg, GError **err)
+{
+    o->check = o->dump_config = true;
+    return true;
+}
+
 #define TEXT_OPTION(fn, field)                                \
     static bool fn(Options *o, const char *arg, GError **err) \
     {                                                         \
@@ -434,12 +410,28 @@ static bool take_check(Options *o, const char *arg, GError **err)
         return true;                                          \
     }
 
+static bool take_boot(Options *o, const char *arg, GError **err)
+{
+    return error_set(err, "there is no firmware that looks for something to boot: give -kernel");
+}
+
+static bool take_uuid(Options *o, const char *arg, GError **err)
+{
+    if (!g_uuid_string_is_valid(arg)) {
+        return error_set(err, "'%s' is not a UUID (as in 550e8400-e29b-41d4-a716-446655440000)",
+                         arg);
+    }
+    json_object_set_new(o->machine_props, "uuid", json_string(arg));
+    return true;
+}
+
 TEXT_OPTION(take_kernel, kernel)
 TEXT_OPTION(take_initrd, initrd)
 TEXT_OPTION(take_append, append)
 TEXT_OPTION(take_pidfile, pidfile)
 TEXT_OPTION(take_qtest, qtest)
 TEXT_OPTION(take_qtest_log, qtest_log)
+FLAG_OPTION(take_dump_schema, dump_schema)
 FLAG_OPTION(take_nographic, nographic)
 FLAG_OPTION(take_nodefaults, nodefaults)
 FLAG_OPTION(take_daemonize, daemonize)
@@ -461,7 +453,8 @@ static const Option option_table[] = {
     {"enable-kvm", NULL, NULL, NULL},
     {"cpu", "host", "CPU model", take_cpu},
     {"m", "SIZE", "guest memory, in MiB without a suffix (default 128M)", take_memory},
-    {"smp", "N", "number of vCPUs (default 1)", take_smp},
+    {"smp", "N[,cores=N]", "number of vCPUs (default 1), which are cores of one socket",
+     options_take_smp},
     {"kernel", "FILE", "Linux kernel: bzImage or uncompressed vmlinux", take_kernel},
     {"initrd", "FILE", "initial RAM disk", take_initrd},
     {"append", "TEXT", "kernel command line", take_append},
@@ -473,6 +466,10 @@ static const Option option_table[] = {
     {"check", NULL,
      "only look for faults in all of the options and config files, and print each; needs no KVM",
      take_check},
+    {"dump-config", NULL,
+     "print all of the options as a config file, each value with where it came from",
+     take_dump_config},
+    {"dump-schema", NULL, "print a JSON Schema of what -config takes", take_dump_schema},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
     {"global", "TYPE.PROP=VALUE", "what a property of all devices of a type begins with",
@@ -496,7 +493,7 @@ static const Option option_table[] = {
      take_mon},
     {"serial", "STREAM",
      "connect COM1: stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, none, chardev:ID, "
-     "unix:PATH[,server=on][,wait=off]",
+     "unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,server=on][,wait=off]",
      take_serial},
     {"nographic", NULL, "console on the terminal (Ctrl-a h for help)", take_nographic},
     {"display", "none", "there is no display", take_display},
@@ -504,8 +501,15 @@ static const Option option_table[] = {
     {"audiodev", "none,id=ID", NULL, take_audio},
     {"nodefaults", NULL, "no default serial port and monitor", take_nodefaults},
     {"monitor", "STREAM", "human monitor on a stream, as in -serial", take_monitor},
-    {"qmp", "STREAM", "QMP monitor: unix:PATH,server=on,wait=off (may be given again)", take_qmp},
+    {"qmp", "STREAM",
+     "QMP monitor: unix:PATH,server=on,wait=off or tcp:127.0.0.1:PORT,server=on,wait=off "
+     "(may be given again)",
+     take_qmp},
     {"name", "TEXT", "name of the VM", take_name},
+    {"uuid", "UUID", "of the VM, for QMP's query-uuid; nothing tells the guest", take_uuid},
+    {"rtc", "[base=utc|localtime|DATE][,clock=host|vm]", "what the CMOS clock begins with",
+     options_take_rtc},
+    {"boot", "order=...", NULL, take_boot},
     {"pidfile", "FILE", "write the process id", take_pidfile},
     {"daemonize", NULL, "go into the background once the VM runs", take_daemonize},
     {"S", NULL, "do not start the vCPUs; QMP 'cont' does", take_start_paused},
@@ -672,7 +676,7 @@ static bool wants_check(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
 
-        if (opt && opt->take == take_check) {
+        if (opt && (opt->take == take_check || opt->take == take_dump_config)) {
             return true;
         }
         i += opt && opt->arg;

@@ -47,7 +47,8 @@ typedef struct {
     GPtrArray *qmps;          /* of char *, the texts of -qmp */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
-    bool check;               /* -check; faults is set then */
+    bool check;               /* -check or -dump-config; faults is set then */
+    bool dump_config, dump_schema;
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;
@@ -102,6 +103,9 @@ void options_broken(Options *o, const char *id);
 
 /* -global: DRIVER.PROPERTY=VALUE, in which the driver's name may hold dots, or the three as keys. */
 bool options_take_global(Options *o, const char *arg, GError **err);
+/* -rtc: keys that are properties of the CMOS clock. */
+bool options_take_rtc(Options *o, const char *arg, GError **err);
+bool options_take_smp(Options *o, const char *arg, GError **err);
 void options_global_free(GlobalOption *global);
 
 /*
@@ -111,6 +115,7 @@ void options_global_free(GlobalOption *global);
 json_t *options_parse_keyvals(const char *text, const char *first_key, GError **err);
 /* That or, as in QEMU, a JSON object. lists: a key that is given again gets a list of strings. */
 json_t *options_parse_object(const char *arg, const char *first_key, bool lists, GError **err);
+bool options_reject_rest(json_t *opts, const char *known, GError **err); /* false with err: there is a key left */
 char *options_pop_key(json_t *opts, const char *key); /* takes it out; NULL: no string. g_free */
 
 #endif

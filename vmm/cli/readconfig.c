@@ -55,7 +55,9 @@ static const GroupKind kinds[] = {
     {"netdev", "netdev", ID_NEEDED, "type", .list = offsetof(Options, netdevs)},
     {"nic", "nic", ID_OPTIONAL, "type", .list = offsetof(Options, nics)},
     {"object", "object", ID_NEEDED, "qom-type", .list = offsetof(Options, objects)},
-    {"smp-opts", "smp", ID_NONE, "cpus", .keys = {"cpus"}},
+    {"rtc", "rtc", ID_NONE, NULL, .keys = {"base", "clock", "driftfix"}},
+    {"smp-opts", "smp", ID_NONE, NULL,
+     .keys = {"cpus", "cores", "sockets", "dies", "clusters", "threads", "maxcpus"}},
     {"trace", "trace", ID_NONE, "enable", .keys = {"enable"}},
 };
 
@@ -210,7 +212,7 @@ static void note_origins(Options *o, const GroupKind *k, const ConfigFile *f, co
         global->origin = place(f, g->line);
     }
     if (k->id == ID_NONE && k->keys[0] && k->option) {
-        const ConfigEntry *e = config_group_find(g, k->needed);
+        const ConfigEntry *e = k->needed ? config_group_find(g, k->needed) : g->entries->pdata[0];
 
         g_hash_table_replace(o->places, g_strdup(k->option), place(f, e->line));
     }
@@ -377,4 +379,13 @@ static bool read_file(Options *o, const char *what, const char *path, const Read
 bool readconfig(Options *o, const char *option, const char *path, GError **err)
 {
     return read_file(o, option, path, NULL, err);
+}
+
+void readconfig_foreach_group(void (*fn)(const char *name, const char *const *keys,
+                                         const char *needed, bool has_id, void *opaque),
+                              void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        fn(kinds[i].name, kinds[i].keys, kinds[i].needed, kinds[i].id != ID_NONE, opaque);
+    }
 }

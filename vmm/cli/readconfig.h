@@ -15,4 +15,11 @@
  */
 bool readconfig(Options *o, const char *option, const char *path, GError **err);
 
+/*
+ * Calls fn for each kind of group: all its keys (none: they are a type's properties, or the option's own), the one
+ * without which it says nothing (NULL: none), and whether it may have an id.
+ */
+void readconfig_foreach_group(void (*fn)(const char *name, const char *const *keys, const char *needed, bool has_id,
+                                         void *opaque), void *opaque);
+
 #endif

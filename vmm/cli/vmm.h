@@ -15,8 +15,9 @@ typedef struct {
     Options opts;
     Object *root;
     Machine *machine;
-    GPtrArray *chardevs;   /* of Chardev *, owned by the tree below /chardevs */
     GPtrArray *monitors;   /* of Monitor * */
+    GPtrArray *devices;    /* of Object *, as made of opts.devices; borrowed */
+    unsigned named_devices; /* of opts.devices: the rest was made of other options */
     Chardev *qtest_stream; /* NULL: no -qtest */
     Qtest *qtest;
     Chardev *serial; /* as -serial made it: a multiplexer for mon:stdio */
@@ -27,6 +28,12 @@ typedef struct {
 
 /* The machine with its accelerator and their properties; nothing acts yet. */
 bool vmm_make_machine(Vmm *vmm, GError **err);
+
+/*
+ * Calls make for each of a list of options, until one fails; with -check for all, and their faults go to the list of
+ * them. What make has put there itself, it returns false for with err clear.
+ */
+bool vmm_make_each(Vmm *vmm, const GPtrArray *list, bool (*make)(Vmm *vmm, json_t *opts, GError **err), GError **err);
 
 /* Everything else up to the first instruction of the guest. VM lock held. */
 bool vmm_build(Vmm *vmm, GError **err);

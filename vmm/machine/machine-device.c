@@ -77,6 +77,29 @@ static bool id_well_formed(const char *id)
            strlen(id);
 }
 
+/* What to do about a bus that the machine has not, or has no room on. NULL: nothing comes to mind.
+ */
+static char *bus_hint(Machine *m, const TypeInfo *type, const TypeInfo *wanted)
+{
+    static const char *const suffixes[] = {"-pci-non-transitional", "-pci-transitional", "-pci",
+                                           "-device"};
+    const char *own = MACHINE_GET_CLASS(m)->virtio_suffix;
+
+    if (!strcmp(wanted->name, "virtio-serial-bus")) {
+        return g_strdup("put -device virtio-serial before it");
+    }
+    for (unsigned i = 0; own && i < G_N_ELEMENTS(suffixes); i++) {
+        if (g_str_has_prefix(type->name, "virtio-") && g_str_has_suffix(type->name, suffixes[i]) &&
+            !g_str_has_suffix(type->name, own)) {
+            return g_strdup_printf("use %.*s, which is %s here",
+                                   (int)(strlen(type->name) - strlen(suffixes[i])), type->name,
+                                   !strcmp(own, "-pci") ? "a PCI device"
+                                                        : "a device of a virtio-mmio window");
+        }
+    }
+    return NULL;
+}
+
 static Bus *choose_bus(Machine *m, const TypeInfo *type, const char *name, GError **err)
 {
     const TypeInfo *wanted = DEVICE_CLASS(type_class(type))->bus_type;
@@ -97,8 +120,10 @@ static Bus *choose_bus(Machine *m, const TypeInfo *type, const char *name, GErro
     } else if (name) {
         error_set(err, "there is no bus '%s'", name);
     } else {
-        error_set(err, "machine '%s' has no free %s bus for %s", MACHINE_GET_CLASS(m)->alias,
-                  wanted->name, type->name);
+        g_autofree char *hint = bus_hint(m, type, wanted);
+
+        error_set(err, "machine '%s' has no free %s bus for %s%s%s", MACHINE_GET_CLASS(m)->alias,
+                  wanted->name, type->name, hint ? ": " : "", hint ?: "");
     }
     return NULL;
 }

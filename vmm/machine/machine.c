@@ -452,12 +452,8 @@ static bool check_boot(Machine *m, bool runs_guests, GError **err)
 void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why),
                    void *opaque)
 {
-    g_autoptr(GError) backend = NULL, ram = NULL, smp = NULL, boot = NULL, initrd = NULL;
+    g_autoptr(GError) ram = NULL, smp = NULL, boot = NULL, initrd = NULL;
 
-    if (!check_backend(m, &backend)) {
-        fault(opaque, backend);
-        g_clear_pointer(&m->memory_backend, g_free);
-    }
     if (!check_ram(m, &ram)) {
         fault(opaque, ram);
         m->ram_size = MAX(MACHINE_GET_CLASS(m)->min_ram, CHECKED_RAM);
@@ -481,6 +477,15 @@ void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, con
     g_clear_pointer(&m->kernel, g_free);
     g_clear_pointer(&m->initrd, g_free);
     g_clear_pointer(&m->append, g_free);
+}
+
+bool machine_check_backend(Machine *m, GError **err)
+{
+    if (check_backend(m, err)) {
+        return true;
+    }
+    g_clear_pointer(&m->memory_backend, g_free);
+    return false;
 }
 
 bool machine_init(Machine *m, GError **err)
@@ -597,7 +602,26 @@ static void machine_instance_finalize(Object *obj)
 
     g_ptr_array_unref(m->event_sinks);
     g_ptr_array_unref(m->globals);
+    g_free(m->uuid);
     platform_finish(&m->platform);
+}
+
+static json_t *get_uuid(Object *obj, const Property *prop, GError **err)
+{
+    return json_string(MACHINE(obj)->uuid ?: "");
+}
+
+static bool set_uuid(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    const char *text = json_string_value(value);
+
+    if (!text || !g_uuid_string_is_valid(text)) {
+        return error_set(err, "'%s' is not a UUID (as in 550e8400-e29b-41d4-a716-446655440000)",
+                         text ?: "");
+    }
+    g_free(MACHINE(obj)->uuid);
+    MACHINE(obj)->uuid = g_ascii_strdown(text, -1);
+    return true;
 }
 
 static const Property machine_props[] = {
@@ -607,8 +631,8 @@ static const Property machine_props[] = {
                 "Linux kernel image: bzImage or uncompressed vmlinux"),
     PROP_STRING("initrd", Machine, initrd, NULL, "initial RAM disk"),
     PROP_STRING("append", Machine, append, NULL, "kernel command line"),
-    PROP_STRING("dumpdtb", Machine, dumpdtb, NULL, "write the device tree to that file and exit"),
     PROP_STRING("name", Machine, name, NULL, "name of the VM"),
+    PROP_CUSTOM("uuid", "str", get_uuid, set_uuid, 0, "of the VM, for query-uuid"),
     PROP_STRING("memory-backend", Machine, memory_backend, NULL,
                 "where guest memory comes from: id of -object memory-backend-..."),
     PROP_BOOL("no-reboot", Machine, no_reboot, false, "exit instead of rebooting"),

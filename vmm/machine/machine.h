@@ -38,6 +38,7 @@ struct Machine {
     char *kernel, *initrd, *append;
     char *dumpdtb;            /* file for the device tree: written instead of running; NULL: none */
     char *name;               /* -name */
+    char *uuid;               /* of the VM, lower case; NULL: none */
     char *memory_backend;     /* id of the object that RAM comes from; NULL: anonymous memory */
     bool no_reboot, no_shutdown;
     /* set by the caller before machine_init */
@@ -101,6 +102,9 @@ const TypeInfo *machine_type_find(const char *name, GError **err);
  * is for does, whichever it has now.
  */
 void machine_check(Machine *m, bool runs_guests, void (*fault)(void *opaque, const GError *why), void *opaque);
+
+/* The same for memory from an object, once objects are there. After a fault the machine has memory of its own. */
+bool machine_check_backend(Machine *m, GError **err);
 
 /* Checks the properties, opens the accelerator, builds the board. root ("/") becomes the machine's tree root. */
 bool machine_init(Machine *m, GError **err);

@@ -189,6 +189,7 @@ static GByteArray *virt_dtb(Machine *m, GError **err)
 static const Property virt_props[] = {
     PROP_BOOL("force-legacy", VirtMachine, legacy_virtio, true,
               "virtio windows have version 1 of the registers"),
+    PROP_STRING("dumpdtb", Machine, dumpdtb, NULL, "write the device tree to that file and exit"),
     PROP_END,
 };
 

@@ -317,7 +317,8 @@ const QmpCommand qmp_hmp_commands[] = {
     {.name = "human-monitor-command",
      .help = "a line for the human monitor; returns what it prints",
      .args = {{"command-line", QMP_ARG_STR, false}, {"cpu-index", QMP_ARG_INT, true}},
-     .run = run_human_monitor_command},
+     .run = run_human_monitor_command,
+     .ret = "str"},
     {0},
 };
 

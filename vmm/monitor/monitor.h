@@ -28,7 +28,4 @@ void monitor_free(Monitor *mon); /* NULL is fine */
  */
 json_t *qmp_execute(Machine *m, const char *command, json_t *arguments, GError **err);
 
-/* Calls fn with each command's name and one line about it, sorted. */
-void qmp_foreach_command(void (*fn)(const char *name, const char *help, void *opaque), void *opaque);
-
 #endif

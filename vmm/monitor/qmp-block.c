@@ -496,15 +496,17 @@ static json_t *run_query_iothreads(Machine *m, json_t *args, GError **err)
 }
 
 const QmpCommand qmp_block_commands[] = {
-    {.name = "query-block", .help = "all disks", .run = run_query_block},
+    {.name = "query-block", .help = "all disks", .run = run_query_block, .ret = "[BlockInfo]"},
     {.name = "query-blockstats",
      .help = "what the disks did",
      .args = {{"query-nodes", QMP_ARG_BOOL, true}},
-     .run = run_query_blockstats},
+     .run = run_query_blockstats,
+     .ret = "[BlockStats]"},
     {.name = "query-named-block-nodes",
      .help = "all block nodes",
      .args = {{"flat", QMP_ARG_BOOL, true}},
-     .run = run_query_named_block_nodes},
+     .run = run_query_named_block_nodes,
+     .ret = "[any]"},
     {.name = "block_resize",
      .help = "change the size of a disk, or notice that it changed",
      .args = {{"device", QMP_ARG_STR, true},
@@ -530,6 +532,9 @@ const QmpCommand qmp_block_commands[] = {
      .args = {{"id", QMP_ARG_STR, false}},
      .open = true,
      .run = run_latency_histogram_set},
-    {.name = "query-iothreads", .help = "all iothreads", .run = run_query_iothreads},
+    {.name = "query-iothreads",
+     .help = "all iothreads",
+     .run = run_query_iothreads,
+     .ret = "[IOThreadInfo]"},
     {0},
 };

@@ -54,10 +54,6 @@ static json_t *run_ringbuf_read(Machine *m, json_t *args, GError **err)
         error_set(err, "size must be greater than zero");
         return NULL;
     }
-    if (format && strcmp(format, "utf8") != 0 && strcmp(format, "base64") != 0) {
-        error_set(err, "Parameter 'format' does not accept value '%s'", format);
-        return NULL;
-    }
     size = MIN(size, RINGBUF_READ_MAX);
     buf = g_malloc((gsize)size);
     len = chardev_ringbuf_read(CHARDEV(c), buf, (size_t)size);
@@ -65,12 +61,16 @@ static json_t *run_ringbuf_read(Machine *m, json_t *args, GError **err)
 }
 
 const QmpCommand qmp_chardev_commands[] = {
-    {.name = "query-chardev", .help = "all character streams", .run = run_query_chardev},
+    {.name = "query-chardev",
+     .help = "all character streams",
+     .run = run_query_chardev,
+     .ret = "[ChardevInfo]"},
     {.name = "ringbuf-read",
      .help = "take bytes out of a ring buffer",
      .args = {{"device", QMP_ARG_STR, false},
               {"size", QMP_ARG_INT, false},
-              {"format", QMP_ARG_STR, true}},
-     .run = run_ringbuf_read},
+              {"format", QMP_ARG_STR, true, "DataFormat"}},
+     .run = run_ringbuf_read,
+     .ret = "str"},
     {0},
 };

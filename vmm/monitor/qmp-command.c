@@ -7,9 +7,21 @@
 
 #include <string.h>
 
+#include "vmm/monitor/qmp-schema.h"
+
+/* clang-format off */
 static const QmpCommand *const command_tables[] = {
-    qmp_vm_commands,     qmp_qom_commands, qmp_chardev_commands, qmp_introspect_commands,
-    qmp_device_commands, qmp_hmp_commands, qmp_block_commands,   qmp_net_commands};
+    qmp_vm_commands,
+    qmp_qom_commands,
+    qmp_chardev_commands,
+    qmp_introspect_commands,
+    qmp_device_commands,
+    qmp_hmp_commands,
+    qmp_block_commands,
+    qmp_net_commands,
+    qmp_schema_commands,
+};
+/* clang-format on */
 
 static const QmpCommand *find_command(const char *name)
 {
@@ -32,6 +44,10 @@ static bool type_fits(QmpArgType type, const json_t *value)
         return json_is_integer(value);
     case QMP_ARG_BOOL:
         return json_is_boolean(value);
+    case QMP_ARG_LIST:
+        return json_is_array(value);
+    case QMP_ARG_OBJECT:
+        return json_is_object(value);
     default:
         return true;
     }
@@ -47,10 +63,22 @@ static const QmpArg *find_arg(const QmpCommand *c, const char *name)
     return NULL;
 }
 
+static bool check_word(const QmpArg *a, const json_t *value, GError **err)
+{
+    g_auto(GStrv) words = a->schema ? qmp_enum_words(a->schema) : NULL;
+    const char *word = json_string_value(value);
+
+    return !words || !word || g_strv_contains((const char *const *)words, word) ||
+           error_set(err, "Parameter '%s' does not accept value '%s'", a->name, word);
+}
+
 static bool check_args(const QmpCommand *c, json_t *args, GError **err)
 {
-    static const char *const type_names[] = {
-        [QMP_ARG_STR] = "string", [QMP_ARG_INT] = "integer", [QMP_ARG_BOOL] = "boolean"};
+    static const char *const type_names[] = {[QMP_ARG_STR] = "string",
+                                             [QMP_ARG_INT] = "integer",
+                                             [QMP_ARG_BOOL] = "boolean",
+                                             [QMP_ARG_OBJECT] = "object",
+                                             [QMP_ARG_LIST] = "array"};
     const char *key;
     json_t *value;
 
@@ -62,6 +90,9 @@ static bool check_args(const QmpCommand *c, json_t *args, GError **err)
         if (value && !type_fits(a->type, value)) {
             return error_set(err, "Invalid parameter type for '%s', expected: %s", a->name,
                              type_names[a->type]);
+        }
+        if (!check_word(a, value, err)) {
+            return false;
         }
     }
     json_object_foreach(args, key, value)
@@ -106,7 +137,7 @@ static gint by_name(gconstpointer a, gconstpointer b)
     return strcmp((*ca)->name, (*cb)->name);
 }
 
-void qmp_foreach_command(void (*fn)(const char *name, const char *help, void *opaque), void *opaque)
+void qmp_foreach_row(void (*fn)(const QmpCommand *command, void *opaque), void *opaque)
 {
     g_autoptr(GPtrArray) all = g_ptr_array_new();
 
@@ -117,8 +148,6 @@ void qmp_foreach_command(void (*fn)(const char *name, const char *help, void *op
     }
     g_ptr_array_sort(all, by_name);
     for (unsigned i = 0; i < all->len; i++) {
-        const QmpCommand *c = all->pdata[i];
-
-        fn(c->name, c->help, opaque);
+        fn(all->pdata[i], opaque);
     }
 }

@@ -8,12 +8,15 @@
 
 #include "vmm/monitor/monitor.h"
 
-typedef enum { QMP_ARG_END, QMP_ARG_STR, QMP_ARG_INT, QMP_ARG_BOOL, QMP_ARG_ANY } QmpArgType;
+typedef enum {
+    QMP_ARG_END, QMP_ARG_STR, QMP_ARG_INT, QMP_ARG_BOOL, QMP_ARG_ANY, QMP_ARG_LIST, QMP_ARG_OBJECT
+} QmpArgType;
 
 typedef struct {
     const char *name;
     QmpArgType type;
     bool optional;
+    const char *schema; /* its type, see qmp-schema.h; one of words is checked. NULL: what type says */
 } QmpArg;
 
 enum { QMP_ARGS_MAX = 4 };
@@ -25,6 +28,7 @@ typedef struct {
     bool open; /* takes any other argument, too */
     /* New reference (an empty object when there is nothing to say), or NULL with err. args is an object. */
     json_t *(*run)(Machine *m, json_t *args, GError **err);
+    const char *ret; /* type of the result, see qmp-schema.h; NULL: an empty object */
 } QmpCommand;
 
 extern const QmpCommand qmp_vm_commands[];  /* ended by a row without name */
@@ -35,6 +39,10 @@ extern const QmpCommand qmp_device_commands[];
 extern const QmpCommand qmp_hmp_commands[];
 extern const QmpCommand qmp_block_commands[];
 extern const QmpCommand qmp_net_commands[];
+extern const QmpCommand qmp_schema_commands[];
+
+/* Calls fn for each command, sorted by name. */
+void qmp_foreach_row(void (*fn)(const QmpCommand *command, void *opaque), void *opaque);
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);

@@ -22,16 +22,16 @@ static json_t *run_query_version(Machine *m, json_t *args, GError **err)
     return qmp_version();
 }
 
-static void add_command(const char *name, const char *help, void *opaque)
+static void add_command(const QmpCommand *command, void *opaque)
 {
-    json_array_append_new(opaque, json_pack("{s:s}", "name", name));
+    json_array_append_new(opaque, json_pack("{s:s}", "name", command->name));
 }
 
 static json_t *run_query_commands(Machine *m, json_t *args, GError **err)
 {
     json_t *list = json_array();
 
-    qmp_foreach_command(add_command, list);
+    qmp_foreach_row(add_command, list);
     return list;
 }
 
@@ -52,6 +52,11 @@ static json_t *run_query_status(Machine *m, json_t *args, GError **err)
 static json_t *run_query_name(Machine *m, json_t *args, GError **err)
 {
     return m->name ? json_pack("{s:s}", "name", m->name) : json_object();
+}
+
+static json_t *run_query_uuid(Machine *m, json_t *args, GError **err)
+{
+    return json_pack("{s:s}", "UUID", m->uuid ?: "00000000-0000-0000-0000-000000000000");
 }
 
 static json_t *run_query_kvm(Machine *m, json_t *args, GError **err)
@@ -152,18 +157,30 @@ const QmpCommand qmp_vm_commands[] = {
     {.name = "cont", .help = "let the vCPUs run", .run = run_cont},
     {.name = "qmp_capabilities",
      .help = "leave capabilities negotiation",
-     .args = {{"enable", QMP_ARG_ANY, true}},
+     .args = {{"enable", QMP_ARG_LIST, true, "[QMPCapability]"}},
      .run = run_qmp_capabilities},
     {.name = "query-balloon",
      .help = "the memory that the guest has now, in bytes",
-     .run = run_query_balloon},
-    {.name = "query-commands", .help = "all commands", .run = run_query_commands},
-    {.name = "query-kvm", .help = "whether KVM is used", .run = run_query_kvm},
-    {.name = "query-name", .help = "the VM's name", .run = run_query_name},
-    {.name = "query-status", .help = "whether the VM runs", .run = run_query_status},
+     .run = run_query_balloon,
+     .ret = "BalloonInfo"},
+    {.name = "query-commands",
+     .help = "all commands",
+     .run = run_query_commands,
+     .ret = "[CommandInfo]"},
+    {.name = "query-kvm", .help = "whether KVM is used", .run = run_query_kvm, .ret = "KvmInfo"},
+    {.name = "query-name", .help = "the VM's name", .run = run_query_name, .ret = "NameInfo"},
+    {.name = "query-status",
+     .help = "whether the VM runs",
+     .run = run_query_status,
+     .ret = "StatusInfo"},
+    {.name = "query-uuid",
+     .help = "the VM's UUID, or zeros",
+     .run = run_query_uuid,
+     .ret = "UuidInfo"},
     {.name = "query-version",
      .help = "QMP dialect and version of Aerostat",
-     .run = run_query_version},
+     .run = run_query_version,
+     .ret = "VersionInfo"},
     {.name = "quit", .help = "end the VM at once", .run = run_quit},
     {.name = "stop", .help = "pause the vCPUs", .run = run_stop},
     {.name = "system_powerdown", .help = "press the power button", .run = run_system_powerdown},
@@ -171,6 +188,7 @@ const QmpCommand qmp_vm_commands[] = {
     {.name = "x-query-balloon-ledger",
      .help = "what became of the memory that the guest gave, in bytes; check: ask the host, too",
      .args = {{"check", QMP_ARG_BOOL, true}},
-     .run = run_query_balloon_ledger},
+     .run = run_query_balloon_ledger,
+     .ret = "any"},
     {0},
 };

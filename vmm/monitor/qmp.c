@@ -200,10 +200,6 @@ static json_t *negotiate(QmpMonitor *mon, json_t *args, GError **err)
     if (!qmp_check_arguments("qmp_capabilities", args, err)) {
         return NULL;
     }
-    if (enable && !json_is_array(enable)) {
-        error_set(err, "Invalid parameter type for 'enable', expected: array");
-        return NULL;
-    }
     if (json_array_size(enable) > 0) {
         const char *name = json_string_value(json_array_get(enable, 0));
 

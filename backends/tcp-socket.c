@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TCP sockets, see tcp-socket.h.
+ */
+#include "backends/tcp-socket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BACKLOG = 8 };
+
+static bool check_text(const char *host, const char *port, GError **err)
+{
+    if (!*host) {
+        return error_set(err, "the host is missing: tcp:127.0.0.1:PORT");
+    }
+    return (*port && strspn(port, "0123456789") == strlen(port) && strlen(port) <= 5 &&
+            g_ascii_strtoull(port, NULL, 10) <= 65535) ||
+           error_set(err, "'%s' is not a port (0 to 65535)", port);
+}
+
+static struct addrinfo *resolve(const char *host, const char *port, GError **err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    struct addrinfo *list = NULL;
+    int rc;
+
+    if (!check_text(host, port, err)) {
+        return NULL;
+    }
+    rc = getaddrinfo(host, port, &hints, &list);
+    if (rc != 0) {
+        error_set(err, "host '%s': %s", host, gai_strerror(rc));
+        return NULL;
+    }
+    return list;
+}
+
+static bool is_loopback(const struct sockaddr *addr)
+{
+    if (addr->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)addr;
+
+        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    }
+    return addr->sa_family == AF_INET6 &&
+           IN6_IS_ADDR_LOOPBACK(&((const struct sockaddr_in6 *)addr)->sin6_addr);
+}
+
+static bool refuse_host(const char *host, GError **err)
+{
+    return error_set(err,
+                     "'%s' is no loopback address: whoever connects is trusted, so give 127.0.0.1 "
+                     "or [::1], and forward from there",
+                     host);
+}
+
+bool tcp_socket_check(const char *host, const char *port, bool server, GError **err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
+    struct addrinfo *list = NULL;
+    bool ok = check_text(host, port, err);
+
+    if (ok && server && getaddrinfo(host, NULL, &hints, &list) == 0) {
+        ok = is_loopback(list->ai_addr) || refuse_host(host, err);
+        freeaddrinfo(list);
+    }
+    return ok;
+}
+
+static void set_nodelay(int fd)
+{
+    int one = 1;
+
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+static unsigned port_of(int fd)
+{
+    struct sockaddr_storage addr;
+    socklen_t len = sizeof addr;
+
+    if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0) {
+        return 0;
+    }
+    return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
+                                            : ((struct sockaddr_in *)&addr)->sin_port);
+}
+
+int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err)
+{
+    struct addrinfo *list = resolve(host, port, err);
+    int one = 1, fd = -1;
+
+    if (!list) {
+        return -1;
+    }
+    if (!is_loopback(list->ai_addr)) {
+        refuse_host(host, err);
+        freeaddrinfo(list);
+        return -1;
+    }
+    fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+        bind(fd, list->ai_addr, list->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0) {
+        error_set_errno(err, errno, "cannot listen on port %s", port);
+        if (fd >= 0) {
+            close(fd);
+        }
+        fd = -1;
+    }
+    freeaddrinfo(list);
+    if (fd >= 0) {
+        set_nodelay(fd); /* inherited by what is accepted */
+        *ret_port = port_of(fd);
+    }
+    return fd;
+}
+
+int tcp_socket_connect(const char *host, const char *port, GError **err)
+{
+    struct addrinfo *list = resolve(host, port, err);
+    int fd = -1, errnum = 0;
+
+    if (!list) {
+        return -1;
+    }
+    for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
+        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
+            errnum = errno;
+            close(fd);
+            fd = -1;
+        }
+    }
+    freeaddrinfo(list);
+    if (fd < 0) {
+        error_set_errno(err, errnum, "cannot connect to %s port %s (add server=on to listen there)",
+                        host, port);
+        return -1;
+    }
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    set_nodelay(fd);
+    return fd;
+}

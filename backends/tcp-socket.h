@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * TCP sockets of character streams. A monitor has no passwords, so a server listens on loopback addresses only.
+ */
+#ifndef AEROSTAT_BACKENDS_TCP_SOCKET_H
+#define AEROSTAT_BACKENDS_TCP_SOCKET_H
+
+#include "qom/error.h"
+
+/* What the next two would refuse without looking a host up or opening a socket. */
+bool tcp_socket_check(const char *host, const char *port, bool server, GError **err);
+
+/* A listening, non-blocking socket; port "0": any, *ret_port is the one it got. -1 with err. */
+int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err);
+
+/* A connected, non-blocking socket; waits for the connection. -1 with err. */
+int tcp_socket_connect(const char *host, const char *port, GError **err);
+
+#endif

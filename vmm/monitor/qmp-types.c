@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The types of QMP's arguments, results and events, with QEMU's names; see qmp-schema.h.
+ */
+#include "vmm/monitor/qmp-schema.h"
+
+#include <stddef.h>
+
+/* clang-format off */
+const QmpType qmp_types[] = {
+    {"AddfdInfo", "fdset-id:int,fd:int"},
+    {"BalloonInfo", "actual:int"},
+    {"BlockDeviceIoStatus", "=ok,failed,nospace"},
+    {"BlockErrorAction", "=ignore,report,stop"},
+    {"BlockInfo", "device:str,*qdev:str,type:str,removable:bool,locked:bool,inserted:any,*io-status:BlockDeviceIoStatus"},
+    {"BlockStats", "*device:str,*qdev:str,*node-name:str,stats:any,*parent:any,*backing:any"},
+    {"ChardevBackend", "type:str,data:any"},
+    {"ChardevBackendInfo", "name:str"},
+    {"ChardevInfo", "label:str,filename:str,frontend-open:bool"},
+    {"ChardevReturn", "*pty:str"},
+    {"CommandInfo", "name:str"},
+    {"CpuDefinitionInfo", "name:str,typename:str,static:bool,migration-safe:bool,deprecated:bool,unavailable-features:[str]"},
+    {"CpuInfoFast", "cpu-index:int,qom-path:str,thread-id:int,props:CpuInstanceProperties,target:SysEmuTarget"},
+    {"CpuInstanceProperties", "*socket-id:int,*core-id:int,*thread-id:int"},
+    {"DataFormat", "=utf8,base64"},
+    {"FdsetFdInfo", "fd:int,*opaque:str"},
+    {"FdsetInfo", "fdset-id:int,fds:[FdsetFdInfo]"},
+    {"IOThreadInfo", "id:str,thread-id:int,poll-max-ns:int,poll-grow:int,poll-shrink:int,aio-max-batch:int"},
+    {"IoOperationType", "=read,write"},
+    {"KvmInfo", "enabled:bool,present:bool"},
+    {"MachineInfo", "name:str,*alias:str,*is-default:bool,cpu-max:int,hotpluggable-cpus:bool,numa-mem-supported:bool,"
+                    "deprecated:bool,*default-cpu-type:str,*default-ram-id:str"},
+    {"MemoryInfo", "base-memory:int,*plugged-memory:int"},
+    {"NameInfo", "*name:str"},
+    {"ObjectPropertyInfo", "name:str,type:str,*description:str,*default-value:any"},
+    {"ObjectTypeInfo", "name:str,*abstract:bool,*parent:str"},
+    {"PciBridgeInfo", "bus:PciBusInfo,*devices:[PciDeviceInfo]"},
+    {"PciBusInfo", "number:int,secondary:int,subordinate:int,io_range:PciMemoryRange,memory_range:PciMemoryRange,"
+                   "prefetchable_range:PciMemoryRange"},
+    {"PciDeviceClass", "*desc:str,class:int"},
+    {"PciDeviceId", "device:int,vendor:int,*subsystem:int,*subsystem-vendor:int"},
+    {"PciDeviceInfo", "bus:int,slot:int,function:int,class_info:PciDeviceClass,id:PciDeviceId,*irq:int,irq_pin:int,"
+                      "qdev_id:str,*pci_bridge:PciBridgeInfo,regions:[PciMemoryRegion]"},
+    {"PciInfo", "bus:int,devices:[PciDeviceInfo]"},
+    {"PciMemoryRange", "base:int,limit:int"},
+    {"PciMemoryRegion", "bar:int,type:str,address:int,size:int,*prefetch:bool,*mem_type_64:bool"},
+    {"QMPCapability", "=oob"},
+    {"RunState", "=debug,inmigrate,internal-error,io-error,paused,postmigrate,prelaunch,finish-migrate,restore-vm,running,"
+                 "save-vm,shutdown,suspended,watchdog,guest-panicked,colo"},
+    {"SchemaInfo", "name:str,meta-type:SchemaMetaType,*json-type:str,*element-type:str,*members:[any],*values:[str],"
+                   "*arg-type:str,*ret-type:str"},
+    {"SchemaMetaType", "=builtin,enum,array,object,alternate,command,event"},
+    {"ShutdownCause", "=none,host-error,host-qmp-quit,host-qmp-system-reset,host-signal,host-ui,guest-shutdown,guest-reset,"
+                      "guest-panic,subsystem-reset,snapshot-load"},
+    {"SocketAddress", "type:str,*host:str,*port:str,*path:str,*str:str"},
+    {"StatusInfo", "running:bool,singlestep:bool,status:RunState"},
+    {"SysEmuTarget", "=aarch64,x86_64"},
+    {"UuidInfo", "UUID:str"},
+    {"VersionInfo", "qemu:VersionTriple,package:str"},
+    {"VersionTriple", "major:int,minor:int,micro:int"},
+    {"VirtioDeviceFeatures", "transports:[str],*dev-features:[str],*unknown-dev-features:int"},
+    {"VirtioDeviceStatus", "statuses:[str],*unknown-statuses:int"},
+    {"VirtioInfo", "path:str,name:str"},
+    {"VirtioQueueElement", "name:str,index:int,descs:[VirtioRingDesc],avail:VirtioRingAvail,used:VirtioRingUsed"},
+    {"VirtioRingAvail", "flags:int,idx:int,ring:int"},
+    {"VirtioRingDesc", "addr:int,len:int,flags:[str]"},
+    {"VirtioRingUsed", "flags:int,idx:int"},
+    {"VirtioStatus", "name:str,device-id:int,vhost-started:bool,device-endian:str,guest-features:VirtioDeviceFeatures,"
+                     "host-features:VirtioDeviceFeatures,backend-features:VirtioDeviceFeatures,num-vqs:int,"
+                     "status:VirtioDeviceStatus,isr:int,queue-sel:int,vm-running:bool,broken:bool,disabled:bool,"
+                     "use-started:bool,started:bool,start-on-kick:bool,disable-legacy-check:bool,bus-name:str,"
+                     "use-guest-notifier-mask:bool"},
+    {"VirtQueueStatus", "name:str,queue-index:int,inuse:int,vring-num:int,vring-num-default:int,vring-align:int,"
+                        "vring-desc:int,vring-avail:int,vring-used:int,*last-avail-idx:int,*shadow-avail-idx:int,used-idx:int,"
+                        "signalled-used:int,signalled-used-valid:bool"},
+    {NULL, NULL},
+};
+
+const QmpType qmp_events[] = {
+    {"BALLOON_CHANGE", "actual:int"},
+    {"BLOCK_IO_ERROR", "device:str,*node-name:str,operation:IoOperationType,action:BlockErrorAction,*nospace:bool,reason:str"},
+    {"DEVICE_DELETED", "*device:str,path:str"},
+    {"NETDEV_STREAM_CONNECTED", "netdev-id:str,addr:SocketAddress"},
+    {"NETDEV_STREAM_DISCONNECTED", "netdev-id:str"},
+    {"POWERDOWN", NULL},
+    {"RESET", "guest:bool,reason:ShutdownCause"},
+    {"RESUME", NULL},
+    {"SHUTDOWN", "guest:bool,reason:ShutdownCause"},
+    {"STOP", NULL},
+    {"VSERPORT_CHANGE", "id:str,open:bool"},
+    {NULL, NULL},
+};
+/* clang-format on */
