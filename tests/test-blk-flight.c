@@ -398,6 +398,31 @@ START_TEST(an_answer_is_not_lost_when_bus_mastering_goes_before_it_is_told)
 }
 END_TEST
 
+/* Bus mastering goes at any moment between the storage's answer and the interrupt. */
+START_TEST(what_was_done_before_bus_mastering_went_is_told)
+{
+    for (unsigned steps = 0; steps < 4; steps++) {
+        FakeBlock *b;
+        g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
+        BlkIo io;
+
+        b->hold = true;
+        io = add_write(d, 0, 1);
+        fake_driver_kick(d, 0);
+        ck_assert(fake_block_let_go(b, 0));
+        for (unsigned i = 0; i < steps; i++) {
+            loop_iterate(d->m->p.loop, false);
+        }
+        fake_driver_set_dma(d, false);
+        fake_machine_run(d->m);
+        fake_driver_set_dma(d, true);
+        fake_machine_run(d->m);
+        ck_assert_msg(fake_driver_interrupted(d, 0), "no interrupt after %u steps", steps);
+        ck_assert_uint_eq(blk_take(d, &io, NULL), VIRTIO_BLK_S_OK);
+    }
+}
+END_TEST
+
 START_TEST(a_quiesced_device_submits_nothing_and_goes_on_afterwards)
 {
     FakeBlock *b;
@@ -482,6 +507,9 @@ void add_blk_flight_tests(Suite *s)
     tcase_add_loop_test(tc, an_answer_is_not_lost_when_bus_mastering_goes_before_it_is_told, 0,
                         FAKE_CELLS);
     tcase_add_loop_test(tc, without_bus_mastering_answers_wait, FAKE_PCI_LEGACY, FAKE_CELLS);
+    tcase_add_loop_test(tc, what_was_done_before_bus_mastering_went_is_told, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, what_was_done_before_bus_mastering_went_is_told, FAKE_PCI_LEGACY,
+                        FAKE_CELLS);
     tcase_add_loop_test(tc, a_quiesced_device_submits_nothing_and_goes_on_afterwards, 0,
                         FAKE_CELLS);
     tcase_add_loop_test(tc, a_resize_under_load_loses_nothing, 0, FAKE_CELLS);

@@ -94,14 +94,9 @@ void virtio_blk_finish_held(BlkQueue *q)
 
 void virtio_blk_tell_driver(BlkQueue *q)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(q->s);
-
-    if (q->finished && G_UNLIKELY(!vdev->dma_allowed)) {
-        virtio_queue_run_later(vdev,
-                               q->vq); /* the ring gets what was filled when it is ours again */
-    } else if (q->finished) {
+    if (q->finished) {
         q->finished = false;
-        virtio_notify(vdev, q->vq);
+        virtio_notify(VIRTIO_DEVICE(q->s), q->vq);
     }
 }
 

@@ -192,6 +192,14 @@ static void serve_waiting(VirtIODevice *vdev)
     }
 }
 
+/* Tells of what was done, but not told, before the rings were out of bounds. */
+static void notify_waiting(VirtIODevice *vdev)
+{
+    for (unsigned n = 0; n < vdev->queues->len; n++) {
+        virtio_notify(vdev, virtio_get_queue(vdev, n));
+    }
+}
+
 /* A device that may not run now gets its turn from serve_waiting. */
 static void run_later_cb(void *opaque)
 {
@@ -232,6 +240,7 @@ void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
     vdev->dma_allowed = allowed;
     if (allowed && !before && vdev->queues) {
         serve_waiting(vdev);
+        notify_waiting(vdev);
     }
     virtio_unlock(vdev);
 }

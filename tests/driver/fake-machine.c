@@ -143,17 +143,24 @@ static void set_prop(Object *obj, const char *item)
     }
 }
 
-/* A comma in brackets, as JSON has it, ends no item. */
+char *fake_next_prop(const char **props)
+{
+    const char *begin = *props, *end;
+    int depth = 0;
+
+    if (!begin || !*begin) {
+        return NULL;
+    }
+    for (end = begin; *end && (*end != ',' || depth > 0); end++) {
+        depth += (*end == '[') - (*end == ']');
+    }
+    *props = *end ? end + 1 : end;
+    return g_strndup(begin, (gsize)(end - begin));
+}
+
 static void set_props(Object *obj, const char *props)
 {
-    for (const char *end; props && *props; props = *end ? end + 1 : end) {
-        g_autofree char *item = NULL;
-        int depth = 0;
-
-        for (end = props; *end && (*end != ',' || depth > 0); end++) {
-            depth += (*end == '[') - (*end == ']');
-        }
-        item = g_strndup(props, (gsize)(end - props));
+    for (char *item; (item = fake_next_prop(&props)); g_free(item)) {
         set_prop(obj, item);
     }
 }

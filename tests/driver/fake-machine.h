@@ -43,6 +43,9 @@ void fake_machine_free(FakeMachine *m); /* devices first */
 
 /* A device of that type with "prop=value,prop=value" (NULL: none), not realized; the tree holds it. */
 Device *fake_machine_make(FakeMachine *m, const char *type, const char *id, const char *props);
+/* The first "prop=value" of such a list, to be freed; *props moves behind it. NULL: no more. A comma in brackets, as JSON
+ * has it, ends none. */
+char *fake_next_prop(const char **props);
 /* Made and realized on the PCI bus; NULL with err. */
 Device *fake_machine_add(FakeMachine *m, const char *type, const char *id, const char *props, GError **err);
 

@@ -24,15 +24,13 @@ void fake_mmio_reg_set(FakeDriver *d, unsigned off, uint32_t value)
 /* Properties that the device does not have are the window's. */
 static void set_props(Object *window, Object *dev, const char *props)
 {
-    g_auto(GStrv) list = g_strsplit(props ? props : "", ",", -1);
-
-    for (char **item = list; *item; item++) {
-        g_auto(GStrv) pair = g_strsplit(*item, "=", 2);
+    for (char *item; (item = fake_next_prop(&props)); g_free(item)) {
+        g_auto(GStrv) pair = g_strsplit(item, "=", 2);
         Object *obj = property_find(dev, pair[0], NULL) ? dev : window;
         g_autoptr(GError) err = NULL;
 
         if (!property_set_string(obj, pair[0], pair[1], &err)) {
-            g_error("%s: %s", *item, err->message);
+            g_error("%s: %s", item, err->message);
         }
     }
 }
