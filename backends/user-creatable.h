@@ -14,6 +14,7 @@ typedef struct {
     ObjectClass parent_class;
     /* Called once when all properties are set; they are frozen after it. NULL: nothing to do. */
     bool (*complete)(Object *obj, GError **err);
+    bool after_devices; /* refers to a device: made when they are there, not before them */
 } UserCreatableClass;
 
 extern const TypeInfo user_creatable_type;
