@@ -15,6 +15,7 @@
 #include "vmm/cli/block-options.h"
 #include "vmm/cli/check.h"
 #include "vmm/cli/help.h"
+#include "vmm/cli/memory-options.h"
 #include "vmm/cli/main.h"
 #include "vmm/cli/net-options.h"
 #include "vmm/cli/types.h"
@@ -463,7 +464,9 @@ static bool make_if_after_devices(Vmm *vmm, json_t *opts, GError **err)
 
 static bool make_objects(Vmm *vmm, GError **err)
 {
-    return make_each(vmm, vmm->opts.objects, make_if_first, err);
+    memory_options_prealloc(&vmm->opts);
+    return make_each(vmm, vmm->opts.objects, make_if_first, err) &&
+           (vmm->opts.check || memory_options_make(&vmm->opts, vmm->machine, err));
 }
 
 /* "-drive file=X: ..." of a config file begins with its place instead of the option. */
