@@ -10,7 +10,6 @@ void group_boot_bzimage(void);
 void group_balloon(void);
 void group_balloon_intx(void);
 void group_balloon_reporting(void);
-void group_balloon_poison(void);
 void group_balloon_iothread(void);
 void group_balloon_policy(void);
 void group_balloon_host(void);

@@ -27,7 +27,6 @@ static const struct {
     {"balloon", group_balloon},
     {"balloon-intx", group_balloon_intx},
     {"balloon-reporting", group_balloon_reporting},
-    {"balloon-poison", group_balloon_poison},
     {"balloon-iothread", group_balloon_iothread},
     {"balloon-policy", group_balloon_policy},
     {"balloon-host", group_balloon_host},
