@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The objects memory-backend-ram, -memfd and -file, with the properties that QEMU has for them.
- * Left out: prealloc by several threads, persistent memory.
+ * Left out: persistent memory.
  */
 #include "backends/hostmem.h"
 
@@ -26,8 +26,9 @@ struct HostMem {
     uint64_t size;
     bool share, prealloc, merge, dump, reserve, canonical_path;
     int policy;
+    uint32_t prealloc_threads;
     unsigned long nodes[NODES_MAX / NODE_BITS];
-    bool hugetlb, seal, readonly; /* memfd, memfd, file */
+    bool hugetlb, seal, readonly, pmem; /* memfd, memfd, file, file */
     uint64_t hugetlbsize, offset;
     char *mem_path;
 
@@ -232,7 +233,7 @@ static bool memory_backend_complete(Object *obj, GError **err)
     if (b->dump) {
         (void)madvise(b->block->host, b->size, MADV_DODUMP);
     }
-    return !b->prealloc || gmem_block_prealloc(b->block, err);
+    return !b->prealloc || gmem_block_prealloc(b->block, b->prealloc_threads, err);
 }
 
 static void memory_backend_finalize(Object *obj)
@@ -266,6 +267,7 @@ static void memory_backend_class_init(ObjectClass *klass, const void *data)
 static const Property memory_backend_props[] = {
     PROP_SIZE("size", HostMem, size, 0, 0, INT64_MAX / 2, "bytes, as in 512M"),
     PROP_BOOL("prealloc", HostMem, prealloc, false, "make all of it resident at the start"),
+    PROP_UINT32("prealloc-threads", HostMem, prealloc_threads, 1, 1, 1024, "threads that do so"),
     PROP_BOOL("merge", HostMem, merge, false, "let the host merge equal pages (KSM)"),
     PROP_BOOL("dump", HostMem, dump, false, "have it in core dumps"),
     PROP_BOOL("reserve", HostMem, reserve, true, "set swap space or huge pages aside for it"),
@@ -365,6 +367,10 @@ static bool file_fill(HostMem *b, GmemBlockSpec *spec, GError **err)
     if (!b->mem_path || !*b->mem_path) {
         return error_set(err, "mem-path is missing: a file, or a directory to make one in");
     }
+    if (b->pmem) {
+        return error_set(err, "pmem=on: persistent memory is not supported; with share=on the file "
+                              "gets what the guest writes, when the host writes it back");
+    }
     if (b->readonly && b->share) {
         return error_set(err, "readonly=on and share=on exclude each other: RAM is written to");
     }
@@ -384,6 +390,7 @@ static const Property file_props[] = {
                 "the file, made when it is not there, or a directory for one without a name"),
     PROP_BOOL("share", HostMem, share, false, "the file gets what the guest writes"),
     PROP_BOOL("readonly", HostMem, readonly, false, "the file is only read"),
+    PROP_BOOL("pmem", HostMem, pmem, false, "persistent memory: not supported"),
     PROP_SIZE("offset", HostMem, offset, 0, 0, INT64_MAX / 2,
               "where in the file the memory begins"),
     PROP_END,

@@ -17,6 +17,7 @@ typedef struct {
     /* Called by a checker instead: refuses what complete would, but makes and opens nothing that others see. NULL: complete
      * does not either. */
     bool (*check)(Object *obj, GError **err);
+    bool after_devices; /* refers to a device: made when they are there, not before them */
 } UserCreatableClass;
 
 extern const TypeInfo user_creatable_type;

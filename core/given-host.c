@@ -247,7 +247,18 @@ bool given_settle(GivenPages *g, unsigned budget)
 
 /* --- checking --- */
 
-static uint64_t faulted_in_region(const GivenRegion *r)
+/* Counts what no check before this one found. */
+static bool note_again(GivenPages *g, GivenRegion *r, uint64_t at, bool resident)
+{
+    if (!resident || !given_bit(r->gone, at)) {
+        (void)given_bits_clear(r->again, at, at + 1);
+        return false;
+    }
+    g->ledger.faulted_again += given_bits_set(r->again, at, at + 1) * GIVEN_PAGE;
+    return true;
+}
+
+static uint64_t faulted_in_region(GivenPages *g, GivenRegion *r)
 {
     enum { CHUNK = 4096 };
     uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), count = 0;
@@ -261,7 +272,7 @@ static uint64_t faulted_in_region(const GivenRegion *r)
         }
         gmem_region_residency(&r->region, at * GIVEN_PAGE, n * GIVEN_PAGE, resident);
         for (uint64_t i = 0; i < n; i++) {
-            count += resident[i * GIVEN_PAGE / page] && given_bit(r->gone, at + i);
+            count += note_again(g, r, at + i, resident[i * GIVEN_PAGE / page]);
         }
     }
     return count * GIVEN_PAGE;
@@ -272,7 +283,7 @@ uint64_t given_faulted_again(GivenPages *g)
     uint64_t sum = 0;
 
     for (unsigned i = 0; i < g->n_regions; i++) {
-        sum += faulted_in_region(&g->regions[i]);
+        sum += faulted_in_region(g, &g->regions[i]);
     }
     return sum;
 }

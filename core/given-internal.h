@@ -16,6 +16,7 @@ typedef struct {
     uint64_t unit;         /* pages of a unit */
     uint64_t skew;         /* pages of the first unit that lie before the region */
     uint64_t *given, *gone; /* bits: given; given and discarded */
+    uint64_t *again;       /* bits: gone, and resident again when that was last checked */
     uint32_t *count;       /* pages given, per unit; NULL: units are single pages */
 } GivenRegion;
 

@@ -21,6 +21,7 @@ static void region_finish(GivenRegion *r)
 {
     g_free(r->given);
     g_free(r->gone);
+    g_free(r->again);
     g_free(r->count);
 }
 
@@ -111,6 +112,7 @@ static void region_init(GivenPages *g, GivenRegion *r, const GmemRegion *region)
     words = (r->pages + GIVEN_WORD - 1) / GIVEN_WORD;
     r->given = g_new0(uint64_t, words);
     r->gone = g_new0(uint64_t, words);
+    r->again = g_new0(uint64_t, words);
     r->count = r->unit > 1 ? g_new0(uint32_t, given_unit_of(r, r->pages - 1) + 1) : NULL;
 }
 
@@ -120,6 +122,7 @@ static uint64_t take_back(GivenPages *g, GivenRegion *r, uint64_t from, uint64_t
     uint64_t given = given_bits_clear(r->given, from, to) * GIVEN_PAGE;
     uint64_t gone = given_bits_clear(r->gone, from, to) * GIVEN_PAGE;
 
+    (void)given_bits_clear(r->again, from, to);
     g->ledger.given -= given;
     g->ledger.released -= gone;
     g->ledger.released_ended += gone;

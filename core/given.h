@@ -56,6 +56,7 @@ typedef struct {
     uint64_t reported;          /* free page reports */
     uint64_t report_returned;   /* of them: discarded */
     uint64_t report_left;       /* parts of pages, named twice, in use, given, with poison, refused */
+    uint64_t faulted_again;     /* released memory that given_faulted_again found resident, every byte once per release */
     uint64_t prefaulted;        /* populated when deflated */
     uint64_t discards;          /* system calls */
     uint64_t time_ns;           /* spent in all of this */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/magic.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
@@ -203,10 +204,48 @@ void gmem_block_unref(GmemBlock *b)
     }
 }
 
-bool gmem_block_prealloc(GmemBlock *b, GError **err)
+typedef struct {
+    pthread_t thread;
+    bool started; /* else it was done by the caller */
+    uint8_t *from;
+    size_t size;
+    int error;
+} PreallocPart;
+
+static void *prealloc_part(void *opaque)
 {
-    if (madvise(b->host, b->size, MADV_POPULATE_WRITE) == 0) {
-        return true;
+    PreallocPart *p = opaque;
+
+    p->error = p->size > 0 && madvise(p->from, p->size, MADV_POPULATE_WRITE) < 0 ? errno : 0;
+    return NULL;
+}
+
+/* Parts end where pages do, huge ones, too. The last one is the caller's, and those for which there
+ * is no thread. */
+bool gmem_block_prealloc(GmemBlock *b, unsigned threads, GError **err)
+{
+    uint64_t page = MAX(b->page_size, HUGE_PAGE), done = 0;
+    uint64_t each = (b->size / threads + page) / page * page;
+    g_autofree PreallocPart *parts = g_new0(PreallocPart, threads);
+    int error = 0;
+
+    for (unsigned i = 0; i < threads; i++) {
+        PreallocPart *p = &parts[i];
+
+        p->from = b->host + done;
+        p->size = MIN(each, b->size - done);
+        done += p->size;
+        p->started = i + 1 < threads && pthread_create(&p->thread, NULL, prealloc_part, p) == 0;
+        if (!p->started) {
+            prealloc_part(p);
+        }
     }
-    return error_set_errno(err, errno, "cannot preallocate %" PRIu64 " MiB", b->size >> 20);
+    for (unsigned i = 0; i < threads; i++) {
+        if (parts[i].started) {
+            pthread_join(parts[i].thread, NULL);
+        }
+        error = error ? error : parts[i].error;
+    }
+    return error == 0 ||
+           error_set_errno(err, error, "cannot preallocate %" PRIu64 " MiB", b->size >> 20);
 }

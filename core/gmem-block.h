@@ -42,8 +42,8 @@ GmemBlock *gmem_block_ref(GmemBlock *b);
 void gmem_block_unref(GmemBlock *b); /* NULL is fine; the last one unmaps it */
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(GmemBlock, gmem_block_unref)
 
-/* Makes all of it resident now. */
-bool gmem_block_prealloc(GmemBlock *b, GError **err);
+/* Makes all of it resident now, by so many threads. */
+bool gmem_block_prealloc(GmemBlock *b, unsigned threads, GError **err);
 
 /* [off, off+size) of the block as RAM at gpa; as gmem_add. */
 bool gmem_add_block(GuestMemory *mem, Gpa gpa, GmemBlock *b, uint64_t off, uint64_t size, GError **err);

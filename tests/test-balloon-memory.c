@@ -237,6 +237,38 @@ START_TEST(deflate_prefault_makes_memory_resident)
 }
 END_TEST
 
+static uint64_t checked(FakeDriver *d, const char *name)
+{
+    MemoryBalloonClass *c = object_interface(BALLOON(d), &memory_balloon_type);
+    json_t *l = c->ledger(BALLOON(d), true);
+    uint64_t value = ledger_get(l, name);
+
+    json_decref(l);
+    return value;
+}
+
+START_TEST(what_is_used_again_counts_once_for_each_time_it_was_given)
+{
+    g_autoptr(FakeDriver) d = driver(0, "granule=4k");
+
+    send_run(d, INFLATE, 0, 64);
+    ck_assert_uint_eq(checked(d, "faulted-again-ever"), 0);
+    mark(d, 3, 4); /* the guest breaks its word */
+    for (int i = 0; i < 3; i++) {
+        ck_assert_uint_eq(checked(d, "faulted-again"), KIB(16));
+        ck_assert_uint_eq(checked(d, "faulted-again-ever"), KIB(16));
+    }
+    send_run(d, DEFLATE, 0, 64);
+    ck_assert_uint_eq(checked(d, "faulted-again"), 0);
+    ck_assert_uint_eq(checked(d, "faulted-again-ever"), KIB(16));
+    send_run(d, INFLATE, 0, 64);
+    mark(d, 3, 1);
+    ck_assert_uint_eq(checked(d, "faulted-again"), KIB(4));
+    ck_assert_uint_eq(checked(d, "faulted-again-ever"), KIB(20));
+    ck_assert_uint_eq(ledger(d, "faulted-again-ever"), KIB(20));
+}
+END_TEST
+
 /* --- bad input --- */
 
 START_TEST(bad_page_numbers_are_counted_and_ignored)
@@ -593,6 +625,7 @@ static Suite *make_suite(void)
                         2 * FAKE_CELLS);
     tcase_add_test(tc, neighbouring_units_of_a_request_go_in_one_call);
     tcase_add_loop_test(tc, reset_forgets_what_was_given, 0, FAKE_CELLS);
+    tcase_add_test(tc, what_is_used_again_counts_once_for_each_time_it_was_given);
     tcase_add_test(tc, deflate_prefault_makes_memory_resident);
     tcase_add_loop_test(tc, bad_page_numbers_are_counted_and_ignored, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, ledger_adds_up_after_any_requests, 0, 12);

@@ -3,11 +3,13 @@
  * The human monitor as its user sees it: prompts, and lines that come by QMP.
  */
 #include <check.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "backends/user-creatable.h"
 #include "tests/fake-vm.h"
 #include "vmm/monitor/monitor.h"
 #include "tests/suite.h"
@@ -101,6 +103,35 @@ START_TEST(info_balloon_tells_where_the_memory_is)
 }
 END_TEST
 
+START_TEST(info_balloon_policy_explains_itself)
+{
+    json_t *opts = json_pack("{s:s, s:s}", "driver", "virtio-balloon", "id", "balloon0");
+    g_autofree char *none = say("info balloon-policy\r"), *answer = NULL;
+    g_autofree char *high = g_build_filename(vm.dir, "memory.high", NULL);
+    g_autofree char *current = g_build_filename(vm.dir, "memory.current", NULL);
+    g_autoptr(GError) err = NULL;
+
+    ck_assert_ptr_nonnull(strstr(none, "no balloon-policy; -object balloon-policy,id=ID"));
+    ck_assert_ptr_nonnull(machine_add_device(vm.m, opts, NULL));
+    json_decref(opts);
+    g_assert(g_file_set_contents(high, "104857600\n", -1, NULL));
+    g_assert(g_file_set_contents(current, "3145728\n", -1, NULL));
+    opts = json_pack("{s:s, s:s, s:s, s:s, s:s}", "qom-type", "balloon-policy", "id", "p0",
+                     "device", "balloon0", "source", vm.dir, "interval", "100");
+    ck_assert_msg(user_creatable_add(vm.root, opts, &err), "%s", err ? err->message : "");
+    json_decref(opts);
+    clock_step_to(vm.m->platform.vclock, clock_now(vm.m->platform.vclock) + 200000000);
+    answer = say("info balloon-policy\r");
+    ck_assert_ptr_nonnull(strstr(answer, "p0: on\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "last decision     hold, no-statistics: hands off"));
+    ck_assert_ptr_nonnull(strstr(answer, "bounds                     8 to 32 MiB\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "host pressure           none, looked at\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "cgroup uses                3 MiB\r\n"));
+    ck_assert_ptr_nonnull(strstr(answer, "decisions                  1, inflated 0 times"));
+    ck_assert_int_eq(remove(high) | remove(current), 0);
+}
+END_TEST
+
 START_TEST(a_line_may_come_by_qmp)
 {
     json_t *args = json_pack("{s:s}", "command-line", by_qmp[_i][0]);
@@ -134,6 +165,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
     tcase_add_test(tc, info_balloon_tells_where_the_memory_is);
+    tcase_add_test(tc, info_balloon_policy_explains_itself);
     tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);
     tcase_add_loop_test(tc, a_line_may_come_by_qmp, 0, G_N_ELEMENTS(by_qmp));
     tcase_add_test(tc, a_line_of_qmp_that_is_too_long_is_refused);

@@ -5,10 +5,12 @@
  */
 #include "tests/test-machine.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "hw/core/memory-balloon.h"
 #include "tests/suite.h"
+#include "vmm/cli/memory-options.h"
 
 FakeVm vm;
 
@@ -337,6 +339,32 @@ START_TEST(device_goes_onto_the_bus_that_is_named)
 }
 END_TEST
 
+/* --- -mem-path and -mem-prealloc --- */
+
+START_TEST(memory_options_make_the_machines_backend)
+{
+    Options o = {.mem_path = _i & 1 ? vm.dir : NULL,
+                 .mem_prealloc = _i & 2,
+                 .objects = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref)};
+    g_autoptr(GError) err = NULL;
+    uint64_t ram;
+
+    g_ptr_array_add(o.objects, json_pack("{s:s}", "qom-type", "memory-backend-ram"));
+    memory_options_prealloc(&o);
+    ck_assert_int_eq(json_is_true(json_object_get(o.objects->pdata[0], "prealloc")), !!(_i & 2));
+    ck_assert(memory_options_make(&o, vm.m, &err));
+    ck_assert_int_eq(vm.m->memory_backend != NULL, _i != 0);
+    if (_i) {
+        ck_assert_str_eq(vm.m->memory_backend, "pc.ram");
+        ck_assert_int_eq(memory_options_make(&o, vm.m, &err), !(_i & 1)); /* there is one now */
+    }
+    ck_assert(fake_vm_start(&vm, NULL));
+    ram = gmem_resident(vm.m->platform.mem);
+    ck_assert_msg(_i & 2 ? ram == FAKE_VM_RAM : ram < FAKE_VM_RAM / 2, "%" PRIu64, ram);
+    g_ptr_array_unref(o.objects);
+}
+END_TEST
+
 static void add_building_tests(Suite *s)
 {
     TCase *tc = tcase_create("building");
@@ -346,6 +374,7 @@ static void add_building_tests(Suite *s)
     tcase_add_test(tc, unknown_machine_gets_a_suggestion_when_one_is_near);
     tcase_add_loop_test(tc, memory_and_vcpus_have_limits, 0, G_N_ELEMENTS(limits));
     tcase_add_test(tc, memory_beyond_the_hole_is_above_4_gib);
+    tcase_add_loop_test(tc, memory_options_make_the_machines_backend, 0, 4);
     tcase_add_loop_test(tc, failed_start_is_undone, 0, 2);
     tcase_add_test(tc, missing_kernel_is_told_before_anything_is_made);
     tcase_add_test(tc, failing_reset_of_the_accelerator_fails_the_boot);

@@ -9,6 +9,7 @@
 
 extern const TypeInfo virtio_blk_type;     /* "virtio-blk-device" */
 extern const TypeInfo virtio_balloon_type; /* "virtio-balloon-device" */
+extern const TypeInfo balloon_policy_type; /* "balloon-policy", of -object */
 extern const TypeInfo virtio_rng_type;     /* "virtio-rng-device" */
 extern const TypeInfo virtio_serial_type;  /* "virtio-serial-device" */
 extern const TypeInfo virtserialport_type, virtconsole_type; /* ports, on its bus */

@@ -17,14 +17,10 @@
  * number there until a driver happens to write a new one.
  */
 #include <inttypes.h>
-#include <linux/virtio_balloon.h>
 
-#include "backends/iothread.h"
-#include "core/given.h"
 #include "core/log.h"
-#include "hw/core/memory-balloon.h"
 #include "hw/virtio/devices.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-balloon-internal.h"
 
 enum {
     QUEUE_SIZE = 128,
@@ -36,18 +32,7 @@ enum {
     DISCARDS_PER_SETTLE = 1024,
     SETTLE_NS = 200000000, /* the guest is done giving for now */
     SETTLE_STEP_NS = 1000000,
-    STATS_PER_REQUEST = 256,
 };
-
-/* §5.5.6.3, those since VIRTIO 1.4 included; the tag is the index. Names as in QEMU's guest-stats.
- */
-static const char *const stat_names[] = {
-    "stat-swap-in",      "stat-swap-out",     "stat-major-faults",     "stat-minor-faults",
-    "stat-free-memory",  "stat-total-memory", "stat-available-memory", "stat-disk-caches",
-    "stat-htlb-pgalloc", "stat-htlb-pgfail",  "stat-oom-kills",        "stat-alloc-stalls",
-    "stat-async-scans",  "stat-direct-scans", "stat-async-reclaims",   "stat-direct-reclaims",
-};
-enum { STATS = G_N_ELEMENTS(stat_names) };
 
 #define SETTLE_MAX_NS INT64_C(2000000000)
 
@@ -62,45 +47,7 @@ typedef struct {
 
 enum { CONFIG_SIZE_PLAIN = offsetof(WireConfig, free_page_hint_cmd_id) };
 
-typedef struct {
-    Le16 tag;
-    Le64 value;
-} __attribute__((packed)) WireStat;
-
 /* --- state --- */
-
-/* A queue's request that took longer than a turn. */
-typedef struct {
-    VqElem *elem;   /* NULL: none */
-    unsigned left;  /* page numbers that may still be taken from the present request */
-    unsigned piece; /* of a report: where it goes on */
-    uint64_t off;
-} Turn;
-
-typedef struct VirtioBalloon {
-    VirtIODevice parent_obj;
-    VirtQueue *inflate, *deflate, *stats_queue, *report[2];
-    uint64_t features; /* properties */
-    int granule;
-    bool prefault;
-    IoThreadObject *iothread; /* NULL: the main loop */
-    Turn inflating, deflating, reporting[2];
-    GivenPages *given;
-    LoopTimer *settle_timer; /* on the queues' loop */
-    int64_t settle_by;
-    uint32_t poison_val;
-    uint32_t num_pages;      /* target, pages of 4 KiB to give up */
-    uint32_t actual;         /* given up, as the driver last told */
-    uint32_t actual_written; /* the same while the driver writes it in parts */
-    VqElem *stats_elem; /* the driver's buffer, kept until new statistics are wanted; NULL: none */
-    bool stats_begun;   /* a buffer came since reset */
-    uint64_t stats[STATS];  /* UINT64_MAX: not told */
-    int64_t stats_time;     /* seconds since the epoch; 0: never */
-    uint32_t poll_interval; /* property, seconds; 0: no polling */
-    LoopTimer *poll_timer;
-} VirtioBalloon;
-
-OBJECT_DECLARE(VirtioBalloon, virtio_balloon, VIRTIO_BALLOON)
 
 static uint64_t ram_size(VirtioBalloon *s)
 {
@@ -301,117 +248,6 @@ static void virtio_balloon_handle_report(VirtIODevice *vdev, VirtQueue *vq)
     }
 }
 
-/* --- statistics (§5.5.6.3): the driver's buffer comes back filled each time it is handed back ---
- */
-
-static void stats_forget(VirtioBalloon *s)
-{
-    memset(s->stats, 0xff, sizeof s->stats);
-}
-
-static void stats_parse(VirtioBalloon *s, VqElem *e)
-{
-    WireStat wire;
-
-    stats_forget(s);
-    for (unsigned i = 0; i < STATS_PER_REQUEST && vq_elem_read(e, &wire, sizeof wire); i++) {
-        uint16_t tag = le16_get(wire.tag);
-
-        if (tag < STATS) {
-            s->stats[tag] = le64_get(wire.value);
-        }
-    }
-    s->stats_time = g_get_real_time() / G_USEC_PER_SEC;
-}
-
-static void stats_poll_later(VirtioBalloon *s)
-{
-    if (s->poll_timer && s->poll_interval > 0) {
-        loop_timer_arm_in(s->poll_timer, (int64_t)s->poll_interval * 1000000000);
-    }
-}
-
-static void stats_return_buffer(VirtioBalloon *s)
-{
-    virtqueue_push(g_steal_pointer(&s->stats_elem));
-    virtio_notify(VIRTIO_DEVICE(s), s->stats_queue);
-}
-
-static void virtio_balloon_handle_stats(VirtIODevice *vdev, VirtQueue *vq)
-{
-    VirtioBalloon *s = VIRTIO_BALLOON(vdev);
-    unsigned left = REQUESTS_PER_RUN;
-    VqElem *e;
-
-    while (left > 0 && (e = virtqueue_pop(vq))) {
-        left--;
-        if (s->stats_elem) { /* there should be one buffer at a time */
-            stats_return_buffer(s);
-        }
-        if (s->stats_begun ||
-            !vdev->legacy) { /* §5.5.6.3.1: a legacy driver's first holds nothing */
-            stats_parse(s, e);
-        }
-        s->stats_begun = true;
-        s->stats_elem = e;
-        stats_poll_later(s);
-    }
-    if (left == 0) {
-        virtio_queue_run_later(vdev, vq);
-    }
-}
-
-static void stats_poll_cb(void *opaque)
-{
-    VirtioBalloon *s = opaque;
-
-    if (s->stats_elem && virtio_running(VIRTIO_DEVICE(s))) {
-        stats_return_buffer(s); /* the answer sets the timer */
-    } else {
-        stats_poll_later(s);
-    }
-}
-
-static json_t *guest_stats_get(Object *obj, const Property *prop, GError **err)
-{
-    VirtioBalloon *s = VIRTIO_BALLOON(obj);
-    json_t *stats = json_object();
-
-    for (unsigned i = 0; i < STATS; i++) {
-        json_object_set_new(stats, stat_names[i],
-                            json_integer((json_int_t)s->stats[i])); /* missing: -1 */
-    }
-    return json_pack("{s:o, s:I}", "stats", stats, "last-update", (json_int_t)s->stats_time);
-}
-
-static json_t *poll_interval_get(Object *obj, const Property *prop, GError **err)
-{
-    return json_integer(VIRTIO_BALLOON(obj)->poll_interval);
-}
-
-static bool poll_interval_set(Object *obj, const Property *prop, json_t *value, GError **err)
-{
-    VirtioBalloon *s = VIRTIO_BALLOON(obj);
-    json_int_t seconds = json_integer_value(value);
-
-    if (!json_is_integer(value)) {
-        return error_set(err, "expects a whole number of seconds");
-    }
-    if (seconds < 0) {
-        return error_set(err, "timer value must be greater than zero, or zero for no polling");
-    }
-    if (seconds > UINT32_MAX) {
-        return error_set(err, "timer value is too big, %" PRIu32 " seconds is the most",
-                         UINT32_MAX);
-    }
-    s->poll_interval = (uint32_t)seconds;
-    if (s->poll_timer) {
-        loop_timer_cancel(s->poll_timer);
-    }
-    stats_poll_later(s);
-    return true;
-}
-
 /* --- target and actual --- */
 
 static void balloon_set_target(Object *obj, uint64_t guest_bytes)
@@ -428,12 +264,20 @@ static void balloon_set_target(Object *obj, uint64_t guest_bytes)
     virtio_notify_config(VIRTIO_DEVICE(s));
 }
 
-static uint64_t balloon_actual(Object *obj)
+uint64_t balloon_actual(Object *obj)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(obj);
     uint64_t ram = ram_size(s);
 
     return ram - MIN((uint64_t)s->actual << VIRTIO_BALLOON_PFN_SHIFT, ram);
+}
+
+static uint64_t balloon_target(Object *obj)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(obj);
+    uint64_t ram = ram_size(s);
+
+    return ram - MIN((uint64_t)s->num_pages << VIRTIO_BALLOON_PFN_SHIFT, ram);
 }
 
 static void actual_changed(VirtioBalloon *s, uint32_t actual)
@@ -487,85 +331,6 @@ static uint64_t virtio_balloon_get_features(VirtIODevice *vdev, uint64_t common)
     return VIRTIO_BALLOON(vdev)->features | UINT64_C(1) << VIRTIO_BALLOON_F_STATS_VQ;
 }
 
-/* --- ledger --- */
-
-typedef struct {
-    const char *name;
-    size_t offset;
-} LedgerField;
-
-#define FIELD(n, f)                 \
-    {                               \
-        n, offsetof(GivenLedger, f) \
-    }
-static const LedgerField ledger_fields[] = {
-    FIELD("inflate-named", inflate_named),
-    FIELD("inflated", inflated),
-    FIELD("repeated", repeated),
-    FIELD("inflate-outside", inflate_outside),
-    FIELD("inflate-in-use", inflate_in_use),
-    FIELD("deflate-named", deflate_named),
-    FIELD("deflated", deflated),
-    FIELD("deflate-not-given", deflate_not_given),
-    FIELD("forgotten", forgotten),
-    FIELD("given", given),
-    FIELD("released", released),
-    FIELD("held-back", held_back),
-    FIELD("returned", returned),
-    FIELD("released-ended", released_ended),
-    FIELD("refused", refused),
-    FIELD("reported", reported),
-    FIELD("report-returned", report_returned),
-    FIELD("report-left", report_left),
-    FIELD("prefaulted", prefaulted),
-    FIELD("discards", discards),
-    FIELD("time-ns", time_ns),
-};
-
-/* check: what of the released memory is resident again is asked of the host, which takes time. */
-static json_t *balloon_ledger(Object *obj, bool check)
-{
-    VirtioBalloon *s = VIRTIO_BALLOON(obj);
-    uint64_t requested = (uint64_t)s->num_pages << VIRTIO_BALLOON_PFN_SHIFT;
-    uint64_t actual = s->given ? balloon_actual(obj) : 0; /* not realized: there is no memory */
-    json_t *all =
-        json_pack("{s:I, s:I}", "requested", (json_int_t)requested, "actual", (json_int_t)actual);
-    GivenLedger ledger = {0};
-    uint64_t again = 0;
-
-    virtio_lock(VIRTIO_DEVICE(s));
-    if (s->given) {
-        ledger = *given_ledger(s->given);
-        again = check ? given_faulted_again(s->given) : 0;
-    }
-    virtio_unlock(VIRTIO_DEVICE(s));
-    for (unsigned i = 0; i < G_N_ELEMENTS(ledger_fields); i++) {
-        const uint64_t *value = (const void *)((const char *)&ledger + ledger_fields[i].offset);
-
-        json_object_set_new(all, ledger_fields[i].name, json_integer((json_int_t)*value));
-    }
-    if (check) {
-        json_object_set_new(all, "faulted-again", json_integer((json_int_t)again));
-        json_object_set_new(all, "really-released",
-                            json_integer((json_int_t)(ledger.released - again)));
-    }
-    return all;
-}
-
-static json_t *ledger_get(Object *obj, const Property *prop, GError **err)
-{
-    return balloon_ledger(obj, false);
-}
-
-static json_t *ledger_field_get(Object *obj, const Property *prop, GError **err)
-{
-    json_t *all = balloon_ledger(obj, false);
-    json_t *value = json_incref(json_object_get(all, prop->name + strlen("ledger-")));
-
-    json_decref(all);
-    return value;
-}
-
 /* --- life --- */
 
 /* Hints tell a migration what it need not copy, and there is none. */
@@ -600,12 +365,7 @@ static void virtio_balloon_reset(VirtIODevice *vdev)
     loop_timer_cancel(s->settle_timer);
     given_forget(s->given);
     s->poison_val = 0;
-    if (s->stats_elem) {
-        virtqueue_detach(g_steal_pointer(&s->stats_elem));
-    }
-    stats_forget(s);
-    s->stats_begun = false;
-    s->stats_time = 0;
+    balloon_stats_reset(s);
     actual_changed(s, 0);
 }
 
@@ -630,15 +390,14 @@ static bool virtio_balloon_realize(VirtIODevice *vdev, GError **err)
     s->given = given_new(virtio_memory(vdev), (GivenGranule)s->granule, s->prefault);
     s->inflate = add_queue(s, virtio_balloon_handle_output);
     s->deflate = add_queue(s, virtio_balloon_handle_output);
-    s->stats_queue = virtio_add_queue(vdev, QUEUE_SIZE, virtio_balloon_handle_stats);
+    s->stats_queue = virtio_add_queue(vdev, QUEUE_SIZE, balloon_handle_stats);
     for (unsigned i = 0; i < 2 && s->features & UINT64_C(1) << VIRTIO_BALLOON_F_REPORTING; i++) {
         s->report[i] = add_queue(s, virtio_balloon_handle_report);
     }
     virtio_lock(vdev);
     s->settle_timer = loop_timer_new(virtio_queue_loop(s->inflate), p->vclock, settle_cb, s);
     virtio_unlock(vdev);
-    s->poll_timer = loop_timer_new(p->loop, p->vclock, stats_poll_cb, s);
-    stats_poll_later(s);
+    balloon_stats_start(s);
     return true;
 }
 
@@ -646,7 +405,7 @@ static void virtio_balloon_unrealize(VirtIODevice *vdev)
 {
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
 
-    g_clear_pointer(&s->poll_timer, loop_timer_free);
+    balloon_stats_stop(s);
     virtio_lock(vdev);
     g_clear_pointer(&s->settle_timer, loop_timer_free);
     g_clear_pointer(&s->given, given_free);
@@ -656,13 +415,14 @@ static void virtio_balloon_unrealize(VirtIODevice *vdev)
 
 static void virtio_balloon_instance_init(Object *obj)
 {
-    stats_forget(VIRTIO_BALLOON(obj));
+    balloon_stats_forget(VIRTIO_BALLOON(obj));
 }
 
 static const char *const granule_words[] = {
     [GIVEN_AUTO] = "auto", [GIVEN_4K] = "4k", [GIVEN_2M] = "2m", NULL};
 
-#define LEDGER(n, h) PROP_CUSTOM("ledger-" n, "int", ledger_field_get, NULL, PROP_READONLY, h)
+#define LEDGER(n, h) \
+    PROP_CUSTOM("ledger-" n, "int", balloon_ledger_field_get, NULL, PROP_READONLY, h)
 
 static const Property virtio_balloon_props[] = {
     PROP_BIT64("deflate-on-oom", VirtioBalloon, features, VIRTIO_BALLOON_F_DEFLATE_ON_OOM, false,
@@ -683,7 +443,7 @@ static const Property virtio_balloon_props[] = {
               "make memory resident when the guest takes it back"),
     PROP_LINK("iothread", VirtioBalloon, iothread, IoThreadObject, &iothread_type,
               "gives memory back, an id of -object iothread; not given: the main loop"),
-    PROP_CUSTOM("ledger", "balloon ledger", ledger_get, NULL, PROP_READONLY,
+    PROP_CUSTOM("ledger", "balloon ledger", balloon_ledger_get, NULL, PROP_READONLY,
                 "what became of the memory that the guest gave, as x-query-balloon-ledger"),
     LEDGER("inflated", "bytes that the guest gave, ever"),
     LEDGER("deflated", "bytes that it took back, ever"),
@@ -694,10 +454,11 @@ static const Property virtio_balloon_props[] = {
     LEDGER("report-returned", "bytes of free page reports that went back, ever"),
     LEDGER("discards", "system calls that gave memory back, ever"),
     LEDGER("time-ns", "nanoseconds spent on it, ever"),
-    PROP_CUSTOM("guest-stats", "guest statistics", guest_stats_get, NULL, 0,
+    PROP_CUSTOM("guest-stats", "guest statistics", balloon_guest_stats_get, NULL, 0,
                 "what the guest last told about its memory, -1 where it did not, and when"),
-    PROP_CUSTOM("guest-stats-polling-interval", "int", poll_interval_get, poll_interval_set,
-                PROP_RUNTIME, "seconds between requests for statistics; 0: none"),
+    PROP_CUSTOM("guest-stats-polling-interval", "int", balloon_poll_interval_get,
+                balloon_poll_interval_set, PROP_RUNTIME,
+                "seconds between requests for statistics; 0: none"),
     PROP_END,
 };
 
@@ -709,7 +470,11 @@ static void virtio_balloon_class_init(ObjectClass *klass, const void *data)
 
     mc->set_target = balloon_set_target;
     mc->actual = balloon_actual;
+    mc->target = balloon_target;
     mc->ledger = balloon_ledger;
+    mc->stats = balloon_stats;
+    mc->ask_stats = balloon_ask_stats;
+    mc->listen = balloon_listen;
     dc->user_creatable = true;
     dc->category = "misc";
     vc->realize = virtio_balloon_realize;

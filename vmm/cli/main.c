@@ -15,6 +15,7 @@
 #include "vmm/cli/block-options.h"
 #include "vmm/cli/check.h"
 #include "vmm/cli/help.h"
+#include "vmm/cli/memory-options.h"
 #include "vmm/cli/main.h"
 #include "vmm/cli/net-options.h"
 #include "vmm/cli/schema.h"
@@ -201,12 +202,20 @@ bool vmm_make_machine(Vmm *vmm, GError **err)
     return set_accel_properties(vmm, accel, err) && set_machine_properties(vmm, err);
 }
 
-/* Filters need their netdev, and a netdev may need an object. */
-static bool is_net_filter(json_t *opts)
-{
-    const TypeInfo *type = type_find(json_string_value(json_object_get(opts, "qom-type")) ?: "");
+/* Filters need their netdev, and a netdev may need an object; some refer to devices. */
+typedef enum { OBJECTS_FIRST, OBJECTS_AFTER_NETS, OBJECTS_AFTER_DEVICES } ObjectTurn;
 
-    return type && type_is_a(type, &net_filter_type);
+static ObjectTurn object_turn(json_t *opts)
+{
+    const char *name = json_string_value(json_object_get(opts, "qom-type"));
+    const TypeInfo *type = name ? user_creatable_find_type(name, NULL) : NULL;
+    const UserCreatableClass *uc =
+        type ? object_class_interface(type_class(type), &user_creatable_type) : NULL;
+
+    if (uc && uc->after_devices) {
+        return OBJECTS_AFTER_DEVICES;
+    }
+    return type && type_is_a(type, &net_filter_type) ? OBJECTS_AFTER_NETS : OBJECTS_FIRST;
 }
 
 static bool make_object(Vmm *vmm, json_t *opts, GError **err)
@@ -225,19 +234,26 @@ static bool make_object(Vmm *vmm, json_t *opts, GError **err)
     return true;
 }
 
-static bool make_unless_filter(Vmm *vmm, json_t *opts, GError **err)
+static bool make_if_first(Vmm *vmm, json_t *opts, GError **err)
 {
-    return is_net_filter(opts) || make_object(vmm, opts, err);
+    return object_turn(opts) != OBJECTS_FIRST || make_object(vmm, opts, err);
 }
 
-static bool make_if_filter(Vmm *vmm, json_t *opts, GError **err)
+static bool make_if_after_nets(Vmm *vmm, json_t *opts, GError **err)
 {
-    return !is_net_filter(opts) || make_object(vmm, opts, err);
+    return object_turn(opts) != OBJECTS_AFTER_NETS || make_object(vmm, opts, err);
+}
+
+static bool make_if_after_devices(Vmm *vmm, json_t *opts, GError **err)
+{
+    return object_turn(opts) != OBJECTS_AFTER_DEVICES || make_object(vmm, opts, err);
 }
 
 static bool make_objects(Vmm *vmm, GError **err)
 {
-    return vmm_make_each(vmm, vmm->opts.objects, make_unless_filter, err);
+    memory_options_prealloc(&vmm->opts);
+    return vmm_make_each(vmm, vmm->opts.objects, make_if_first, err) &&
+           (vmm->opts.check || memory_options_make(&vmm->opts, vmm->machine, err));
 }
 
 /* "-drive file=X: ..." of a config file begins with its place instead of the option. */
@@ -329,12 +345,13 @@ static bool make_nets(Vmm *vmm, GError **err)
 {
     net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
     return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
-           vmm_make_each(vmm, vmm->opts.objects, make_if_filter, err);
+           vmm_make_each(vmm, vmm->opts.objects, make_if_after_nets, err);
 }
 
 static bool make_devices(Vmm *vmm, GError **err)
 {
-    return vmm_make_each(vmm, vmm->opts.devices, make_device, err);
+    return vmm_make_each(vmm, vmm->opts.devices, make_device, err) &&
+           vmm_make_each(vmm, vmm->opts.objects, make_if_after_devices, err);
 }
 
 static bool make_pidfile(Vmm *vmm, GError **err)

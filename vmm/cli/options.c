@@ -429,11 +429,13 @@ TEXT_OPTION(take_kernel, kernel)
 TEXT_OPTION(take_initrd, initrd)
 TEXT_OPTION(take_append, append)
 TEXT_OPTION(take_pidfile, pidfile)
+TEXT_OPTION(take_mem_path, mem_path)
 TEXT_OPTION(take_qtest, qtest)
 TEXT_OPTION(take_qtest_log, qtest_log)
 FLAG_OPTION(take_dump_schema, dump_schema)
 FLAG_OPTION(take_nographic, nographic)
 FLAG_OPTION(take_nodefaults, nodefaults)
+FLAG_OPTION(take_mem_prealloc, mem_prealloc)
 FLAG_OPTION(take_daemonize, daemonize)
 FLAG_OPTION(take_no_reboot, no_reboot)
 FLAG_OPTION(take_no_shutdown, no_shutdown)
@@ -453,6 +455,9 @@ static const Option option_table[] = {
     {"enable-kvm", NULL, NULL, NULL},
     {"cpu", "host", "CPU model", take_cpu},
     {"m", "SIZE", "guest memory, in MiB without a suffix (default 128M)", take_memory},
+    {"mem-path", "PATH", "have guest memory in a file there, for example on hugetlbfs",
+     take_mem_path},
+    {"mem-prealloc", NULL, "make guest memory resident at the start", take_mem_prealloc},
     {"smp", "N[,cores=N]", "number of vCPUs (default 1), which are cores of one socket",
      options_take_smp},
     {"kernel", "FILE", "Linux kernel: bzImage or uncompressed vmlinux", take_kernel},
@@ -739,6 +744,7 @@ void options_finish(Options *o)
     g_free(o->append);
     g_free(o->name);
     g_free(o->pidfile);
+    g_free(o->mem_path);
     g_free(o->monitor);
     g_free(o->qtest);
     g_free(o->qtest_log);

@@ -49,6 +49,8 @@ typedef struct {
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
     bool check;               /* -check or -dump-config; faults is set then */
     bool dump_config, dump_schema;
+    char *mem_path;           /* of -mem-path; see memory-options.h */
+    bool mem_prealloc;
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
     /* Set when the option's work is done by printing (help, version): exit 0. */
     bool handled;

@@ -69,6 +69,7 @@ static const TypeInfo *const all_types[] = {
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_blk_type,
     &virtio_balloon_type,
+    &balloon_policy_type,
     &virtio_rng_type,
     &virtio_serial_type,
     &virtserialport_type,

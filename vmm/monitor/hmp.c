@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "hw/virtio/devices.h"
 #include "qom/property.h"
 #include "vmm/monitor/monitor-internal.h"
 #include "vmm/monitor/qmp-command.h"
@@ -133,6 +134,77 @@ static void hmp_info_balloon(HmpMonitor *mon)
     json_decref(l);
 }
 
+static json_int_t policy_mib(Object *policy, const char *name)
+{
+    json_t *value = property_get_json(policy, name, NULL);
+    json_int_t bytes = json_integer_value(value);
+
+    json_decref(value);
+    return bytes / (1024 * 1024);
+}
+
+/* What is not known is left out. */
+static void print_status(HmpMonitor *mon, json_t *status, const char *label, const char *name,
+                         const char *unit)
+{
+    json_t *value = json_object_get(status, name);
+
+    if (value) {
+        print(mon, "%-17s %10" JSON_INTEGER_FORMAT " %s\r\n", label,
+              *unit == 'M' ? json_integer_value(value) / (1024 * 1024) : json_integer_value(value),
+              unit);
+    }
+}
+
+static void print_policy(HmpMonitor *mon, Object *policy)
+{
+    json_t *s = property_get_json(policy, "status", NULL);
+    const char *reason = json_string_value(json_object_get(s, "reason"));
+
+    print(mon, "%s: %s\r\n", policy->name, json_string_value(json_object_get(s, "state")));
+    if (reason) {
+        print(mon, "last decision     %s, %s: %s\r\n",
+              json_string_value(json_object_get(s, "action")), reason,
+              json_string_value(json_object_get(s, "explanation")));
+    }
+    print(mon, "bounds            %10" JSON_INTEGER_FORMAT " to %" JSON_INTEGER_FORMAT " MiB\r\n",
+          policy_mib(policy, "floor"), policy_mib(policy, "ceiling"));
+    print_status(mon, s, "guest shall have", "target", "MiB");
+    print_status(mon, s, "guest has", "actual", "MiB");
+    print_status(mon, s, "guest uses", "used", "MiB");
+    if (json_object_get(s, "host")) {
+        print(mon, "host pressure     %10s, %s\r\n", json_string_value(json_object_get(s, "host")),
+              json_is_true(json_object_get(s, "trigger")) ? "the kernel calls" : "looked at");
+    }
+    print_status(mon, s, "stalled, some", "some-us", "us");
+    print_status(mon, s, "stalled, all", "full-us", "us");
+    print_status(mon, s, "cgroup uses", "cgroup-used", "MiB");
+    print_status(mon, s, "cgroup's limit", "cgroup-limit", "MiB");
+    print(mon,
+          "decisions         %10" JSON_INTEGER_FORMAT ", inflated %" JSON_INTEGER_FORMAT
+          " times, deflated %" JSON_INTEGER_FORMAT "\r\n",
+          json_integer_value(json_object_get(s, "decisions")),
+          json_integer_value(json_object_get(s, "inflations")),
+          json_integer_value(json_object_get(s, "deflations")));
+    json_decref(s);
+}
+
+static void hmp_info_balloon_policy(HmpMonitor *mon)
+{
+    const Object *objects = object_container(mon->base.machine->platform.root, "objects");
+    bool any = false;
+
+    for (unsigned i = 0; objects->children && i < objects->children->len; i++) {
+        if (object_is_a(objects->children->pdata[i], &balloon_policy_type)) {
+            print_policy(mon, objects->children->pdata[i]);
+            any = true;
+        }
+    }
+    if (!any) {
+        print(mon, "no balloon-policy; -object balloon-policy,id=ID,device=BALLOON makes one\r\n");
+    }
+}
+
 static void hmp_info(HmpMonitor *mon, const char *arg)
 {
     json_t *r;
@@ -148,6 +220,8 @@ static void hmp_info(HmpMonitor *mon, const char *arg)
         }
     } else if (!strcmp(arg, "balloon")) {
         hmp_info_balloon(mon);
+    } else if (!strcmp(arg, "balloon-policy")) {
+        hmp_info_balloon_policy(mon);
     } else if (!strcmp(arg, "network")) {
         g_autofree char *text = qmp_info_network(mon->base.machine);
 
@@ -157,7 +231,7 @@ static void hmp_info(HmpMonitor *mon, const char *arg)
     } else if (!strcmp(arg, "name")) {
         print(mon, "%s\r\n", mon->base.machine->name ? mon->base.machine->name : "");
     } else {
-        print(mon, "info balloon|name|network|status|version\r\n");
+        print(mon, "info balloon|balloon-policy|name|network|status|version\r\n");
     }
 }
 
@@ -206,7 +280,7 @@ static const HmpCommand commands[] = {
     {"c", NULL, NULL, hmp_cont},
     {"help", "", "this text", hmp_help},
     {"?", NULL, NULL, hmp_help},
-    {"info", "balloon|name|network|status|version", "show something", hmp_info},
+    {"info", "balloon|balloon-policy|name|network|status|version", "show something", hmp_info},
     {"hostfwd_add", "[NETDEV] tcp|udp:[HOST]:PORT-[GUEST]:PORT",
      "forward a port of the host to the guest", hmp_hostfwd_add},
     {"hostfwd_remove", "[NETDEV] tcp|udp:[HOST]:PORT", "forward it no longer", hmp_hostfwd_remove},

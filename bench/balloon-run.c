@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/*
+ * Runs the VMMs of a plan in turn, takes memory from each guest by its balloon and gives it back,
+ * and says what that cost.
+ *
+ *     balloon-run RUNS SOCKET TARGET_MB FULL_MB PLAN
+ *
+ * A line of the plan is NAME, TAB, the words of the command with tabs between them; it serves QMP
+ * on SOCKET. Output, a line per step: name, step (take, back, use), ms until the guest had done it,
+ * us of CPU time of the VMM in all, us of its guest therein, MiB that its resident set grew by.
+ * `use`: the guest touches what came back.
+ */
+#define _GNU_SOURCE
+#include <dirent.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include "vm-run.h"
+
+enum { POLL_MS = 20, SETTLE_MS = 1000, TICK_US = 10000, TOUCH_MB = 700 };
+
+static double now_ms(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec * 1e3 + (double)t.tv_nsec / 1e6;
+}
+
+/* --- what it takes --- */
+
+/* CPU time of all threads in us; schedstat counts nanoseconds. */
+static double cpu_us(pid_t pid)
+{
+    char path[128];
+    double sum = 0;
+    struct dirent *e;
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    while (dir && (e = readdir(dir))) {
+        char file[512];
+        double ns = 0;
+        FILE *f;
+
+        snprintf(file, sizeof file, "%s/%s/schedstat", path, e->d_name);
+        f = *e->d_name == '.' ? NULL : fopen(file, "re");
+        if (f && fscanf(f, "%lf", &ns) == 1) {
+            sum += ns / 1e3;
+        }
+        if (f) {
+            fclose(f);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return sum;
+}
+
+static double resident_mb(pid_t pid)
+{
+    char path[64];
+    long pages[2] = {0};
+    FILE *f;
+
+    snprintf(path, sizeof path, "/proc/%d/statm", (int)pid);
+    f = fopen(path, "re");
+    if (f && fscanf(f, "%ld %ld", &pages[0], &pages[1]) != 2) {
+        pages[1] = 0;
+    }
+    if (f) {
+        fclose(f);
+    }
+    return (double)pages[1] / 256;
+}
+
+/* --- QMP --- */
+
+static int qmp_connect(const char *path)
+{
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    snprintf(addr.sun_path, sizeof addr.sun_path, "%s", path);
+    for (int i = 0; connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0; i++) {
+        if (i == 300) {
+            perror(path);
+            exit(1);
+        }
+        usleep(100000);
+    }
+    return fd;
+}
+
+/* The answer to a command; what else comes is dropped. */
+static void qmp_ask(Vm *vm, int fd, const char *command, char *ret, size_t size)
+{
+    size_t len = 0;
+
+    if (write(fd, command, strlen(command)) != (ssize_t)strlen(command)) {
+        fail(vm, "QMP ends");
+    }
+    for (;;) {
+        if (len + 2 > size || read(fd, ret + len, 1) != 1) {
+            fail(vm, "QMP ends");
+        }
+        if (ret[len++] != '\n') {
+            continue;
+        }
+        ret[len] = 0;
+        if (strstr(ret, "\"error\"")) {
+            fail(vm, ret);
+        }
+        if (strstr(ret, "\"return\"")) {
+            return;
+        }
+        len = 0;
+    }
+}
+
+static long long actual_mb(Vm *vm, int fd)
+{
+    char text[LINE], *at;
+
+    qmp_ask(vm, fd, "{\"execute\": \"query-balloon\"}\n", text, sizeof text);
+    at = strstr(text, "\"actual\":");
+    return at ? atoll(at + strlen("\"actual\":")) >> 20 : -1;
+}
+
+/* --- steps --- */
+
+typedef struct {
+    double ms, cpu, resident;
+    long own, guest;
+} Mark;
+
+static Mark mark(const Vm *vm)
+{
+    Mark m = {.ms = now_ms(), .cpu = cpu_us(vm->pid), .resident = resident_mb(vm->pid)};
+
+    cpu_ticks(vm->pid, &m.own, &m.guest);
+    return m;
+}
+
+static void say_step(const char *name, const char *step, const Mark *from, const Mark *to,
+                     double ms)
+{
+    printf("%s\t%s\t%.0f\t%.0f\t%ld\t%.1f\n", name, step, ms, to->cpu - from->cpu,
+           (to->guest - from->guest) * TICK_US, to->resident - from->resident);
+    fflush(stdout);
+}
+
+/* What the VMM does after the guest is done counts, too. */
+static void set_balloon(Vm *vm, int fd, const char *name, const char *step, int mb)
+{
+    char line[LINE], text[LINE];
+    Mark from = mark(vm), to;
+    double ms;
+
+    snprintf(line, sizeof line, "{\"execute\": \"balloon\", \"arguments\": {\"value\": %lld}}\n",
+             (long long)mb << 20);
+    qmp_ask(vm, fd, line, text, sizeof text);
+    while (actual_mb(vm, fd) != mb) {
+        if (now_ms() - from.ms > WAIT_S * 1000.0) {
+            fail(vm, "the balloon does not move");
+        }
+        usleep(POLL_MS * 1000);
+    }
+    ms = now_ms() - from.ms;
+    usleep(SETTLE_MS * 1000);
+    to = mark(vm);
+    say_step(name, step, &from, &to, ms);
+}
+
+static void hold(Vm *vm, int mb)
+{
+    char line[64], text[sizeof vm->text];
+    int n = snprintf(line, sizeof line, "hold %d\n", mb);
+
+    if (write(vm->in, line, (size_t)n) != n) {
+        fail(vm, "cannot type");
+    }
+    wait_for(vm, "AEROSTAT-DONE 0", text, sizeof text);
+}
+
+static void end(Vm *vm)
+{
+    char text[sizeof vm->text];
+    int status;
+
+    if (write(vm->in, "poweroff\n", 9) != 9) {
+        fail(vm, "cannot type");
+    }
+    wait_for(vm, "AEROSTAT-DONE", text, sizeof text);
+    for (int i = 0; i < 100 && waitpid(vm->pid, &status, WNOHANG) == 0; i++) {
+        usleep(100000);
+    }
+    kill(vm->pid, SIGKILL);
+    close(vm->in);
+    close(vm->out);
+}
+
+static void one_vmm(char *line, const char *socket_path, int target_mb, int full_mb)
+{
+    char *argv[WORDS + 1] = {0}, text[sizeof((Vm *)0)->text];
+    static Vm vm;
+    Mark from, to;
+    int n = 0, fd;
+
+    line[strcspn(line, "\n")] = 0;
+    for (char *w = strtok(line, "\t"); w && n < WORDS; w = strtok(NULL, "\t")) {
+        argv[n++] = w;
+    }
+    start(&vm, argv + 1);
+    wait_for(&vm, "AEROSTAT-READY", text, sizeof text);
+    fd = qmp_connect(socket_path);
+    qmp_ask(&vm, fd, "{\"execute\": \"qmp_capabilities\"}\n", text, sizeof text);
+    hold(&vm, TOUCH_MB); /* all that will be taken is there */
+    hold(&vm, 0);
+    set_balloon(&vm, fd, argv[0], "take", target_mb);
+    set_balloon(&vm, fd, argv[0], "back", full_mb);
+    from = mark(&vm);
+    hold(&vm, TOUCH_MB);
+    to = mark(&vm);
+    say_step(argv[0], "use", &from, &to, to.ms - from.ms);
+    close(fd);
+    end(&vm);
+    unlink(socket_path);
+}
+
+int main(int argc, char **argv)
+{
+    char line[LINE];
+
+    if (argc != 6) {
+        fprintf(stderr, "usage: balloon-run RUNS SOCKET TARGET_MB FULL_MB PLAN\n");
+        return 2;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    for (int run = 0; run < atoi(argv[1]); run++) {
+        FILE *plan = fopen(argv[5], "re");
+
+        while (plan && fgets(line, sizeof line, plan)) {
+            one_vmm(line, argv[2], atoi(argv[3]), atoi(argv[4]));
+        }
+        if (plan) {
+            fclose(plan);
+        }
+    }
+    return 0;
+}

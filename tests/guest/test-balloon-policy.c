@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The balloon's newer parts with a Linux guest: free page reports, the iothread, the automatic
+ * policy, and several guests on one host that has no room for all of them.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/virtio_balloon.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/guest/groups.h"
+#include "tests/guest/vm.h"
+
+#define WORDS "console=ttyS0 quiet panic=-1 cryptomgr.notests "
+
+static void hold(Vm *vm, unsigned mib)
+{
+    g_autofree char *line = g_strdup_printf("hold %u", mib);
+
+    g_free(vm_ask_ok(vm, line));
+}
+
+static uint64_t ledger(Vm *vm, const char *name)
+{
+    json_t *all = vm_qmp(vm, "x-query-balloon-ledger", NULL);
+    json_int_t value = json_integer_value(json_object_get(all, name));
+
+    json_decref(all);
+    return (uint64_t)value;
+}
+
+/* --- free page reports --- */
+
+/* The guest touches memory and frees it; then waits for its reports. Bytes that the resident set
+ * fell by. */
+static int64_t report_some(Vm *vm, unsigned mib)
+{
+    uint64_t used;
+
+    hold(vm, mib);
+    used = vm_resident(vm);
+    hold(vm, 0);
+    for (double end = now() + 12; now() < end && vm_resident(vm) + mib * MiB * 3 / 4 > used;) {
+        vm_sleep(vm, 0.25);
+    }
+    return (int64_t)used - (int64_t)vm_resident(vm);
+}
+
+/* words: more on the guest's command line. */
+static Vm *reporting_vm(const char *words)
+{
+    g_autofree char *append = g_strconcat(WORDS, words, NULL);
+    Vm *vm = vm_start("-device", "virtio-balloon,id=balloon0,free-page-reporting=on", "-append",
+                      append, NULL);
+
+    vm_wait_ready(vm);
+    return vm;
+}
+
+static void expect_feature(Vm *vm, unsigned bit)
+{
+    g_autofree char *devices = vm_ask_ok(vm, "virtio");
+    const char *balloon = strstr(devices, "device=0x0005 driver=virtio_balloon");
+    const char *features = balloon ? strstr(balloon, "features=") : NULL;
+
+    if (!features || !(strtoull(features + strlen("features="), NULL, 16) >> bit & 1)) {
+        fail("the driver does not take feature %u: %s", bit, devices);
+    }
+}
+
+void group_balloon_reporting(void)
+{
+    Vm *vm = reporting_vm("");
+    int64_t fell = report_some(vm, 256);
+
+    if (fell < 192 * (int64_t)MiB || ledger(vm, "report-returned") < 192 * MiB) {
+        fail("the guest freed 256 MiB, its reports brought %.1f MiB back, %.1f by the ledger",
+             (double)fell / MiB, (double)ledger(vm, "report-returned") / MiB);
+    }
+    passed("free page reports bring %.0f of 256 MiB back", (double)fell / MiB);
+    hold(vm, 256); /* and it may use them again */
+    vm_power_off(vm);
+
+    vm = reporting_vm("init_on_free=1"); /* fills with zeroes: what the host gives is as good */
+    expect_feature(vm, VIRTIO_BALLOON_F_PAGE_POISON);
+    fell = report_some(vm, 128);
+    if (fell < 96 * (int64_t)MiB) {
+        fail("with init_on_free=1 reports brought %.1f of 128 MiB back", (double)fell / MiB);
+    }
+    passed("so they do with init_on_free=1, %.0f of 128 MiB", (double)fell / MiB);
+    vm_power_off(vm);
+}
+
+/* --- a thread of its own --- */
+
+void group_balloon_iothread(void)
+{
+    Vm *vm = vm_start("-object", "iothread,id=io0", "-device",
+                      "virtio-balloon,id=balloon0,iothread=io0,free-page-reporting=on,"
+                      "deflate-on-oom=on",
+                      NULL);
+    int status;
+
+    vm_wait_ready(vm);
+    for (int i = 0; i < 3; i++) {
+        vm_set_balloon(vm, 128 * MiB);
+        if (ledger(vm, "released") < 300 * MiB) {
+            fail("of 384 MiB given %.1f were released", (double)ledger(vm, "released") / MiB);
+        }
+        vm_set_balloon(vm, 512 * MiB);
+    }
+    passed("on an iothread the balloon takes 384 MiB and gives them back, three times");
+    if (report_some(vm, 256) < 192 * (int64_t)MiB) {
+        fail("reports on an iothread bring no memory back");
+    }
+    vm_set_balloon(vm, 128 * MiB);
+    g_free(vm_ask(vm, &status, "oom 200"));
+    if (status != 0 || vm_balloon(vm) <= 128 * MiB) {
+        fail("deflate-on-oom on an iothread: status %d", status);
+    }
+    passed("and free page reports and deflate-on-oom work there");
+    vm_power_off(vm);
+}
+
+/* --- the policy --- */
+
+static char *policy_text(Vm *vm, const char *name)
+{
+    json_t *s =
+        vm_qmp(vm, "qom-get", json_pack("{s:s, s:s}", "path", "/objects/p0", "property", "status"));
+    json_t *value = json_object_get(s, name);
+    char *text = json_is_string(value) ? g_strdup(json_string_value(value)) : json_dumps(s, 0);
+
+    json_decref(s);
+    return text;
+}
+
+/* Waits for an event with that reason; its target. */
+static uint64_t wait_reason(Vm *vm, const char *reason, int seconds)
+{
+    for (double end = now() + seconds; now() < end;) {
+        json_t *e = vm_wait_event(vm, "BALLOON_POLICY", seconds),
+               *data = json_object_get(e, "data");
+        bool found = !g_strcmp0(json_string_value(json_object_get(data, "reason")), reason);
+        uint64_t target = (uint64_t)json_integer_value(json_object_get(data, "target"));
+
+        json_decref(e);
+        if (found) {
+            return target;
+        }
+    }
+    fail("no decision with reason %s in %d s; %s", reason, seconds, policy_text(vm, "none"));
+}
+
+static void wait_below(Vm *vm, uint64_t bytes, int seconds)
+{
+    for (double end = now() + seconds; vm_balloon(vm) > bytes; vm_sleep(vm, 0.2)) {
+        if (now() > end) {
+            fail("the guest has %" G_GUINT64_FORMAT " MiB, at most %" G_GUINT64_FORMAT
+                 " expected; %s",
+                 vm_balloon(vm) / MiB, bytes / MiB, policy_text(vm, "none"));
+        }
+    }
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+    g_autofree char *path = g_build_filename(dir, name, NULL);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || close(fd) < 0) {
+        fail("%s: %s", path, strerror(errno));
+    }
+}
+
+/* A source that the test writes: files with the names of a cgroup's. */
+void group_balloon_policy(void)
+{
+    char dir[] = "/tmp/cgroup-XXXXXX";
+    g_autofree char *object = NULL, *answer = NULL, *remove = NULL;
+    uint64_t squeezed;
+    Vm *vm;
+
+    if (!mkdtemp(dir)) {
+        fail("%s: %s", dir, strerror(errno));
+    }
+    put(dir, "memory.current", "1000000\n");
+    put(dir, "memory.high", "100000000\n");
+    object =
+        g_strdup_printf("balloon-policy,id=p0,device=balloon0,floor=96M,reserve=48M,"
+                        "hysteresis=16M,rate-limit=256M,calm=0,interval=500,faults=0,source=%s",
+                        dir);
+    vm = vm_start("-device", "virtio-balloon,id=balloon0,deflate-on-oom=on", "-object", object,
+                  NULL);
+    vm_wait_ready(vm);
+    wait_reason(vm, "steady", 20);
+    if (vm_balloon(vm) != 512 * MiB) {
+        fail("memory was taken without pressure");
+    }
+    passed("without pressure the guest keeps its memory");
+    put(dir, "memory.current", "99000000\n");
+    wait_reason(vm, "host-pressure", 10);
+    wait_below(vm, 300 * MiB, 30);
+    wait_reason(vm, "at-need", 30);
+    squeezed = vm_balloon(vm);
+    passed("under pressure it keeps %" G_GUINT64_FORMAT " MiB", squeezed / MiB);
+    if (squeezed < 96 * MiB || vm_meminfo(vm, "MemAvailable") < 40 * MiB) {
+        fail("that is less than it needs");
+    }
+    hold(vm, 40); /* most of the reserve */
+    hold(vm, 80);
+    wait_reason(vm, "guest-short", 10);
+    hold(vm, 160);
+    hold(vm, 240);
+    passed("it has memory again when it needs some, %" G_GUINT64_FORMAT " MiB",
+           vm_balloon(vm) / MiB);
+    hold(vm, 0);
+    wait_below(vm, squeezed + 64 * MiB, 60);
+    passed("and gives it back when it does not");
+    vm_do(vm, "balloon", json_pack("{s:I}", "value", (json_int_t)(400 * MiB)));
+    wait_reason(vm, "target-set", 10);
+    answer = policy_text(vm, "state");
+    if (strcmp(answer, "overridden") != 0) {
+        fail("a target set by hand: the policy is %s", answer);
+    }
+    passed("a target set by hand wins");
+    vm_power_off(vm);
+    remove = g_strdup_printf("rm -r %s", dir);
+    if (system(remove) != 0) {
+        fail("%s", remove);
+    }
+}
+
+/* --- several guests, one host --- */
+
+enum { GUESTS = 2, GUEST_MIB = 384, LIMIT_MIB = 460, BUSY_MIB = 230 };
+
+/* A cgroup v2 with a limit, which we are in from now on; its folder. */
+static char *enter_cgroup(unsigned limit_mib)
+{
+    static const char root[] = "/tmp/cgroup-root";
+    g_autofree char *limit = g_strdup_printf("%u\n", limit_mib << 20),
+                    *pid = g_strdup_printf("%d\n", getpid());
+    char *dir = g_strdup_printf("%s/guests", root);
+
+    if (mkdir(root, 0755) < 0 || mount("none", root, "cgroup2", 0, NULL) < 0) {
+        passed("skipped: no cgroup v2 to be had: %s", strerror(errno));
+        g_free(dir);
+        return NULL;
+    }
+    put(root, "cgroup.subtree_control", "+memory\n");
+    if (mkdir(dir, 0755) < 0) {
+        fail("%s: %s", dir, strerror(errno));
+    }
+    put(dir, "memory.high", limit);
+    put(dir, "cgroup.procs", pid);
+    return dir;
+}
+
+static uint64_t cgroup_value(const char *dir, const char *file, const char *word)
+{
+    g_autofree char *path = g_build_filename(dir, file, NULL), *text = NULL;
+    const char *at;
+
+    if (!g_file_get_contents(path, &text, NULL, NULL)) {
+        fail("%s: %s", path, strerror(errno));
+    }
+    at = word ? strstr(text, word) : text;
+    return at ? strtoull(at + (word ? strlen(word) : 0), NULL, 10) : 0;
+}
+
+static void expect_within(const char *cgroup, Vm **vms)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < GUESTS; i++) {
+        if (!vm_alive(vms[i])) {
+            fail("guest %u is gone", i);
+        }
+        sum += vm_resident(vms[i]);
+    }
+    if (cgroup_value(cgroup, "memory.current", NULL) > (LIMIT_MIB + 32) * MiB) {
+        fail("the guests have %.1f MiB, the limit is %d", (double)sum / MiB, LIMIT_MIB);
+    }
+    if (cgroup_value(cgroup, "memory.events", "oom_kill ") > 0) {
+        fail("the host killed a guest");
+    }
+}
+
+static void say_where(const char *cgroup, Vm **vms, const char *when)
+{
+    GString *text = g_string_new(NULL);
+
+    for (unsigned i = 0; i < GUESTS; i++) {
+        g_autofree char *reason = policy_text(vms[i], "reason");
+
+        g_string_append_printf(text, "%s%.0f MiB (%.0f here, %s)", i ? ", " : "",
+                               (double)vm_balloon(vms[i]) / MiB, (double)vm_resident(vms[i]) / MiB,
+                               reason);
+    }
+    passed("%s: guests have %s; together %.0f of %d", when, text->str,
+           (double)cgroup_value(cgroup, "memory.current", NULL) / MiB, LIMIT_MIB);
+    g_string_free(text, TRUE);
+}
+
+/* Guest n wants much, the others nothing. */
+static void busy(const char *cgroup, Vm **vms, unsigned n)
+{
+    g_autofree char *when = g_strdup_printf("guest %u is busy", n);
+
+    for (unsigned i = 0; i < GUESTS; i++) {
+        if (i != n) {
+            hold(vms[i], 0);
+        }
+    }
+    for (unsigned mib = 40; mib <= BUSY_MIB; mib += 38) {
+        g_autofree char *line = g_strdup_printf("hold %u\n", mib);
+
+        vm_type(vms[n], line);
+        for (unsigned i = 0; i < GUESTS; i++) { /* time for memory to move */
+            vm_sleep(vms[i], 0.3);
+        }
+        say_where(cgroup, vms, line);
+        g_free(vm_wait_console(vms[n], "AEROSTAT-DONE 0", 60));
+        expect_within(cgroup, vms);
+    }
+    say_where(cgroup, vms, when);
+}
+
+/* Together the guests have 768 MiB, and the host 460: one can have much while the other is idle. */
+void group_balloon_host(void)
+{
+    g_autofree char *cgroup = enter_cgroup(LIMIT_MIB), *object = NULL;
+    Vm *vms[GUESTS];
+
+    if (!cgroup) {
+        return;
+    }
+    object = g_strdup_printf("balloon-policy,id=p0,device=balloon0,floor=96M,reserve=64M,"
+                             "hysteresis=16M,rate-limit=256M,calm=0,interval=500,source=%s",
+                             cgroup);
+    for (unsigned i = 0; i < GUESTS; i++) {
+        vms[i] = vm_start("-m", "384", "-device", "virtio-balloon,id=balloon0,deflate-on-oom=on",
+                          "-object", object, NULL);
+    }
+    for (unsigned i = 0; i < GUESTS; i++) {
+        vm_wait_ready(vms[i]);
+    }
+    passed("%d guests run", GUESTS);
+    for (unsigned n = 0; n < GUESTS; n++) {
+        busy(cgroup, vms, n);
+    }
+    for (unsigned i = 0; i < GUESTS; i++) {
+        g_free(vm_ask_ok(vms[i], "run ! dmesg | grep -i 'killed process'"));
+        vm_power_off(vms[i]);
+    }
+    passed("nobody was killed");
+}
