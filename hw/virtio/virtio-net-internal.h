@@ -102,6 +102,8 @@ struct VirtioNet {
     /* from realize to unrealize */
     char *name;                /* in messages and monitors */
     NetUser *user;             /* NULL: no netdev was given */
+    LoopBh *filter_bh;         /* on the main loop: tells of a changed filter */
+    bool filter_told;          /* it was, and nobody has asked since */
     VirtioNetPair *pairs;
     unsigned n_pairs;
     PlatformRunListener run;
@@ -191,5 +193,13 @@ void virtio_net_rx_round(void *opaque);                    /* round */
 /* --- virtio-net-ctrl.c --- */
 
 void virtio_net_handle_ctrl(VirtIODevice *vdev, VirtQueue *vq);
+
+/* --- virtio-net-card.c: interface "net-card", for monitors (hw/core/net-card.h) --- */
+
+void virtio_net_card_class_init(ObjectClass *klass); /* of who has net_card_type among its interfaces */
+void virtio_net_card_init(VirtioNet *s);             /* by realize; main loop */
+void virtio_net_card_finish(VirtioNet *s);           /* by unrealize; once is enough, twice is fine */
+/* The driver has set the filter: a monitor hears of the first time after it asked. Any thread with the queues' lock. */
+void virtio_net_filter_changed(VirtioNet *s);
 
 #endif
