@@ -2,7 +2,7 @@
 /*
  * What the files of virtio-net share: virtio-net.c (the device: properties, life, link), virtio-net-config.c (features,
  * configuration space, what a driver switches), virtio-net-tx.c (from the driver to the backend), virtio-net-rx.c (back),
- * virtio-net-ctrl.c (the control queue).
+ * virtio-net-coal.c (when the driver is interrupted), virtio-net-ctrl.c (the control queue).
  *
  * Queues: receiveq and transmitq of each of n_pairs, then the control queue. Where neither MQ nor RSS was negotiated the
  * control queue is queue 2, whatever there is (§5.1.2).
@@ -45,8 +45,9 @@
 
 enum {
     VIRTIO_NET_BATCH = 32,     /* frames that go to the backend at once */
-    VIRTIO_NET_HEADER_MAX = sizeof(struct virtio_net_hdr_v1_hash),
+    VIRTIO_NET_CTRL_SERVED = 0, /* there is a virtio-net-ctrl.c */
 };
+enum { VIRTIO_NET_TX_BH, VIRTIO_NET_TX_TIMER };
 
 OBJECT_DECLARE(VirtioNet, virtio_net, VIRTIO_NET)
 
@@ -59,6 +60,7 @@ typedef struct {
     NetCoalParams params;
     uint32_t packets;          /* since the last notification */
     LoopTimer *timer;          /* from the first of them */
+    VirtIODevice *vdev;
     VirtQueue *vq;
 } NetCoal;
 
@@ -85,7 +87,7 @@ typedef struct {
 typedef struct {
     uint64_t rx_filtered;      /* not for the guest */
     uint64_t rx_dropped;       /* no driver, larger than the buffers or the MTU, a queue in reset */
-    uint64_t tx_errors;        /* headers that make no sense; others the backend counts */
+    uint64_t tx_errors;        /* segments of a kind that is not known; the backend counts other errors */
 } VirtioNetStats;
 
 struct VirtioNet {
@@ -97,7 +99,7 @@ struct VirtioNet {
     uint32_t rx_queue_size, tx_queue_size, tx_txtimer;
     int32_t speed, tx_burst, bootindex;
     uint16_t host_mtu;
-    char *tx;
+    int tx;                    /* VIRTIO_NET_TX_* */
     IoThreadObject *iothread;
     /* from realize to unrealize */
     char *name;                /* in messages and monitors */
@@ -109,7 +111,7 @@ struct VirtioNet {
     PlatformRunListener run;
     bool running;              /* the VM; while it is stopped no queue is served */
     LoopTimer *announcer;      /* the next round of announce */
-    unsigned announce_rounds;  /* left */
+    unsigned announce_rounds, announce_total; /* left of so many */
     VirtioNetStats stats;
     /* what the driver sees and has set; a reset puts it back */
     bool link_up;
@@ -120,11 +122,20 @@ struct VirtioNet {
     NetRxFilter filter;        /* filter.mac is the mac of configuration space */
     NetRss rss;
     NetCoalParams rx_coal, tx_coal; /* of RX_SET and TX_SET: what a queue gets when it is enabled again */
-    /* from the features, at DRIVER_OK */
-    size_t hdr_len;            /* bytes: 10, 12 or 20 */
-    bool mergeable, hashing;   /* HASH_REPORT */
-    uint32_t max_frame;        /* bytes, for frames that are not segmented; 0: any (MTU) */
 };
+
+/* Bytes of the header in front of each frame: without num_buffers for legacy drivers that merge none, with the hash
+ * where it is reported (§5.1.6). */
+static inline size_t virtio_net_hdr_len(const VirtioNet *s)
+{
+    const VirtIODevice *vdev = &s->parent_obj;
+
+    if (virtio_has_feature(vdev, VIRTIO_NET_F_HASH_REPORT)) {
+        return sizeof(struct virtio_net_hdr_v1_hash);
+    }
+    return vdev->legacy && !virtio_has_feature(vdev, VIRTIO_NET_F_MRG_RXBUF) ? sizeof(struct virtio_net_hdr)
+                                                                             : sizeof(struct virtio_net_hdr_v1);
+}
 
 static inline void virtio_net_count(uint64_t *counter, uint64_t n)
 {
@@ -151,9 +162,9 @@ void virtio_net_set_pairs(VirtioNet *s, unsigned n);           /* 1 to n_pairs *
 void virtio_net_set_mac(VirtioNet *s, const uint8_t mac[6]);
 /* RSS_CONFIG (steer) or HASH_CONFIG; RSS_CONFIG also says how many pairs there are. */
 void virtio_net_set_rss(VirtioNet *s, const NetRssConfig *config, bool steer);
-/* The queue of that number as a transmit or receive queue that is enabled; NULL: it is none. For COAL_VQ_SET and _GET. */
+/* The queue of that number as a transmit or receive queue that is enabled; NULL: it is none. For COAL_VQ_GET, and _SET
+ * by virtio_net_coal_set. */
 NetCoal *virtio_net_coal(VirtioNet *s, unsigned vq_index);
-void virtio_net_set_coal(NetCoal *c, NetCoalParams params);
 void virtio_net_set_coal_all(VirtioNet *s, bool tx, NetCoalParams params); /* RX_SET, TX_SET */
 
 /* The number of a VirtQueue of s is that of the control queue, as negotiated. */
@@ -165,11 +176,15 @@ static inline unsigned virtio_net_ctrl_index(const VirtioNet *s)
     return 2 * (many ? s->n_pairs : 1);
 }
 
-/* n frames are done on c's queue: the driver sees their buffers, and is interrupted when it is time for it. */
-void virtio_net_notify(VirtioNet *s, NetCoal *c, uint32_t n);
-bool virtio_net_coal_init(VirtioNet *s, NetCoal *c, VirtQueue *vq);
-void virtio_net_coal_reset(NetCoal *c, NetCoalParams params);
+/* --- virtio-net-coal.c --- */
+
+/* On the queue's loop, or with its lock. */
+void virtio_net_coal_init(NetCoal *c, VirtIODevice *vdev, VirtQueue *vq);
 void virtio_net_coal_finish(NetCoal *c);
+void virtio_net_coal_reset(NetCoal *c, NetCoalParams params);
+void virtio_net_coal_set(NetCoal *c, NetCoalParams params);
+/* n more frames are done: the driver sees their buffers, and is interrupted when it is time for it. */
+void virtio_net_notify(NetCoal *c, uint32_t n);
 
 /* --- virtio-net.c --- */
 

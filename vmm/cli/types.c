@@ -70,6 +70,7 @@ static const TypeInfo *const all_types[] = {
     &virtio_mmio_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_blk_type,
+    &virtio_net_type,
     &virtio_balloon_type,
     &virtio_rng_type,
     &virtio_serial_type,
