@@ -8,8 +8,9 @@
 #include <string.h>
 
 static const QmpCommand *const command_tables[] = {
-    qmp_vm_commands,     qmp_qom_commands, qmp_chardev_commands, qmp_introspect_commands,
-    qmp_device_commands, qmp_hmp_commands, qmp_block_commands,   qmp_net_commands};
+    qmp_vm_commands,         qmp_qom_commands,    qmp_chardev_commands,
+    qmp_introspect_commands, qmp_device_commands, qmp_hmp_commands,
+    qmp_block_commands,      qmp_net_commands,    qmp_net_card_commands};
 
 static const QmpCommand *find_command(const char *name)
 {

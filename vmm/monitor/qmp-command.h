@@ -16,7 +16,7 @@ typedef struct {
     bool optional;
 } QmpArg;
 
-enum { QMP_ARGS_MAX = 4 };
+enum { QMP_ARGS_MAX = 6 };
 
 typedef struct {
     const char *name;
@@ -35,6 +35,7 @@ extern const QmpCommand qmp_device_commands[];
 extern const QmpCommand qmp_hmp_commands[];
 extern const QmpCommand qmp_block_commands[];
 extern const QmpCommand qmp_net_commands[];
+extern const QmpCommand qmp_net_card_commands[];
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
