@@ -26,10 +26,6 @@ enum { DUPLEX_HALF, DUPLEX_FULL, DUPLEX_UNKNOWN = 0xff };
 
 /* --- features --- */
 
-#define CTRL_BITS                                                                             \
-    (BIT(CTRL_VQ) | BIT(CTRL_RX) | BIT(CTRL_VLAN) | BIT(CTRL_RX_EXTRA) | BIT(CTRL_MAC_ADDR) | \
-     BIT(CTRL_GUEST_OFFLOADS) | BIT(GUEST_ANNOUNCE) | BIT(MQ) | BIT(RSS) | BIT(HASH_REPORT) | \
-     BIT(NOTF_COAL) | BIT(VQ_NOTF_COAL))
 #define GUEST_BITS                                                                           \
     (BIT(GUEST_CSUM) | BIT(GUEST_TSO4) | BIT(GUEST_TSO6) | BIT(GUEST_ECN) | BIT(GUEST_UFO) | \
      BIT(GUEST_USO4) | BIT(GUEST_USO6))
@@ -109,7 +105,6 @@ uint64_t virtio_net_get_features(VirtIODevice *vdev, uint64_t common)
     f |= s->host_mtu ? BIT(MTU) : 0;
     f |= s->speed >= 0 || s->duplex ? BIT(SPEED_DUPLEX) : 0;
     f &= s->n_pairs > 1 ? UINT64_MAX : ~BIT(MQ);
-    f &= VIRTIO_NET_CTRL_SERVED ? UINT64_MAX : ~CTRL_BITS;
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
         f &= f & needs[i].needs ? UINT64_MAX : ~FEATURE(needs[i].bit);
     }

@@ -45,7 +45,6 @@
 
 enum {
     VIRTIO_NET_BATCH = 32,     /* frames that go to the backend at once */
-    VIRTIO_NET_CTRL_SERVED = 0, /* there is a virtio-net-ctrl.c */
 };
 enum { VIRTIO_NET_TX_BH, VIRTIO_NET_TX_TIMER };
 
@@ -110,8 +109,6 @@ struct VirtioNet {
     unsigned n_pairs;
     PlatformRunListener run;
     bool running;              /* the VM; while it is stopped no queue is served */
-    LoopTimer *announcer;      /* the next round of announce */
-    unsigned announce_rounds, announce_total; /* left of so many */
     VirtioNetStats stats;
     /* what the driver sees and has set; a reset puts it back */
     bool link_up;
@@ -185,11 +182,6 @@ void virtio_net_coal_reset(NetCoal *c, NetCoalParams params);
 void virtio_net_coal_set(NetCoal *c, NetCoalParams params);
 /* n more frames are done: the driver sees their buffers, and is interrupted when it is time for it. */
 void virtio_net_notify(NetCoal *c, uint32_t n);
-
-/* --- virtio-net.c --- */
-
-/* Asks the guest to announce itself (§5.1.6.5.4) and does so for it: n times. Main loop. */
-void virtio_net_announce(VirtioNet *s, unsigned n);
 
 /* --- virtio-net-tx.c --- */
 

@@ -9,6 +9,7 @@
 #include <inttypes.h>
 
 #include "core/log.h"
+#include "hw/core/net-card.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-net-internal.h"
 
@@ -20,9 +21,6 @@ enum {
     TX_TIMER_NS = 150000,
     TX_BURST = 256,
     MTU_MIN = 68, /* §5.1.4.1 */
-    ANNOUNCE_FIRST_MS = 50,
-    ANNOUNCE_STEP_MS = 100,
-    RARP_BYTES = 60,
 };
 
 /* --- the queues --- */
@@ -37,7 +35,7 @@ static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
     }
     if (n > ctrl || (n == ctrl && !virtio_has_feature(vdev, VIRTIO_NET_F_CTRL_VQ))) {
         log_guest("virtio-net: kick for queue %u, which was not negotiated", n);
-    } else if (VIRTIO_NET_CTRL_SERVED && n == ctrl) {
+    } else if (n == ctrl) {
         virtio_net_handle_ctrl(vdev, vq);
     } else if (n % 2) {
         virtio_net_handle_tx(s, &s->pairs[n / 2]);
@@ -71,7 +69,6 @@ static void virtio_net_reset(VirtIODevice *vdev)
         virtio_net_tx_drop(&s->pairs[i]);
         virtio_net_rx_drop(&s->pairs[i]);
     }
-    loop_timer_cancel(s->announcer);
     virtio_net_config_reset(s);
 }
 
@@ -131,54 +128,6 @@ static void link_changed(void *opaque, bool up)
     virtio_unlock(vdev);
     if (virtio_has_feature(vdev, VIRTIO_NET_F_STATUS)) {
         virtio_notify_config(vdev);
-    }
-}
-
-/* "The station with this address is here": bridges learn where (RFC 903, as QEMU does). */
-static void send_rarp(VirtioNet *s)
-{
-    uint8_t buf[RARP_BYTES] = {0};
-    const uint8_t *mac = s->filter.mac;
-    static const uint8_t rarp[] = {ETH_P_RARP >> 8, ETH_P_RARP & 0xff, 0, 1, 8, 0, 6, 4, 0, 3};
-    struct iovec iov = {.iov_base = buf, .iov_len = sizeof buf};
-    NetFrame f = {.iov = &iov, .niov = 1, .len = sizeof buf};
-
-    memset(buf, 0xff, ETH_ALEN);
-    memcpy(buf + ETH_ALEN, mac, ETH_ALEN);
-    memcpy(buf + 2 * ETH_ALEN, rarp, sizeof rarp);
-    memcpy(buf + 22, mac, ETH_ALEN);
-    memcpy(buf + 32, mac, ETH_ALEN);
-    if (s->user) {
-        net_send(s->user, 0, &f, 1);
-    }
-}
-
-static void announce_once(void *opaque)
-{
-    VirtioNet *s = opaque;
-    VirtIODevice *vdev = VIRTIO_DEVICE(s);
-    bool ask = virtio_has_feature(vdev, VIRTIO_NET_F_GUEST_ANNOUNCE);
-
-    virtio_lock(vdev);
-    send_rarp(s);
-    s->announce |= ask;
-    virtio_unlock(vdev);
-    if (ask) {
-        virtio_notify_config(vdev);
-    }
-    if (--s->announce_rounds > 0) {
-        unsigned after = s->announce_total - s->announce_rounds - 1;
-
-        loop_timer_arm_in(s->announcer,
-                          (ANNOUNCE_FIRST_MS + INT64_C(1) * after * ANNOUNCE_STEP_MS) * 1000000);
-    }
-}
-
-void virtio_net_announce(VirtioNet *s, unsigned n)
-{
-    if (n > 0) {
-        s->announce_rounds = s->announce_total = n;
-        announce_once(s);
     }
 }
 
@@ -359,12 +308,12 @@ static void virtio_net_unrealize(VirtIODevice *vdev)
     platform_run_unlisten(device_platform(DEVICE(s)), &s->run);
     virtio_lock(vdev);
     g_clear_pointer(&s->user, net_detach);
+    virtio_net_card_finish(s);
     for (unsigned i = 0; i < s->n_pairs; i++) {
         pair_finish(&s->pairs[i]);
     }
     virtio_unlock(vdev);
     g_clear_pointer(&s->pairs, g_free);
-    g_clear_pointer(&s->announcer, loop_timer_free);
     g_clear_pointer(&s->name, g_free);
     s->n_pairs = 0;
 }
@@ -385,7 +334,7 @@ static bool virtio_net_realize(VirtIODevice *vdev, GError **err)
     s->n_pairs = b && (s->features >> VIRTIO_NET_F_MQ & 1) ? net_max_queues(b) : 1;
     virtio_init(vdev, VIRTIO_ID_NET, VIRTIO_NET_CONFIG_BYTES);
     make_queues(s);
-    s->announcer = loop_timer_new(p->loop, p->rtclock, announce_once, s);
+    virtio_net_card_init(s);
     s->running = true;
     s->run = (PlatformRunListener){.changed = run_changed, .opaque = s};
     platform_run_listen(p, &s->run);
@@ -501,6 +450,7 @@ static void virtio_net_class_init(ObjectClass *klass, const void *data)
     vc->set_status = virtio_net_set_status;
     vc->queue_reset = virtio_net_queue_reset;
     vc->reset = virtio_net_reset;
+    virtio_net_card_class_init(klass);
 }
 
 const TypeInfo virtio_net_type = {
@@ -508,6 +458,7 @@ const TypeInfo virtio_net_type = {
     .parent = &virtio_device_type,
     .instance_size = sizeof(VirtioNet),
     .class_init = virtio_net_class_init,
+    .interfaces = (const TypeInfo *const[]){&net_card_type, NULL},
     .props = virtio_net_props,
     .desc = "network card",
 };
