@@ -184,8 +184,8 @@ static char *make_name(const VirtioNet *s)
     Device *dev = DEVICE(s);
     char *name = NULL;
 
-    if (!dev->id && dev->bus->parent) {
-        dev = dev->bus->parent; /* the proxy, which the user knows */
+    if (object_is_a(OBJECT(s)->parent, &device_type)) {
+        dev = DEVICE(OBJECT(s)->parent); /* the proxy, which the user knows */
     }
     if (dev->id) {
         return g_strdup(dev->id);
@@ -424,10 +424,11 @@ static const Property virtio_net_props[] = {
     FEATURE_PROP("hash", HASH_REPORT, false, "offer to report the hash of received frames"),
     FEATURE_PROP("notf_coal", NOTF_COAL, true, "let the guest moderate interrupts"),
     FEATURE_PROP("vq_notf_coal", VQ_NOTF_COAL, true, "let it do so queue by queue"),
-    PROP_CUSTOM("rx-filtered", "int", get_count, NULL, 0, "frames that were not for the guest"),
-    PROP_CUSTOM("rx-dropped", "int", get_count, NULL, 0,
+    PROP_CUSTOM("rx-filtered", "int", get_count, NULL, PROP_READONLY | PROP_NO_DEFAULT,
+                "frames that were not for the guest"),
+    PROP_CUSTOM("rx-dropped", "int", get_count, NULL, PROP_READONLY | PROP_NO_DEFAULT,
                 "frames that the guest had no use for: no driver, buffers too small"),
-    PROP_CUSTOM("tx-errors", "int", get_count, NULL, 0,
+    PROP_CUSTOM("tx-errors", "int", get_count, NULL, PROP_READONLY | PROP_NO_DEFAULT,
                 "frames of the guest with headers that make no sense; the netdev has a count, too"),
     PROP_END,
 };
