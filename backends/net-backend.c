@@ -239,6 +239,39 @@ NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GE
     return b;
 }
 
+/* On an object that is thrown away. */
+static bool check_options(Object *root, json_t *opts, GError **err)
+{
+    const char *kind = json_string_value(json_object_get(opts, "type"));
+    const TypeInfo *type;
+    Object *obj;
+    bool ok;
+
+    if (!kind) {
+        return error_set(err, "'type' is missing: give TYPE,id=ID");
+    }
+    type = find_kind(kind, err);
+    if (!type) {
+        return false;
+    }
+    obj = object_new(type);
+    object_add_child(netdevs_of(root), "checked", obj, NULL);
+    ok = set_options(NET_BACKEND(obj), opts, err);
+    object_unparent(obj);
+    return ok;
+}
+
+bool net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+{
+    json_t *id = json_object_get(opts, "id");
+    json_t *stand_in = json_pack("{s:s, s:O*}", "type", "null", "id", id);
+    bool ok = check_options(root, opts, err);
+
+    ok = net_backend_add(root, main_loop, stand_in, ok ? err : NULL) && ok;
+    json_decref(stand_in);
+    return ok;
+}
+
 bool net_backend_del(Object *root, const char *id, GError **err)
 {
     NetBackend *b = net_backend_find(root, id);

@@ -127,6 +127,11 @@ void net_stats(const NetBackend *b, NetStats *ret_stats); /* any thread */
  */
 NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
 /*
+ * Looks at opts without touching the host: unknown types and options, values that no such option has. In any case there is
+ * a backend with that id then, one that takes every frame, so that others find theirs. For -check.
+ */
+bool net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
+/*
  * QEMU's netdev_del. Its device then has no peer: what it sends is dropped. Takes the locks of the queues' loops.
  */
 bool net_backend_del(Object *root, const char *id, GError **err);

@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "core/log.h"
-#include "hw/core/net-card.h"
 #include "tests/driver/fake-suite.h"
 
 #define GUEST_ALL                                                                            \
@@ -348,37 +347,6 @@ START_TEST(a_card_without_a_netdev_warns_and_has_no_link)
 }
 END_TEST
 
-/* --- announcement --- */
-
-START_TEST(announcing_sends_rarp_and_asks_the_guest)
-{
-    NetTest *t;
-    g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, 0, 1, NULL, &t);
-    const NetCardClass *card;
-    const GByteArray *rarp;
-    static const uint8_t head[] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x52, 0x54, 0, 0x12, 0x34,
-                                   0x56, 0x80, 0x35, 0,    1,    8,    0,    6,    4, 0,    3};
-
-    card = object_interface(OBJECT(vnet_of(d)), &net_card_type);
-    card->announce(OBJECT(vnet_of(d)));
-    ck_assert_uint_eq(t->sent->len, 1);
-    rarp = net_test_sent(t, 0)->bytes;
-    ck_assert_uint_eq(rarp->len, 60);
-    ck_assert_mem_eq(rarp->data, head, sizeof head);
-    ck_assert_mem_eq(rarp->data + 22, head + 6, 6);
-    ck_assert_mem_eq(rarp->data + 32, head + 6, 6);
-    if (d->features & BIT(GUEST_ANNOUNCE)) {
-        ck_assert(fake_driver_config_interrupted(d));
-        ck_assert_uint_eq(vnet_config(d, CFG_STATUS, 2),
-                          VIRTIO_NET_S_LINK_UP | VIRTIO_NET_S_ANNOUNCE);
-        fake_driver_reset(d);
-        ck_assert_uint_eq(vnet_config(d, CFG_STATUS, 2), VIRTIO_NET_S_LINK_UP);
-    } else {
-        ck_assert(!fake_driver_config_interrupted(d));
-    }
-}
-END_TEST
-
 int main(void)
 {
     return fake_suite_main(
@@ -390,6 +358,6 @@ int main(void)
         net_018_019_speed_and_duplex_may_be_unknown, net_024_only_legacy_drivers_write_the_address,
         wrong_properties_are_refused_with_a_line, a_backend_has_one_card, queue_sizes_and_pairs,
         the_driver_hears_of_the_link, without_the_status_feature_the_link_is_no_news,
-        a_backend_that_goes_takes_what_waits_with_it, a_card_without_a_netdev_warns_and_has_no_link,
-        announcing_sends_rarp_and_asks_the_guest);
+        a_backend_that_goes_takes_what_waits_with_it,
+        a_card_without_a_netdev_warns_and_has_no_link);
 }

@@ -443,9 +443,19 @@ static bool make_unless_filter(Vmm *vmm, json_t *opts, GError **err)
     return is_net_filter(opts) || make_object(vmm, opts, err);
 }
 
+/* -check only looks at it: it may write to a file. */
 static bool make_if_filter(Vmm *vmm, json_t *opts, GError **err)
 {
-    return !is_net_filter(opts) || make_object(vmm, opts, err);
+    const char *name = json_string_value(json_object_get(opts, "qom-type"));
+
+    if (!is_net_filter(opts)) {
+        return true;
+    }
+    if (vmm->opts.check) {
+        check_properties(&vmm->opts, vmm->root, type_find(name), opts, "-object", "qom-type");
+        return true;
+    }
+    return make_object(vmm, opts, err);
 }
 
 static bool make_objects(Vmm *vmm, GError **err)
@@ -568,7 +578,7 @@ static const struct {
     bool foundation; /* what follows makes no sense without it */
 } steps[] = {
     {watch_signals, false, false}, {connect_qtest, false, false}, {make_objects, true, false},
-    {make_blocks, true, false},    {make_nets, false, false},     {make_chardevs, true, false},
+    {make_blocks, true, false},    {make_nets, true, false},      {make_chardevs, true, false},
     {make_serial, true, false},    {init_machine, true, true},    {make_devices, true, false},
     {boot_machine, true, false},   {make_monitors, true, false},  {serve_qtest, false, false},
     {make_pidfile, false, false},

@@ -44,6 +44,24 @@ static void say_where(const Options *o, json_t *opts, const char *option, GError
     }
 }
 
+static NetBackend *add_backend(const Options *o, Object *root, EventLoop *loop, json_t *opts,
+                               GError **err)
+{
+    const char *id = json_string_value(json_object_get(opts, "id"));
+
+    if (!o->check) {
+        return net_backend_add(root, loop, opts, err);
+    }
+    return net_backend_check(root, loop, opts, err) ? net_backend_find(root, id) : NULL;
+}
+
+/* False: it is the end. */
+static bool go_on_after(Options *o, json_t *opts, const char *option, GError **err)
+{
+    say_where(o, opts, option, err);
+    return options_fault(o, err);
+}
+
 /* Keys of -nic that are the card's. */
 static const char *const card_keys[] = {"mac", "macaddr", "addr", "vectors"};
 
@@ -89,7 +107,7 @@ static bool make_nic(Options *o, Object *root, EventLoop *loop, json_t *nic, uns
     }
     if (model) {
         json_object_set_new(card, "driver", json_string(model));
-        b = net_backend_add(root, loop, opts, err);
+        b = add_backend(o, root, loop, opts, err);
     }
     if (b) {
         json_object_set_new(card, "netdev", json_string(net_backend_id(b)));
@@ -107,7 +125,8 @@ static bool is_none(json_t *opts)
 }
 
 /* A card that was asked for without saying where it is connected. */
-static bool connect_card(json_t *device, Object *root, EventLoop *loop, unsigned n, GError **err)
+static bool connect_card(const Options *o, json_t *device, Object *root, EventLoop *loop,
+                         unsigned n, GError **err)
 {
     const char *driver = json_string_value(json_object_get(device, "driver"));
     g_autofree char *id = g_strdup_printf("#user%u", n);
@@ -118,7 +137,7 @@ static bool connect_card(json_t *device, Object *root, EventLoop *loop, unsigned
         return true;
     }
     opts = json_pack("{s:s, s:s}", "type", "user", "id", id);
-    b = net_backend_add(root, loop, opts, err);
+    b = add_backend(o, root, loop, opts, err);
     json_decref(opts);
     if (!b) {
         g_prefix_error(err, "-device %s: ", driver);
@@ -128,29 +147,36 @@ static bool connect_card(json_t *device, Object *root, EventLoop *loop, unsigned
     return true;
 }
 
+static bool make_netdev(Options *o, Object *root, EventLoop *loop, json_t *opts, GError **err)
+{
+    const char *id = json_string_value(json_object_get(opts, "id"));
+
+    if (id && id[0] == '#') {
+        return error_set(err, "id '%s' must begin with a letter", id);
+    }
+    return add_backend(o, root, loop, opts, err) != NULL;
+}
+
 bool net_options_make(Options *o, Object *root, EventLoop *loop, GError **err)
 {
     for (unsigned i = 0; i < o->netdevs->len; i++) {
         json_t *opts = o->netdevs->pdata[i];
-        const char *id = json_string_value(json_object_get(opts, "id"));
 
-        if ((id && id[0] == '#' && !error_set(err, "id '%s' must begin with a letter", id)) ||
-            !net_backend_add(root, loop, opts, err)) {
-            say_where(o, opts, "netdev", err);
+        if (!make_netdev(o, root, loop, opts, err) && !go_on_after(o, opts, "netdev", err)) {
             return false;
         }
     }
     for (unsigned i = 0; i < o->nics->len; i++) {
         json_t *opts = o->nics->pdata[i];
 
-        if (!is_none(opts) && !make_nic(o, root, loop, opts, i, err)) {
-            say_where(o, opts, "nic", err);
+        if (!is_none(opts) && !make_nic(o, root, loop, opts, i, err) &&
+            !go_on_after(o, opts, "nic", err)) {
             return false;
         }
     }
     for (unsigned i = 0; !o->net_none && !o->netdevs->len && !o->nics->len && i < o->devices->len;
          i++) {
-        if (!connect_card(o->devices->pdata[i], root, loop, i, err)) {
+        if (!connect_card(o, o->devices->pdata[i], root, loop, i, err)) {
             return false;
         }
     }
