@@ -16,7 +16,7 @@ END
 modules=virtio_pci,virtio_mmio,virtio_balloon,virtio_blk,virtio_net,virtio_console,virtio-rng,button,evdev
 applets=sh,ash,cat,ls,echo,grep,awk,sed,head,tail,wc,sort,cut,tr,dd,od,hexdump,cmp,md5sum,sha256sum,cp,mv,rm,mkdir,rmdir
 applets+=,ln,chmod,touch,stat,df,du,free,ps,top,kill,sleep,date,dmesg,mount,umount,mknod,sync,vi,less,more,find,xargs
-applets+=,test,[,true,false,printf,seq,env,id,uname,uptime,lsmod,insmod,rmmod,modprobe,ip,ifconfig,ping,nc,wget
+applets+=,test,[,true,false,printf,seq,env,id,uname,uptime,lsmod,insmod,rmmod,modprobe,ip,ifconfig,ping,nc,wget,udhcpc
 applets+=,stty,reset,clear,poweroff,reboot,halt,devmem,blockdev,blkdiscard,fstrim,mkswap,swapon,swapoff,timeout,time
 applets+=,which,expr,sysctl,tee,taskset,basename,dirname,readlink,truncate
 

@@ -8,6 +8,7 @@
 #include "qom/object.h"
 
 extern const TypeInfo virtio_blk_type;     /* "virtio-blk-device" */
+extern const TypeInfo virtio_net_type;     /* "virtio-net-device" */
 extern const TypeInfo virtio_balloon_type; /* "virtio-balloon-device" */
 extern const TypeInfo balloon_policy_type; /* "balloon-policy", of -object */
 extern const TypeInfo virtio_rng_type;     /* "virtio-rng-device" */

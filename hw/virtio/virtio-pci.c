@@ -484,6 +484,7 @@ void virtio_pci_proxy_class_init(ObjectClass *klass, const void *data)
 
 #define VIRTIO_PCI_DEVICES(ROW)                                                   \
     ROW(blk, BLOCK, 0x010000, "storage", "disk")                                  \
+    ROW(net, NET, 0x020000, "network", "network card")                            \
     ROW(balloon, BALLOON, 0x00ff00, "misc",                                       \
         "memory balloon: takes memory from the guest and gives it back")          \
     ROW(rng, RNG, 0x00ff00, "misc", "entropy device: random bytes from the host") \

@@ -34,7 +34,6 @@ void virtqueue_reset(VirtQueue *vq);
 
 VirtQueueSetup *virtqueue_setup(VirtQueue *vq);
 uint16_t virtqueue_max_size(const VirtQueue *vq);
-uint16_t virtqueue_index(const VirtQueue *vq);
 
 /* May the driver give it that many entries? 1 to max_size; a power of two, but for packed rings. */
 bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size);

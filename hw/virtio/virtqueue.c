@@ -331,6 +331,11 @@ uint16_t virtqueue_index(const VirtQueue *vq)
     return vq->index;
 }
 
+unsigned virtqueue_size(const VirtQueue *vq)
+{
+    return vq->num;
+}
+
 bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size)
 {
     return size > 0 && size <= vq->max_size &&

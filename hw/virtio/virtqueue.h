@@ -27,6 +27,9 @@ typedef struct VqElem VqElem;
 
 enum { VIRTQUEUE_MAX_SIZE = 32768 };
 
+uint16_t virtqueue_index(const VirtQueue *vq); /* its number, as the driver knows it */
+unsigned virtqueue_size(const VirtQueue *vq);  /* entries that the driver gave it; 0: it is not in use */
+
 /*
  * The next available element, or NULL: the ring is empty, not set up, or the driver broke it. A broken ring
  * (index jump beyond the size, descriptor out of range, loop, chain longer than the queue, nested or misshapen

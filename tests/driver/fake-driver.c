@@ -160,6 +160,14 @@ void fake_driver_up(FakeDriver *d)
     fake_driver_start(d);
 }
 
+void fake_driver_again(FakeDriver *d)
+{
+    fake_driver_reset(d);
+    d->next_page = FIRST_PAGE;
+    d->next_high = FAKE_RAM_HIGH;
+    fake_driver_up(d);
+}
+
 uint8_t fake_driver_status(FakeDriver *d)
 {
     return d->t->status(d);

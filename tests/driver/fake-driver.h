@@ -116,6 +116,7 @@ void fake_driver_init_ring(FakeDriver *d, FakeRing *r, uint16_t num); /* as nego
 void fake_driver_setup_queues(FakeDriver *d);               /* every second one above 4 GiB while there is room */
 void fake_driver_start(FakeDriver *d);                      /* DRIVER_OK */
 void fake_driver_up(FakeDriver *d);                         /* all of them, every feature */
+void fake_driver_again(FakeDriver *d);                      /* reset and up; all guest memory is free again */
 
 uint8_t fake_driver_status(FakeDriver *d);
 bool fake_driver_broken(FakeDriver *d);                     /* DEVICE_NEEDS_RESET? */

@@ -4,6 +4,7 @@
  */
 #include <string.h>
 
+#include "backends/net.h"
 #include "core/log.h"
 #include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtio-pci.h"
@@ -93,9 +94,13 @@ static void add_host_bridge(FakeMachine *m)
 
 FakeMachine *fake_machine_new(uint64_t extra_ram)
 {
-    static const TypeInfo *const types[] = {&pci_host_type,       &main_bus_type,
-                                            &virtio_balloon_type, &virtio_blk_type,
-                                            &virtio_mmio_type,    NULL};
+    static const TypeInfo *const types[] = {&pci_host_type,
+                                            &main_bus_type,
+                                            &virtio_balloon_type,
+                                            &virtio_blk_type,
+                                            &virtio_net_type,
+                                            &virtio_mmio_type,
+                                            NULL};
     FakeMachine *m = g_new0(FakeMachine, 1);
 
     type_register_list(types);
@@ -125,6 +130,7 @@ void fake_machine_free(FakeMachine *m)
         return;
     }
     device_unrealize(DEVICE(m->host));
+    net_backend_del_all(m->p.root);
     object_unref(m->p.root);
     object_unref(m->main_bus);
     g_ptr_array_unref(m->events);

@@ -15,7 +15,8 @@ bool net_options_help(const char *type, GError **err);
 
 /*
  * Makes the backends. A -nic adds its card to o->devices; a card without "netdev" where there is no -netdev, -nic and
- * "-net none" gets a backend "user". Errors begin with the option or with the place in a config file.
+ * "-net none" gets a backend "user". Errors begin with the option or with the place in a config
+ * file. With o->check the host is left alone, and all faults are among o->faults.
  */
 bool net_options_make(Options *o, Object *root, EventLoop *loop, GError **err);
 

@@ -14,6 +14,7 @@
 #include "backends/user-creatable.h"
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
+#include "hw/core/net-card.h"
 #include "hw/isa/isa.h"
 #include "hw/pci/pci-host.h"
 #include "hw/virtio/devices.h"
@@ -34,6 +35,7 @@ static const TypeInfo *const all_types[] = {
     &virtio_mmio_bus_type,
     &hotplug_handler_type,
     &memory_balloon_type,
+    &net_card_type,
     &user_creatable_type,
     /* character streams */
     &chardev_null_type,
@@ -68,6 +70,7 @@ static const TypeInfo *const all_types[] = {
     &virtio_mmio_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_blk_type,
+    &virtio_net_type,
     &virtio_balloon_type,
     &balloon_policy_type,
     &virtio_rng_type,

@@ -571,6 +571,7 @@ void machine_finish(Machine *m)
         return;
     }
     m->realized = false;
+    g_clear_pointer(&m->announcer, announcer_free);
     destroy_devices(m->main_bus);
     object_unref(m->main_bus);
     m->main_bus = NULL;

@@ -13,6 +13,7 @@
 
 #include "backends/chardev.h"
 #include "core/gmem-block.h"
+#include "hw/core/announce.h"
 #include "hw/core/device.h"
 #include "vmm/accel/accel.h"
 
@@ -55,6 +56,7 @@ struct Machine {
     GmemBlock *ram;           /* during init: what RAM is to be made of */
     GPtrArray *globals;       /* see machine_add_global */
     GPtrArray *event_sinks;   /* see machine_add_event_sink */
+    Announcer *announcer;     /* of announce-self */
     int exit_status;
     /* requests posted from devices and signals; handled on the main loop in machine.c */
     bool shutdown_pending, reset_pending, stop_pending;

@@ -272,9 +272,34 @@ static void hmp_set_link(HmpMonitor *mon, const char *arg)
     json_decref(qmp(mon, "set_link", json_pack("{s:s, s:b}", "name", name, "up", up)));
 }
 
+/* With QEMU's parameters of a migration. */
+static void hmp_announce_self(HmpMonitor *mon, const char *arg)
+{
+    g_auto(GStrv) words = g_strsplit_set(arg, " \t", -1);
+    json_t *args =
+        json_pack("{s:i, s:i, s:i, s:i}", "initial", 50, "max", 550, "rounds", 5, "step", 100);
+    json_t *list = json_array();
+
+    if (words[0] && words[0][0]) {
+        g_auto(GStrv) names = g_strsplit(words[0], ",", -1);
+
+        for (char **name = names; *name; name++) {
+            json_array_append_new(list, json_string(*name));
+        }
+        json_object_set(args, "interfaces", list);
+        if (words[1]) {
+            json_object_set_new(args, "id", json_string(words[1]));
+        }
+    }
+    json_decref(list);
+    json_decref(qmp(mon, "announce-self", args));
+}
+
 static void hmp_help(HmpMonitor *mon, const char *arg);
 
 static const HmpCommand commands[] = {
+    {"announce_self", "[CARD,... [ID]]", "let network cards tell where they are",
+     hmp_announce_self},
     {"balloon", "MB", "set the memory that the guest shall have", hmp_balloon},
     {"cont", "", "let the vCPUs run", hmp_cont},
     {"c", NULL, NULL, hmp_cont},

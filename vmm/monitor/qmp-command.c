@@ -19,6 +19,7 @@ static const QmpCommand *const command_tables[] = {
     qmp_hmp_commands,
     qmp_block_commands,
     qmp_net_commands,
+    qmp_net_card_commands,
     qmp_schema_commands,
 };
 /* clang-format on */

@@ -19,7 +19,7 @@ typedef struct {
     const char *schema; /* its type, see qmp-schema.h; one of words is checked. NULL: what type says */
 } QmpArg;
 
-enum { QMP_ARGS_MAX = 4 };
+enum { QMP_ARGS_MAX = 6 };
 
 typedef struct {
     const char *name;
@@ -39,6 +39,7 @@ extern const QmpCommand qmp_device_commands[];
 extern const QmpCommand qmp_hmp_commands[];
 extern const QmpCommand qmp_block_commands[];
 extern const QmpCommand qmp_net_commands[];
+extern const QmpCommand qmp_net_card_commands[];
 extern const QmpCommand qmp_schema_commands[];
 
 /* Calls fn for each command, sorted by name. */

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the network to the driver (VIRTIO 1.4 §5.1.6.3, §5.1.6.4): a frame passes the filter, gets a
+ * hash, is led to a queue, and is copied into one buffer, or into as many as it takes where they
+ * may be merged. When there are none the backend keeps it, and reads no more, until the driver
+ * brings some.
+ */
+#include "core/log.h"
+#include "hw/virtio/virtio-net-internal.h"
+
+#include "backends/net-offload.h"
+
+/* --- on the wire (§5.1.6) --- */
+
+typedef struct {
+    uint8_t flags, gso_type;
+    Le16 hdr_len, gso_size, csum_start, csum_offset, num_buffers;
+    Le32 hash_value;
+    Le16 hash_report, padding;
+} WireHdr;
+
+G_STATIC_ASSERT(sizeof(WireHdr) == sizeof(struct virtio_net_hdr_v1_hash));
+
+/* What has not been negotiated the backend does not deliver; DATA_VALID it may say all the same. */
+static void make_header(const VirtioNet *s, const NetFrame *f, NetHash hash, unsigned n_buffers,
+                        WireHdr *ret_wire)
+{
+    bool csum = (s->guest_offloads >> VIRTIO_NET_F_GUEST_CSUM) & 1;
+    const NetHdr *h = &f->hdr;
+
+    *ret_wire = (WireHdr){
+        .flags = csum ? h->flags : 0,
+        .gso_type = h->gso_type,
+        .hdr_len = le16_make(h->hdr_len),
+        .gso_size = le16_make(h->gso_size),
+        .csum_start = le16_make(h->csum_start),
+        .csum_offset = le16_make(h->csum_offset),
+        .num_buffers = le16_make((uint16_t)n_buffers),
+        .hash_value = le32_make(hash.value),
+        .hash_report = le16_make(hash.report),
+    };
+}
+
+/* --- buffers --- */
+
+enum { TAKEN, NO_ROOM, DROPPED };
+
+static void put_back(VirtioNetPair *p, unsigned n)
+{
+    while (n > 0) {
+        virtqueue_unpop(p->in[--n]);
+    }
+}
+
+/* Is e a buffer that can be used at all? The first one has to hold the header. */
+static bool is_buffer(VirtioNet *s, VirtioNetPair *p, const VqElem *e, unsigned nth)
+{
+    size_t room = vq_elem_in_left(e);
+
+    if (room == 0 || (nth == 0 && room < virtio_net_hdr_len(s))) {
+        virtio_error(VIRTIO_DEVICE(s), "queue %u: a receive buffer of %zu bytes",
+                     virtqueue_index(p->rx), room);
+        return false;
+    }
+    return true;
+}
+
+/* Takes buffers for need bytes out of the ring: p->in[0..*ret_n). Else none are taken. */
+static int take_buffers(VirtioNet *s, VirtioNetPair *p, size_t need, unsigned *ret_n)
+{
+    bool mergeable = virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_MRG_RXBUF);
+    unsigned n = 0, most = mergeable ? virtqueue_size(p->rx) : 1;
+    size_t room = 0;
+    VqElem *e;
+
+    while (room < need) {
+        if (n == most) { /* it will never fit */
+            put_back(p, n);
+            return DROPPED;
+        }
+        e = virtqueue_pop(p->rx);
+        if (!e) {
+            put_back(p, n);
+            return virtio_is_broken(VIRTIO_DEVICE(s)) ? DROPPED : NO_ROOM;
+        }
+        if (!is_buffer(s, p, e, n)) {
+            virtqueue_detach(e);
+            put_back(p, n);
+            return DROPPED;
+        }
+        room += vq_elem_in_left(e);
+        p->in[n++] = e;
+    }
+    *ret_n = n;
+    return TAKEN;
+}
+
+/* Copies the frame behind what is written already; each buffer but the last is filled (§5.1.6.4).
+ */
+static void copy_frame(VirtioNetPair *p, const NetFrame *f)
+{
+    unsigned at = 0;
+
+    for (unsigned i = 0; i < f->niov; i++) {
+        const uint8_t *from = f->iov[i].iov_base;
+        size_t left = f->iov[i].iov_len;
+
+        while (left > 0) {
+            size_t n = vq_elem_write_some(p->in[at], from, left);
+
+            from += n;
+            left -= n;
+            at += left > 0;
+        }
+    }
+}
+
+static int put_frame(VirtioNet *s, VirtioNetPair *p, const NetFrame *f, NetHash hash)
+{
+    size_t hdr_len = virtio_net_hdr_len(s);
+    unsigned n;
+    int how = take_buffers(s, p, hdr_len + f->len, &n);
+    WireHdr wire;
+
+    if (how == NO_ROOM && virtqueue_enable_kicks(p->rx)) {
+        how = take_buffers(s, p, hdr_len + f->len, &n);
+    }
+    if (how != TAKEN) {
+        return how;
+    }
+    make_header(s, f, hash, n, &wire);
+    vq_elem_write_some(p->in[0], &wire, hdr_len);
+    copy_frame(p, f);
+    for (unsigned i = 0; i < n; i++) { /* seen by the driver together, at the end of the round */
+        virtqueue_fill(p->in[i]);
+    }
+    p->received++;
+    loop_bh_schedule(p->round);
+    return TAKEN;
+}
+
+/* --- which frames, which queue --- */
+
+static bool queue_is_there(const VirtioNet *s, unsigned pair)
+{
+    return virtio_queue_enabled((VirtIODevice *)&s->parent_obj, 2 * pair);
+}
+
+/*
+ * The backend's choice of queue is that of the flow: what the driver sends on transmitq n comes
+ * back on queue n of the backend. RSS chooses itself. NULL: the frame is dropped.
+ */
+static VirtioNetPair *choose_pair(VirtioNet *s, unsigned queue, NetHash hash)
+{
+    unsigned n = s->cur_pairs;
+
+    if (s->steer) {
+        unsigned i = net_rss_queue(&s->rss, hash);
+
+        return i < s->n_pairs && queue_is_there(s, i) ? &s->pairs[i] : NULL;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        unsigned pair = (queue + i) % n;
+
+        if (queue_is_there(s, pair)) {
+            return &s->pairs[pair];
+        }
+    }
+    return NULL;
+}
+
+/* §5.1.4.1: what was segmented, or will be, may be larger. A VLAN tag belongs to the header. */
+static bool is_too_large(const VirtioNet *s, const NetFrame *f, const uint8_t *head)
+{
+    size_t most = (size_t)s->host_mtu + ETH_HLEN;
+
+    if (!virtio_has_feature(&s->parent_obj, VIRTIO_NET_F_MTU) ||
+        (f->hdr.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) != VIRTIO_NET_HDR_GSO_NONE) {
+        return false;
+    }
+    if (head[12] == ETH_P_8021Q >> 8 && head[13] == (ETH_P_8021Q & 0xff)) {
+        most += 4;
+    }
+    return f->len > most;
+}
+
+/* The frame's first bytes in one piece, in buf where they are not. */
+static const uint8_t *first_bytes(const NetFrame *f, size_t want, uint8_t *buf, size_t *ret_len)
+{
+    if (f->iov[0].iov_len >= MIN(want, f->len)) {
+        *ret_len = f->iov[0].iov_len;
+        return f->iov[0].iov_base;
+    }
+    *ret_len = net_frame_read(f, 0, buf, want);
+    return buf;
+}
+
+static bool drop(VirtioNet *s)
+{
+    virtio_net_count(&s->stats.rx_dropped, 1);
+    return true;
+}
+
+bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
+{
+    VirtioNet *s = opaque;
+    bool hashing = s->steer || virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_HASH_REPORT);
+    uint8_t buf[NET_RSS_HEAD];
+    size_t len;
+    const uint8_t *head;
+    NetHash hash = {0};
+    VirtioNetPair *p;
+
+    if (!s->running) {
+        return false;
+    }
+    if (!virtio_running(VIRTIO_DEVICE(s))) {
+        return drop(s);
+    }
+    head = first_bytes(f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, buf, &len);
+    if (!net_rx_filter_accepts(&s->filter, head, len)) {
+        virtio_net_count(&s->stats.rx_filtered, 1);
+        return true;
+    }
+    if (hashing) {
+        hash = net_rss_hash(&s->rss, head, len);
+    }
+    p = choose_pair(s, queue, hash);
+    if (!p || is_too_large(s, f, head)) {
+        return drop(s);
+    }
+    switch (put_frame(s, p, f, hash)) {
+    case NO_ROOM:
+        p->waiting |= UINT64_C(1) << queue;
+        return false;
+    case DROPPED:
+        return drop(s);
+    default:
+        return true;
+    }
+}
+
+/* --- when --- */
+
+void virtio_net_rx_round(void *opaque)
+{
+    VirtioNetPair *p = opaque;
+    uint32_t n = p->received;
+
+    p->received = 0;
+    virtio_net_notify(&p->rx_coal, n);
+}
+
+static void wake_backend(VirtioNetPair *p)
+{
+    uint64_t waiting = p->waiting;
+
+    p->waiting = 0;
+    while (waiting) {
+        net_receive_ready(p->s->user, (unsigned)__builtin_ctzll(waiting));
+        waiting &= waiting - 1;
+    }
+}
+
+/* Kicks are of no use until buffers run out. */
+void virtio_net_handle_rx(VirtioNet *s, VirtioNetPair *p)
+{
+    virtqueue_disable_kicks(p->rx);
+    wake_backend(p);
+}
+
+void virtio_net_rx_drop(VirtioNetPair *p)
+{
+    loop_bh_cancel(p->round);
+    p->received = 0;
+    wake_backend(p); /* its frame goes to another queue, or is dropped */
+}
