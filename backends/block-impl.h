@@ -117,6 +117,7 @@ struct BlockQueue {
     unsigned in_flight;
     unsigned plugged;
     bool unkicked;            /* something was submitted since the last kick */
+    bool own_cache_mode;      /* the user's */
     bool draining;            /* limits and delays do not count */
     bool batch_timed;         /* now holds within the present batch */
     int64_t now;

@@ -484,24 +484,40 @@ static char *nbd_filename(BlockNode *node)
     return g_strdup(BLOCK_NBD(node)->server->filename);
 }
 
+/* What all connections know of. */
+static uint64_t server_size(BlockNbd *n)
+{
+    uint64_t size = n->queues->len > 0 ? UINT64_MAX : n->size;
+
+    pthread_mutex_lock(&n->lock);
+    for (unsigned i = 0; i < n->queues->len; i++) {
+        size = MIN(size, ((NbdQueue *)n->queues->pdata[i])->server_size);
+    }
+    pthread_mutex_unlock(&n->lock);
+    return size;
+}
+
+/* x-server-size: what block_resize may grow the disk to. */
+static void nbd_describe(BlockNode *node, json_t *info)
+{
+    uint64_t size = server_size(BLOCK_NBD(node));
+
+    json_object_set_new(info, "x-server-size", json_integer((json_int_t)size));
+}
+
 /* To what the server has, as all connections know it: a server tells its size when it is connected
  * to. */
 static bool nbd_resize(BlockNode *node, uint64_t size, GError **err)
 {
     BlockNbd *n = BLOCK_NBD(node);
-    uint64_t most = n->queues->len > 0 ? UINT64_MAX : n->size;
+    uint64_t most = server_size(n);
 
-    pthread_mutex_lock(&n->lock);
-    for (unsigned i = 0; i < n->queues->len; i++) {
-        most = MIN(most, ((NbdQueue *)n->queues->pdata[i])->server_size);
-    }
-    pthread_mutex_unlock(&n->lock);
     if (size != node->limits.size && size > most) {
-        return error_set(err,
-                         "the server has %" G_GUINT64_FORMAT
-                         " bytes: resize there and let it close "
-                         "its connections, then give its size here",
-                         most);
+        return error_set(
+            err,
+            "the server had %" G_GUINT64_FORMAT " bytes when it was connected to, and NBD tells "
+            "no connection of a new size: restart a server that has grown, then resize",
+            most);
     }
     n->size = size == node->limits.size ? n->size : size;
     node->limits.size = size;
@@ -528,6 +544,7 @@ static void nbd_class_init(ObjectClass *klass, const void *data)
     k->close = nbd_node_close;
     k->resize = nbd_resize;
     k->filename = nbd_filename;
+    k->describe = nbd_describe;
     k->queue_size = sizeof(NbdQueue);
     k->queue_open = nbd_queue_open;
     k->queue_close = nbd_queue_close;

@@ -180,7 +180,8 @@ static void queue_free(BlockQueue *q)
     g_free(q);
 }
 
-static BlockQueue *queue_make(BlockNode *node, EventLoop *loop, GError **err)
+/* u: whose requests come, NULL: our own. */
+static BlockQueue *queue_make(BlockNode *node, const BlockUser *u, EventLoop *loop, GError **err)
 {
     const BlockNodeClass *k;
     BlockQueue *q;
@@ -191,10 +192,11 @@ static BlockQueue *queue_make(BlockNode *node, EventLoop *loop, GError **err)
     q->node = BLOCK_NODE(object_ref(node));
     q->klass = k;
     q->loop = loop;
+    q->own_cache_mode = u && u->ops.own_cache_mode;
     q->ended_tail = &q->ended;
     q->bh = loop_bh_new(loop, on_bh, q);
     for (unsigned i = 0; i < BLOCK_CHILDREN; i++) {
-        if (node->child[i] && !(q->child[i] = queue_make(node->child[i], loop, err))) {
+        if (node->child[i] && !(q->child[i] = queue_make(node->child[i], u, loop, err))) {
             goto fail;
         }
     }
@@ -211,7 +213,7 @@ fail:
 
 BlockQueue *block_queue_new(BlockUser *u, EventLoop *loop, GError **err)
 {
-    BlockQueue *q = queue_make(u->node, loop, err);
+    BlockQueue *q = queue_make(u->node, u, loop, err);
 
     if (q) {
         q->user = u;
@@ -380,9 +382,11 @@ static int check_request(const BlockQueue *q, const BlockRequest *req)
 }
 
 /* What the node's options make of a request. */
-static void apply_policy(const BlockNode *n, BlockRequest *req)
+static void apply_policy(const BlockQueue *q, BlockRequest *req)
 {
-    if (!n->cache_writeback) {
+    const BlockNode *n = q->node;
+
+    if (!n->cache_writeback && !q->own_cache_mode) {
         req->flags |= BLOCK_FUA;
     }
     if (req->op == BLOCK_WRITE && n->detect_zeroes && n->limits.max_write_zeroes >= req->bytes &&
@@ -411,7 +415,7 @@ void block_submit(BlockQueue *q, BlockRequest *req)
         return;
     }
     if (req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) {
-        apply_policy(q->node, req);
+        apply_policy(q, req);
     }
     if (!q->throttle || block_throttle_admit(q->throttle, req)) {
         start(q, req);
@@ -596,7 +600,7 @@ bool block_node_read(BlockNode *n, uint64_t offset, void *buf, size_t len, GErro
                              .iov = &iov,
                              .niov = 1,
                              .done = sync_read_done}};
-    BlockQueue *q = queue_make(n, n->loop, err);
+    BlockQueue *q = queue_make(n, NULL, n->loop, err);
 
     if (!q) {
         return false;

@@ -87,6 +87,8 @@ typedef struct {
     const char *path;            /* the device's in the tree, for query-block; NULL: the name; borrowed */
     bool writes;                 /* wants to write; false: reads only */
     bool share_rw;               /* other users may write meanwhile */
+    /* Sets BLOCK_FUA itself where a write must be stable: cache.writeback=off of the nodes tells it how to begin, no more. */
+    bool own_cache_mode;
     void (*resized)(void *opaque); /* main loop; limits.size is new */
     /* Stops submitting and returns once nothing of it is in flight; resume ends that. Main loop. NULL: not needed. */
     void (*quiesce)(void *opaque, bool on);

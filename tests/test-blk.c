@@ -395,6 +395,52 @@ START_TEST(reset_brings_the_storages_own_mode_back)
 }
 END_TEST
 
+/* cache=writethrough is how the device begins; who asks for a cache has one, and its flushes. */
+START_TEST(what_was_acknowledged_as_stable_is_kept_whatever_the_cache_mode)
+{
+    static const char *const props[] = {NULL, "write-cache=on", "write-cache=off"};
+    enum { STEPS = 200, SPACE = 16 * SECTOR };
+    static uint8_t now[SPACE], kept[SPACE];
+    unsigned mode = _i % 3, first = mode == 1, wrong = 0;
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d =
+        blk_start((unsigned)_i / 3, "\"cache.writeback\": false", props[mode], &b);
+    g_autoptr(GRand) rand = g_rand_new_with_seed((uint32_t)_i);
+    unsigned writeback = first;
+
+    memset(now, 0, sizeof now);
+    memset(kept, 0, sizeof kept);
+    for (unsigned i = 0; i < STEPS; i++) {
+        int what = g_rand_int_range(rand, 0, 8);
+
+        if (what == 0) {
+            writeback = !writeback;
+            d->t->config_write(d, CFG_WRITEBACK, writeback, 1);
+        } else if (what == 1) {
+            fake_driver_reset(d);
+            blk_recycle(d);
+            fake_driver_up(d);
+            writeback = first;
+        } else if (what == 2) {
+            wrong += blk_do(d, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0) != VIRTIO_BLK_S_OK;
+            memcpy(kept, now, sizeof now);
+        } else {
+            unsigned sector = (unsigned)g_rand_int_range(rand, 0, SPACE / SECTOR);
+            uint8_t *at = now + sector * SECTOR;
+
+            memset(at, (int)i + 1, SECTOR);
+            wrong += blk_write(d, sector, at, SECTOR) != VIRTIO_BLK_S_OK;
+            if (!writeback) {
+                memcpy(kept + sector * SECTOR, at, SECTOR);
+            }
+        }
+        wrong += blk_config(d, CFG_WRITEBACK, 1) != writeback;
+        wrong += memcmp(b->stable, kept, sizeof kept) != 0; /* no less, and nothing is forced */
+    }
+    ck_assert_uint_eq(wrong, 0);
+}
+END_TEST
+
 START_TEST(storage_without_cache_starts_with_writeback_0)
 {
     g_autoptr(FakeDriver) d = blk_start((unsigned)_i, "\"write-cache\": false", NULL, NULL);
@@ -457,6 +503,8 @@ static void add_cache_tests(Suite *s)
     tcase_add_loop_test(tc, blk_04_without_flush_writeback_starts_at_0, 0, FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, without_config_wce_the_driver_cannot_change_the_mode, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, reset_brings_the_storages_own_mode_back, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, what_was_acknowledged_as_stable_is_kept_whatever_the_cache_mode, 0,
+                        3 * FAKE_CELLS);
     tcase_add_loop_test(tc, storage_without_cache_starts_with_writeback_0, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, blk_21_22_legacy_status_and_features_leave_the_mode_alone,
                         FAKE_MODERN_CELLS, FAKE_CELLS);

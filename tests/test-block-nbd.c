@@ -502,16 +502,21 @@ START_TEST(a_server_that_comes_back_larger_can_be_shown)
 {
     uint8_t buf[512] = {1};
     g_autoptr(GError) err = NULL;
+    json_t *info;
     Disk d;
 
     nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
     nbd_disk(&d, ",'reconnect-delay':60");
     ck_assert(!block_node_resize(d.node, 2 * MIB, &err));
-    ck_assert_msg(strstr(err->message, "the server has 1048576 bytes") != NULL, "%s", err->message);
+    ck_assert_msg(strstr(err->message, "the server had 1048576 bytes when") != NULL, "%s",
+                  err->message);
     nbd_server_kill();
     nbd_serve(sock, "nbdkit -f -U %s memory 2M", sock);
     ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, buf, 512), 0);
     ck_assert_uint_eq(block_limits(d.node)->size, MIB);
+    info = block_node_info(d.node);
+    ck_assert_int_eq(json_integer_value(json_object_get(info, "x-server-size")), 2 * MIB);
+    json_decref(info);
     g_clear_error(&err);
     ck_assert(!block_node_resize(d.node, 3 * MIB, &err));
     ck_assert(block_node_resize(d.node, 2 * MIB, NULL));

@@ -432,6 +432,7 @@ static bool attach(VirtioBlk *s, GError **err)
     BlockUserOps ops = {
         .path = path,
         .share_rw = s->share_rw,
+        .own_cache_mode = true,
         .resized = node_resized,
         .quiesce = node_quiesce,
         .opaque = s,
