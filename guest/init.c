@@ -226,56 +226,6 @@ static int run_shell(const char *line)
     return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* ---- the power button ---- */
-
-static int open_buttons(int fds[MAX_BUTTONS])
-{
-    int n = 0;
-
-    for (int i = 0; i < 16 && n < MAX_BUTTONS; i++) {
-        char path[32];
-        unsigned long keys[KEY_CNT / (8 * sizeof(long)) + 1] = {0};
-        const size_t bits = 8 * sizeof(long);
-
-        snprintf(path, sizeof path, "/dev/input/event%d", i);
-        int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-        if (fd < 0)
-            continue;
-        if (ioctl(fd, EVIOCGBIT(EV_KEY, sizeof keys), keys) >= 0 &&
-            keys[KEY_POWER / bits] >> (KEY_POWER % bits) & 1)
-            fds[n++] = fd;
-        else
-            close(fd);
-    }
-    return n;
-}
-
-/* A process of its own waits for the button, so that it works whatever the console is doing. */
-static void watch_power_button(void)
-{
-    int fds[MAX_BUTTONS];
-    struct pollfd p[MAX_BUTTONS];
-    struct input_event e;
-    int n = open_buttons(fds);
-
-    if (n == 0 || fork() != 0)
-        return;
-    for (int i = 0; i < n; i++)
-        p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
-    for (;;) {
-        poll(p, (nfds_t)n, -1);
-        for (int i = 0; i < n; i++) {
-            while (read(fds[i], &e, sizeof e) == sizeof e) {
-                if (e.type == EV_KEY && e.code == KEY_POWER && e.value == 1) {
-                    printf("AEROSTAT-POWERBUTTON\n");
-                    fflush(stdout);
-                    end_machine(RB_POWER_OFF);
-                }
-            }
-        }
-    }
-}
-
 /* ---- the agent's commands ---- */
 
 static int print_file(const char *path)
@@ -525,6 +475,122 @@ static const struct {
     {"poweroff", cmd_poweroff}, {"reboot", cmd_reboot},
 };
 
+/* ---- what the guest is doing ---- */
+
+/* The agent's command, empty between two: shared with the process that watches the button. */
+static char *under_way;
+
+/* A few words of a file of /proc, on one line. */
+static void print_words(const char *pid, const char *file, const char *head, int most)
+{
+    char path[300], text[2048];
+
+    snprintf(path, sizeof path, "/proc/%s/%s", pid, file);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof text - 1);
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t i = 0; i < n; i++)
+        if (!text[i])
+            text[i] = ' '; /* between the words of a command line */
+    text[n > 0 ? n : 0] = 0;
+    for (char *save, *l = strtok_r(text, "\n", &save); l && most-- > 0;
+         l = strtok_r(NULL, "\n", &save))
+        printf(" %.60s", strncmp(l, head, strlen(head)) ? l : l + strlen(head));
+}
+
+/* What has a command line, and kernel threads that wait for a disk or run. */
+static void print_task(const char *dir, const char *pid)
+{
+    char stat[512], cmdline[8];
+
+    if (pid[0] < '0' || pid[0] > '9')
+        return;
+    read_word(dir, pid, "stat", stat, sizeof stat);
+    read_word(dir, pid, "cmdline", cmdline, sizeof cmdline);
+    const char *end = strrchr(stat, ')');
+    if (!end || (!cmdline[0] && end[2] != 'D' && end[2] != 'R'))
+        return;
+    printf("%.*s %c:", (int)(end + 1 - stat), stat, end[2]);
+    print_words(pid, "cmdline", "", 1);
+    printf(" in");
+    print_words(pid, "stack", "[<0>] ", 6);
+    printf("\n");
+}
+
+/* Twice, so that what stands still can be told from what is slow. */
+static void print_state(void)
+{
+    static const char numbers[] =
+        "read up rest </proc/uptime; echo uptime $up; for d in /sys/block/*; do "
+        "read f <$d/inflight; read s <$d/stat; echo ${d##*/}: in flight $f, stat $s; done; "
+        "for q in /sys/kernel/debug/block/vd*/hctx*/busy; do "
+        "while read l; do echo $q: $l; done <$q; done 2>/dev/null; cat /proc/interrupts";
+
+    printf("AEROSTAT-STATE during: %.60s\n", under_way);
+    run_shell(numbers);
+    for_each_device("/proc", print_task);
+    sleep(1);
+    run_shell(numbers);
+    printf("AEROSTAT-STATE end\n");
+    fflush(stdout);
+}
+
+/* ---- the power button ---- */
+
+static int open_buttons(int fds[MAX_BUTTONS])
+{
+    int n = 0;
+
+    for (int i = 0; i < 16 && n < MAX_BUTTONS; i++) {
+        char path[32];
+        unsigned long keys[KEY_CNT / (8 * sizeof(long)) + 1] = {0};
+        const size_t bits = 8 * sizeof(long);
+
+        snprintf(path, sizeof path, "/dev/input/event%d", i);
+        int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (ioctl(fd, EVIOCGBIT(EV_KEY, sizeof keys), keys) >= 0 &&
+            keys[KEY_POWER / bits] >> (KEY_POWER % bits) & 1)
+            fds[n++] = fd;
+        else
+            close(fd);
+    }
+    return n;
+}
+
+/* A process of its own waits for the button, so that it works whatever the console is doing. */
+static void watch_power_button(void)
+{
+    int fds[MAX_BUTTONS];
+    struct pollfd p[MAX_BUTTONS];
+    struct input_event e;
+    int n = open_buttons(fds);
+
+    under_way = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (n == 0 || fork() != 0)
+        return;
+    for (int i = 0; i < n; i++)
+        p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    for (;;) {
+        poll(p, (nfds_t)n, -1);
+        for (int i = 0; i < n; i++) {
+            while (read(fds[i], &e, sizeof e) == sizeof e) {
+                if (e.type == EV_KEY && e.code == KEY_POWER && e.value == 1) {
+                    printf("AEROSTAT-POWERBUTTON\n");
+                    fflush(stdout);
+                    if (*under_way)
+                        print_state();
+                    end_machine(RB_POWER_OFF);
+                }
+            }
+        }
+    }
+}
+
+/* ---- the agent ---- */
+
 static int act_on(char *line)
 {
     size_t n = strcspn(line, " ");
@@ -561,7 +627,9 @@ __attribute__((noreturn)) static void agent(void)
         line[strcspn(line, "\r\n")] = 0;
         if (!line[0])
             continue;
+        strcpy(under_way, line);
         int status = act_on(line);
+        *under_way = 0;
         while (waitpid(-1, NULL, WNOHANG) > 0) { /* orphans of what was run */
         }
         printf("AEROSTAT-DONE %d\n", status);

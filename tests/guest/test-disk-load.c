@@ -38,24 +38,25 @@ static Vm *start_queues(const char *machine, const char *driver, const char *pat
     passed("%s: ready after %.1f s", machine, now() - begin);
     disk_guest_do(vm, "[ $(ls /sys/block/vda/mq | wc -l) = %d ]", QUEUES);
     disk_guest_do(vm, "mkdir -p /mnt && mount -t ext4 /dev/vda /mnt && for w in 0 1 2 3; do "
-                      "dd if=/dev/urandom of=/tmp/src$w bs=1k count=$((700 + w * 64)) 2>&1 || "
-                      "exit 1; done");
+                      "dd if=/dev/urandom of=/tmp/src$w bs=1k count=$((700 + w * 64)) "
+                      "2>/dev/null && md5sum /tmp/src$w >/tmp/sum$w || exit 1; done");
     return vm;
 }
 
 /*
  * For some seconds, each writer overwrites files of its own, now with the one, then with another
- * source, and compares each as soon as it is on the disk. /tmp/of-FILE has the number of its last
- * source, /tmp/good$w that of the rounds of a writer that found all in order.
+ * source, and compares each as soon as it is on the disk. /tmp/of-FILE has the sum of its last
+ * source, as md5sum writes it, /tmp/good$w the number of rounds of a writer that found all in
+ * order.
  */
-#define WRITERS                                                                             \
-    "run cd /mnt; rm -f /tmp/good*; end=$(($(cut -d. -f1 /proc/uptime) + %d)); "            \
-    "for w in 0 1 2 3; do (r=0; while [ $r -lt %d ] || "                                    \
-    "[ $(cut -d. -f1 /proc/uptime) -lt $end ]; do r=$((r + 1)); f=$w-$((r %% %d)); "        \
-    "s=$(((r + w) %% 4)); echo $s >/tmp/of-$f; "                                            \
-    "taskset $((1 << w)) dd if=/tmp/src$s of=$f bs=20k conv=fsync 2>/dev/null && "          \
-    "taskset $((1 << w)) cmp $f /tmp/src$s || exit 1; done; echo $r >/tmp/good$w) & done; " \
-    "wait; cat /tmp/good? | tr '\\n' ' '\n"
+#define WRITERS                                                                               \
+    "run cd /mnt; rm -f /tmp/good*; end=$(($(cut -d. -f1 /proc/uptime) + %d)); "              \
+    "for w in 0 1 2 3; do (r=0; up=0; while [ $r -lt %d ] || [ $up -lt $end ]; do "           \
+    "r=$((r + 1)); f=$w-$((r %% %d)); s=$(((r + w) %% 4)); "                                  \
+    "read sum name </tmp/sum$s; echo \"$sum  $f\" >/tmp/of-$f; "                              \
+    "taskset $((1 << w)) dd if=/tmp/src$s of=$f bs=20k conv=fsync 2>/dev/null && "            \
+    "taskset $((1 << w)) md5sum -cs /tmp/of-$f || exit 1; IFS=. read up rest </proc/uptime; " \
+    "done; echo $r >/tmp/good$w) & done; wait; cat /tmp/good? | tr '\\n' ' '\n"
 
 static bool is_done(Vm *vm, size_t from)
 {
@@ -139,8 +140,8 @@ static void expect_whole(Vm *vm)
 {
     g_autofree char *files =
         disk_guest(vm, "cd / && umount /mnt && echo 3 >/proc/sys/vm/drop_caches && "
-                       "mount -t ext4 /dev/vda /mnt && cd /mnt && for f in [0-3]-*; do "
-                       "cmp $f /tmp/src$(cat /tmp/of-$f) || exit 1; done; ls -d [0-3]-* | wc -l");
+                       "mount -t ext4 /dev/vda /mnt && cd /mnt && "
+                       "cat /tmp/of-* >/tmp/all && md5sum -cs /tmp/all && ls -d [0-3]-* | wc -l");
 
     if (atoi(files) != QUEUES * FILES) {
         fail("%s files are there, not %d", files, QUEUES * FILES);

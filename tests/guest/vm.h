@@ -43,7 +43,8 @@ typedef struct {
 
 /* --- saying how it goes --- */
 
-/* Ends the test: the message, then the ends of the console and of stderr of the VM that was started last. */
+/* Ends the test: the message, then the ends of the console and of stderr of the VM that was started last, and what it is
+ * doing (dump.h). */
 G_NORETURN void fail(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 /* One line about what was seen to work, with the time since `started`, which main sets. */
 extern double started;
@@ -74,7 +75,8 @@ bool vm_alive(Vm *vm);
 
 /* --- the guest's console --- */
 
-/* Waits for text in what was not waited for before; returns the line it is in (owned by the caller). */
+/* Waits for text in what was not waited for before; returns the line it is in (owned by the caller). A guest that is at
+ * work all the time gets up to four times the seconds. */
 char *vm_wait_console(Vm *vm, const char *text, int seconds);
 void vm_type(Vm *vm, const char *text);
 /* Gives the agent a command; its answer, and its status. */
