@@ -251,6 +251,11 @@ GmemBlock *memory_backend_take(HostMem *b, GError **err)
     return b->block;
 }
 
+static bool memory_backend_in_use(Object *obj)
+{
+    return MEMORY_BACKEND(obj)->taken;
+}
+
 uint64_t memory_backend_size(const HostMem *b)
 {
     return b->size;
@@ -262,6 +267,7 @@ static void memory_backend_class_init(ObjectClass *klass, const void *data)
 
     uc->check = memory_backend_check;
     uc->complete = memory_backend_complete;
+    uc->in_use = memory_backend_in_use;
 }
 
 static const Property memory_backend_props[] = {

@@ -58,6 +58,13 @@ bool user_id_check(const char *id, GError **err)
                      id);
 }
 
+bool user_creatable_in_use(Object *obj)
+{
+    const UserCreatableClass *uc = object_interface(obj, &user_creatable_type);
+
+    return g_atomic_int_get(&obj->ref) > 1 || (uc && uc->in_use && uc->in_use(obj));
+}
+
 bool user_file_check(const char *path, GError **err)
 {
     g_autofree char *folder = g_path_get_dirname(path);

@@ -18,6 +18,7 @@ typedef struct {
      * does not either. */
     bool (*check)(Object *obj, GError **err);
     bool after_devices; /* refers to a device: made when they are there, not before them */
+    bool (*in_use)(Object *obj); /* by somebody who holds no reference. NULL: nobody does that */
 } UserCreatableClass;
 
 extern const TypeInfo user_creatable_type;
@@ -30,6 +31,9 @@ Object *user_creatable_add(Object *root, json_t *opts, GError **err);
 
 /* The same for a checker. */
 Object *user_creatable_check(Object *root, json_t *opts, GError **err);
+
+/* Somebody needs it: it must not be deleted. */
+bool user_creatable_in_use(Object *obj);
 
 /* Completes an object that code has made; harmless for a type without complete. */
 bool user_creatable_complete(Object *obj, GError **err);

@@ -105,6 +105,27 @@ static void fake_close(Accel *accel)
     }
 }
 
+static int fake_thread_id(Accel *accel, unsigned cpu)
+{
+    return 1000 + (int)cpu;
+}
+
+/* The upper half of virtual memory is physical memory, as with Linux. */
+static bool fake_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical)
+{
+    *ret_physical = addr & INT64_MAX;
+    return addr >> 63;
+}
+
+static bool fake_nmi(Accel *accel, GError **err)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(!s->running);
+    s->nmis++;
+    return true;
+}
+
 static void fake_accel_class_init(ObjectClass *klass, const void *data)
 {
     AccelClass *ac = ACCEL_CLASS(klass);
@@ -116,6 +137,9 @@ static void fake_accel_class_init(ObjectClass *klass, const void *data)
     ac->start = fake_start;
     ac->pause = fake_pause;
     ac->close = fake_close;
+    ac->thread_id = fake_thread_id;
+    ac->nmi = fake_nmi;
+    ac->translate = fake_translate;
 }
 
 const TypeInfo fake_accel_type = {

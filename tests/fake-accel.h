@@ -16,7 +16,7 @@ struct FakeAccel {
     MsiController msi;
     bool fail_open, fail_vcpus, fail_reset; /* set by the test: that step fails */
     bool open, running;
-    unsigned starts, pauses, resets, closes;
+    unsigned starts, pauses, resets, closes, nmis;
     X86CpuState state;         /* of the newest reset */
     int level[FAKE_GSIS];
     unsigned raised[FAKE_GSIS]; /* changes from low to high */

@@ -86,7 +86,93 @@ static const char *const by_qmp[][2] = {
     {"", ""},
     {"caf\xc3\xa9", "unknown command: 'caf\xc3\xa9'; 'help' lists all\r\n"},
     {"balloon 100", "Error: No balloon device has been activated\r\n"},
+    {"help xp", "xp [/FMT] ADDR -- physical memory, likewise\r\n"},
+    {"help info uuid", "info uuid  -- the VM's UUID\r\n"},
+    {"info uuid", "00000000-0000-0000-0000-000000000000\r\n"},
+    {"info kvm", "kvm support: disabled\r\n"},
+    {"info cpus", "* CPU #0: thread_id=1000\r\n"},
+    {"info virtio", "No VirtIO devices\r\n"},
+    {"info qom-tree /machine/accel", "/accel (fake-accel)\r\n  /cpu[0] (cpu)\r\n"},
+    {"info qom-tree /nothing", "Error: object '/nothing' not found\r\n"},
+    {"device_del x", "Error: Device 'x' not found\r\n"},
+    {"device_add nothing", "Error: unknown device 'nothing'; '-device help' lists all\r\n"},
+    {"nmi", ""},
+    /* what the fixture's kernel begins with: hlt, cli, jump, " no guest" */
+    {"xp /4xb 0x200000", "0000000000200000: 0xf4 0xeb 0xfd 0x20\r\n"},
+    {"xp /9xb 0x200000",
+     "0000000000200000: 0xf4 0xeb 0xfd 0x20 0x6e 0x6f 0x20 0x67\r\n0000000000200008: 0x75\r\n"},
+    {"xp 0x200000", "0000000000200000: 0x20fdebf4\r\n"},
+    {"xp /2hd 0x200000", "0000000000200000: -5132  8445\r\n"},
+    {"xp /1hu 0x200000", "0000000000200000: 60404\r\n"},
+    {"xp /1ob 0x200000", "0000000000200000: 0364\r\n"},
+    {"xp /1gx 2097152", "0000000000200000: 0x67206f6e20fdebf4\r\n"},
+    {"xp /5c 0x200002", "0000000000200002: '\\xfd' ' ' 'n' 'o' ' '\r\n"},
+    {"x /3c 0x8000000000200004", "8000000000200004: 'n' 'o' ' '\r\n"},
+    {"x 0x200000", "0000000000200000: Cannot access memory\r\n"},
+    {"xp /2xg 0x1fffff8", "0000000001fffff8: 0x0000000000000000 Cannot access memory\r\n"},
+    {"xp", "give an address: [/FMT] ADDR, as in /16xb 0x1000\r\nTry \"help xp\" for more "
+           "information\r\n"},
+    {"xp /2 zz", "invalid char 'z' in expression\r\nTry \"help xp\" for more information\r\n"},
+    {"x /2i 0", "'i' is not a format: a count, one of xduoc and one of bhwg\r\nTry \"help x\" for "
+                "more information\r\n"},
 };
+
+/* A tabulator after what is there; what follows on the line. */
+static const char *const completions[][2] = {
+    {"he\t", "help "},
+    {"hostfwd_\t", "hostfwd_\r\nhostfwd_add  hostfwd_remove\r\n" PROMPT "hostfwd_"},
+    {"sy\t", "system_"},
+    {"info st\t", "info status "},
+    {"help info q\t", "help info q\r\nqom-tree  qtree\r\n" PROMPT "help info q"},
+    {"help x\t", "help x\r\nx  xp\r\n" PROMPT "help x"},
+    {"nothing\t", "nothing"},
+};
+
+START_TEST(a_tabulator_completes_a_word)
+{
+    g_autofree char *answer = say(completions[_i][0]);
+
+    ck_assert_str_eq(answer, completions[_i][1]);
+}
+END_TEST
+
+static const struct {
+    const char *line;
+    const char *want[4];
+} shown[] = {
+    {"info pci",
+     {"  Bus  0, device   0, function 0:\r\n    Host bridge: PCI device 1b36:0008\r\n",
+      "PCI device 1af4:", " pin A\r\n      BAR", "      id \"r0\"\r\n"}},
+    {"info qtree",
+     {"bus: main-system-bus\r\n  type main-bus\r\n", "dev: virtio-rng-pci, id \"r0\"\r\n",
+      "max-bytes = ", "type virtio-pci-bus\r\n"}},
+    {"info qom-tree",
+     {"/machine (pc-machine)\r\n", "    /r0 (virtio-rng-pci)\r\n",
+      "      /virtio-backend (virtio-rng-device)\r\n", "/accel (fake-accel)"}},
+    {"info mtree",
+     {"address-space: memory\r\n  0000000000000000-0000000001ffffff (ram): ram\r\n",
+      "\r\naddress-space: I/O\r\n", "0000000000000cf8", "(i/o): "}},
+    {"info virtio", {"/machine/peripheral/r0/virtio-backend [virtio-rng]\r\n"}},
+    {"info", {"info balloon  -- ", "info qtree  -- "}},
+    {"info nothing", {"unknown command: 'info nothing'\r\n", "info mtree"}},
+    {"help", {"device_add TYPE[,name=value,...] -- add a device\r\n", "x [/FMT] ADDR -- "}},
+};
+
+START_TEST(info_shows_what_the_machine_has)
+{
+    json_t *args = json_pack("{s:s}", "command-line", shown[_i].line), *result;
+    const char *text;
+
+    ck_assert_ptr_nonnull(fake_vm_add(&vm, "virtio-rng,id=r0,addr=3", NULL));
+    result = qmp_execute(vm.m, "human-monitor-command", args, NULL);
+    text = json_string_value(result);
+    for (unsigned i = 0; i < G_N_ELEMENTS(shown[_i].want) && shown[_i].want[i]; i++) {
+        ck_assert_msg(strstr(text, shown[_i].want[i]), "no %s in %s", shown[_i].want[i], text);
+    }
+    json_decref(args);
+    json_decref(result);
+}
+END_TEST
 
 START_TEST(info_balloon_tells_where_the_memory_is)
 {
@@ -169,6 +255,8 @@ int main(void)
     tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);
     tcase_add_loop_test(tc, a_line_may_come_by_qmp, 0, G_N_ELEMENTS(by_qmp));
     tcase_add_test(tc, a_line_of_qmp_that_is_too_long_is_refused);
+    tcase_add_loop_test(tc, a_tabulator_completes_a_word, 0, G_N_ELEMENTS(completions));
+    tcase_add_loop_test(tc, info_shows_what_the_machine_has, 0, G_N_ELEMENTS(shown));
     suite_add_tcase(s, tc);
     return suite_run(s);
 }

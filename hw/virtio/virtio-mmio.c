@@ -392,6 +392,11 @@ static char *virtio_mmio_bus_address(Bus *bus, Device *dev)
     return g_strdup_printf("0x%" PRIx64, VIRTIO_MMIO(bus->parent)->base);
 }
 
+static uint16_t virtio_mmio_queue_selector(VirtioBus *vbus)
+{
+    return (uint16_t)proxy_of(vbus)->queue_sel;
+}
+
 static void virtio_mmio_bus_class_init(ObjectClass *klass, const void *data)
 {
     VirtioBusClass *bc = VIRTIO_BUS_CLASS(klass);
@@ -404,6 +409,7 @@ static void virtio_mmio_bus_class_init(ObjectClass *klass, const void *data)
     bc->device_unplugged = virtio_mmio_device_unplugged;
     bc->doorbell = virtio_mmio_doorbell;
     bc->device_reset = virtio_mmio_device_reset;
+    bc->queue_selector = virtio_mmio_queue_selector;
 }
 
 const TypeInfo virtio_mmio_bus_type = {

@@ -355,6 +355,11 @@ static void virtio_pci_device_reset(VirtioBus *vbus)
     update_intx(p);
 }
 
+static uint16_t virtio_pci_queue_selector(VirtioBus *vbus)
+{
+    return (uint16_t)proxy_of(vbus)->queue_select;
+}
+
 static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
 {
     VirtioBusClass *bc = VIRTIO_BUS_CLASS(klass);
@@ -367,6 +372,7 @@ static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
     bc->device_plugged = virtio_pci_device_plugged;
     bc->doorbell = virtio_pci_doorbell;
     bc->device_reset = virtio_pci_device_reset;
+    bc->queue_selector = virtio_pci_queue_selector;
 }
 
 static const TypeInfo virtio_pci_bus_type = {

@@ -104,6 +104,7 @@ struct VirtioBusClass {
     /* The device is being reset, by its driver or with the machine: vectors (the queues still tell theirs), selectors
      * and interrupts go. */
     void (*device_reset)(VirtioBus *bus);
+    uint16_t (*queue_selector)(VirtioBus *bus); /* for introspection: the queue whose registers the driver sees */
 };
 
 struct VirtioBus {

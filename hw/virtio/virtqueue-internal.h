@@ -50,7 +50,11 @@ bool virtqueue_should_notify(VirtQueue *vq);
 void virtio_doorbells_update(VirtIODevice *vdev, bool running);
 
 /* Ring positions for introspection; those of packed rings have the wrap counter in bit 15. */
-typedef struct { uint16_t avail_idx, last_avail_idx, used_idx, in_flight; } VirtQueueState;
+typedef struct {
+    uint16_t avail_idx, last_avail_idx, used_idx, in_flight;
+    uint16_t signalled_idx; /* used_idx when an interrupt was last asked for */
+    bool packed;
+} VirtQueueState;
 void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state);
 
 #endif

@@ -594,6 +594,8 @@ void virtqueue_state(VirtQueue *vq, VirtQueueState *ret_state)
     if (vq_usable(vq)) {
         vq->ops->state(vq, ret_state);
         ret_state->in_flight = (uint16_t)vq->pool->in_flight;
+        ret_state->signalled_idx = (uint16_t)(ret_state->used_idx - vq->unsignalled);
+        ret_state->packed = vq->ops == &vq_packed_ops;
     }
 }
 

@@ -183,6 +183,8 @@ UNIT = [
      "-global virtio-balloon-pci.deflate-on-om=on: unknown property 'deflate-on-om' of virtio-balloon-pci; did you mean "
      "'deflate-on-oom'?"),
     ("-global pc-machine.rtc=on", "-global pc-machine.rtc=on: unknown device type 'pc-machine'; '-device help' lists all"),
+    ("-mon chardev=c,pretty=maybe", "-mon chardev=c,pretty=maybe: pretty: 'maybe' is neither 'on' nor 'off'"),
+    ("-accel qtest -qmp-pretty udp:1", "/-qmp-pretty udp:1: unknown kind 'udp'.*/"),
     # what -check finds without opening or making anything
     ("-check -accel qtest -netdev user,id=n,hostfwd=x",
      "-netdev user,id=n: hostfwd='x': the form is tcp|udp:[HOST]:PORT-[GUEST]:PORT"),

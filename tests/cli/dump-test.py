@@ -172,6 +172,7 @@ def main():
         for words in (["-netdev", "user,id=n,hostfwd=tcp::5022-:22,hostfwd=tcp::5080-:80,ipv6=off"], ["-nic", "none"],
                       ["-blockdev", "raw,node-name=n,file.driver=null-co,file.size=64M", "-device", "virtio-blk,drive=n"],
                       ["-blockdev", '{"driver": "null-co", "node-name": "n", "size": 1048576, "read-only": true}'],
+                      ["-qmp", "null", "-qmp-pretty", "null", "-chardev", "null,id=c", "-mon", "c,mode=control,pretty=on"],
                       ["-drive", "file=disk.img,format=raw", "-drive", "file=logs.img,format=raw,if=virtio"]):
             round_trip(vmm, " ".join(words), ["-accel", "qtest", *words], schema)
         origins(vmm)

@@ -14,7 +14,37 @@ bool accel_open(Accel *accel, Platform *platform, GError **err)
 
 bool accel_create_vcpus(Accel *accel, unsigned n, GError **err)
 {
-    return ACCEL_GET_CLASS(accel)->create_vcpus(accel, n, err);
+    if (!ACCEL_GET_CLASS(accel)->create_vcpus(accel, n, err)) {
+        return false;
+    }
+    for (unsigned i = 0; accel_runs_guests(accel) && i < n; i++) {
+        g_autofree char *name = g_strdup_printf("cpu[%u]", i);
+
+        object_add_child(OBJECT(accel), name, object_new(&cpu_type), NULL);
+    }
+    return true;
+}
+
+int accel_thread_id(Accel *accel, unsigned cpu)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->thread_id ? ac->thread_id(accel, cpu) : 0;
+}
+
+bool accel_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->translate && ac->translate(accel, cpu, addr, ret_physical);
+}
+
+bool accel_nmi(Accel *accel, GError **err)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->nmi ? ac->nmi(accel, err)
+                   : error_set(err, "this accelerator has no vCPUs that could take an NMI");
 }
 
 bool accel_runs_guests(Accel *accel)
@@ -46,6 +76,8 @@ void accel_close(Accel *accel)
 {
     ACCEL_GET_CLASS(accel)->close(accel);
 }
+
+const TypeInfo cpu_type = {.name = "cpu", .desc = "a vCPU"};
 
 const TypeInfo accel_type = {
     .name = "accel",

@@ -40,6 +40,10 @@ struct AccelClass {
     /* Ends the threads, undoes open; harmless before open. Releases the VM lock while waiting. Comes after create_vcpus
      * failed, too, and before the object goes. Routes and lines that devices still hold stay valid, and silent. */
     void (*close)(Accel *accel);
+    int (*thread_id)(Accel *accel, unsigned cpu); /* of a vCPU, after create_vcpus; NULL: there are no vCPUs */
+    /* The physical address behind a virtual one of a vCPU, which is paused; false: there is none. NULL: there are no vCPUs */
+    bool (*translate)(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical);
+    bool (*nmi)(Accel *accel, GError **err); /* to all vCPUs, which are paused; NULL: there are none */
 };
 
 extern const TypeInfo kvm_accel_type, qtest_accel_type;
@@ -58,5 +62,11 @@ bool accel_reset(Accel *accel, const CpuStartState *state, GError **err);
 void accel_start(Accel *accel);
 void accel_pause(Accel *accel);
 void accel_close(Accel *accel);
+int accel_thread_id(Accel *accel, unsigned cpu); /* 0: it has no thread */
+bool accel_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical); /* paused only */
+bool accel_nmi(Accel *accel, GError **err); /* a non-maskable interrupt for all vCPUs; paused only */
+
+/* A vCPU as the tree has it: child "cpu[N]" of the accelerator. */
+extern const TypeInfo cpu_type;
 
 #endif

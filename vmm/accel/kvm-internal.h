@@ -38,6 +38,7 @@ struct KvmVcpu {
     int fd;
     struct kvm_run *run;
     pthread_t thread;
+    int tid;        /* atomic, relaxed; 0: it has not begun */
     bool has_thread;
     bool parked;    /* waits for accel_start; touches nothing */
     bool broken;    /* may not run again before a reset */

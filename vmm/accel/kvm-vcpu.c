@@ -247,6 +247,7 @@ static void *vcpu_thread(void *opaque)
 {
     KvmVcpu *v = opaque;
 
+    __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     while (vcpu_park(v)) {
         vcpu_run(v);
     }

@@ -315,6 +315,37 @@ static void kvm_instance_finalize(Object *obj)
     pthread_cond_destroy(&kvm->idle);
 }
 
+static int kvm_thread_id(Accel *accel, unsigned cpu)
+{
+    return cpu < accel->nr_vcpus
+               ? __atomic_load_n(&kvm_of_accel(accel)->vcpus[cpu].tid, __ATOMIC_RELAXED)
+               : 0;
+}
+
+static bool kvm_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical)
+{
+    struct kvm_translation t = {.linear_address = addr};
+
+    if (cpu >= accel->nr_vcpus ||
+        ioctl(kvm_of_accel(accel)->vcpus[cpu].fd, KVM_TRANSLATE, &t) < 0 || !t.valid) {
+        return false;
+    }
+    *ret_physical = t.physical_address;
+    return true;
+}
+
+static bool kvm_nmi(Accel *accel, GError **err)
+{
+    Kvm *kvm = kvm_of_accel(accel);
+
+    for (unsigned i = 0; i < accel->nr_vcpus; i++) {
+        if (ioctl(kvm->vcpus[i].fd, KVM_NMI) < 0) {
+            return error_set_errno(err, errno, "KVM_NMI");
+        }
+    }
+    return true;
+}
+
 static void kvm_class_init(ObjectClass *klass, const void *data)
 {
     AccelClass *ac = ACCEL_CLASS(klass);
@@ -326,6 +357,9 @@ static void kvm_class_init(ObjectClass *klass, const void *data)
     ac->start = kvm_start;
     ac->pause = kvm_pause;
     ac->close = kvm_close;
+    ac->thread_id = kvm_thread_id;
+    ac->nmi = kvm_nmi;
+    ac->translate = kvm_translate;
 }
 
 static const Property kvm_props[] = {

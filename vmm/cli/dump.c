@@ -242,6 +242,7 @@ static void put_launch(Dump *d)
     }
     put_texts(d, "serial", o->serials);
     put_texts(d, "qmp", o->qmps);
+    put_texts(d, "qmp-pretty", o->pretty_qmps);
 }
 
 /* Kernel and its like have options of their own besides the machine's properties. */
@@ -349,6 +350,9 @@ static void put_mons(Dump *d)
         put_group(d, "mon", NULL);
         put(d, "chardev", mon->chardev, origin);
         put(d, "mode", mon->control ? "control" : "readline", origin);
+        if (mon->pretty) {
+            put(d, "pretty", "on", origin);
+        }
     }
 }
 

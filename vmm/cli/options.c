@@ -31,12 +31,13 @@ static void set_text(char **field, const char *text)
     *field = g_strdup(text);
 }
 
-static MonOption *mon_option_new(const char *chardev, bool control)
+static MonOption *mon_option_new(const char *chardev, bool control, bool pretty)
 {
     MonOption *mon = g_new0(MonOption, 1);
 
     mon->chardev = g_strdup(chardev);
     mon->control = control;
+    mon->pretty = pretty;
     return mon;
 }
 
@@ -261,15 +262,15 @@ static bool take_chardev(Options *o, const char *arg, GError **err)
 static bool take_mon(Options *o, const char *arg, GError **err)
 {
     json_t *opts = options_parse_keyvals(arg, "chardev", err);
-    g_autofree char *chardev = NULL, *mode = NULL;
-    bool ok;
+    g_autofree char *chardev = NULL, *mode = NULL, *pretty_text = NULL;
+    bool ok, pretty = false;
 
     if (!opts) {
         return false;
     }
     chardev = options_pop_key(opts, "chardev");
     mode = options_pop_key(opts, "mode");
-    json_object_del(opts, "pretty");
+    pretty_text = options_pop_key(opts, "pretty");
     ok = options_reject_rest(opts, "chardev, mode, pretty", err);
     json_decref(opts);
     if (!ok) {
@@ -281,7 +282,11 @@ static bool take_mon(Options *o, const char *arg, GError **err)
     if (mode && strcmp(mode, "control") != 0 && strcmp(mode, "readline") != 0) {
         return error_set(err, "mode '%s' is not one of: control, readline", mode);
     }
-    g_ptr_array_add(o->mons, mon_option_new(chardev, !g_strcmp0(mode, "control")));
+    if (pretty_text && !parse_bool(pretty_text, &pretty, err)) {
+        g_prefix_error(err, "pretty: ");
+        return false;
+    }
+    g_ptr_array_add(o->mons, mon_option_new(chardev, !g_strcmp0(mode, "control"), pretty));
     return true;
 }
 
@@ -294,6 +299,12 @@ static bool take_serial(Options *o, const char *arg, GError **err)
 static bool take_qmp(Options *o, const char *arg, GError **err)
 {
     g_ptr_array_add(o->qmps, g_strdup(arg));
+    return true;
+}
+
+static bool take_qmp_pretty(Options *o, const char *arg, GError **err)
+{
+    g_ptr_array_add(o->pretty_qmps, g_strdup(arg));
     return true;
 }
 
@@ -494,8 +505,8 @@ static const Option option_table[] = {
     {"net", "none", "no network card by default", take_net},
     {"chardev", "KIND,id=ID[,key=value...]",
      "make a stream that -serial, -mon and devices refer to; 'help' lists kinds", take_chardev},
-    {"mon", "chardev=ID[,mode=control|readline]", "QMP (control) or human monitor on a stream",
-     take_mon},
+    {"mon", "chardev=ID[,mode=control|readline][,pretty=on]",
+     "QMP (control) or human monitor on a stream", take_mon},
     {"serial", "STREAM",
      "connect COM1: stdio, mon:stdio, file:PATH, pipe:PATH, pty, null, none, chardev:ID, "
      "unix:PATH[,server=on][,wait=off], tcp:HOST:PORT[,server=on][,wait=off]",
@@ -510,6 +521,7 @@ static const Option option_table[] = {
      "QMP monitor: unix:PATH,server=on,wait=off or tcp:127.0.0.1:PORT,server=on,wait=off "
      "(may be given again)",
      take_qmp},
+    {"qmp-pretty", "STREAM", "the same, laid out over several lines", take_qmp_pretty},
     {"name", "TEXT", "name of the VM", take_name},
     {"uuid", "UUID", "of the VM, for QMP's query-uuid; nothing tells the guest", take_uuid},
     {"rtc", "[base=utc|localtime|DATE][,clock=host|vm]", "what the CMOS clock begins with",
@@ -705,6 +717,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
         .qmps = g_ptr_array_new_with_free_func(g_free),
+        .pretty_qmps = g_ptr_array_new_with_free_func(g_free),
         .origins = g_hash_table_new_full(NULL, NULL, (GDestroyNotify)json_decref, g_free),
         .config_ids = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
         .places = g_hash_table_new_full(g_str_hash, g_str_equal, g_free, g_free),
@@ -731,6 +744,7 @@ void options_finish(Options *o)
     g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);
     g_clear_pointer(&o->qmps, g_ptr_array_unref);
+    g_clear_pointer(&o->pretty_qmps, g_ptr_array_unref);
     g_clear_pointer(&o->origins, g_hash_table_unref);
     g_clear_pointer(&o->config_ids, g_hash_table_unref);
     g_clear_pointer(&o->places, g_hash_table_unref);

@@ -15,6 +15,7 @@
 typedef struct {
     char *chardev;            /* id */
     bool control;             /* QMP; else the human monitor */
+    bool pretty;              /* QMP over several lines */
     char *origin;             /* as of options_origin */
 } MonOption;
 
@@ -44,7 +45,7 @@ typedef struct {
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
     GPtrArray *mons;          /* of MonOption * */
     GPtrArray *serials;       /* of char *, the texts of -serial; the command line's replace those of files */
-    GPtrArray *qmps;          /* of char *, the texts of -qmp */
+    GPtrArray *qmps, *pretty_qmps; /* of char *, the texts of -qmp and -qmp-pretty */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
     bool check;               /* -check or -dump-config; faults is set then */

@@ -87,15 +87,23 @@ static bool uses_stdio(const char *text)
     return text && (!strcmp(text, "stdio") || !strcmp(text, "mon:stdio"));
 }
 
+static bool any_uses_stdio(const GPtrArray *texts)
+{
+    for (unsigned i = 0; i < texts->len; i++) {
+        if (uses_stdio(texts->pdata[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool stdio_is_free(const Options *o)
 {
     if (uses_stdio(o->monitor)) {
         return false;
     }
-    for (unsigned i = 0; i < o->qmps->len; i++) {
-        if (uses_stdio(o->qmps->pdata[i])) {
-            return false;
-        }
+    if (any_uses_stdio(o->qmps) || any_uses_stdio(o->pretty_qmps)) {
+        return false;
     }
     for (unsigned i = 0; i < o->chardevs->len; i++) {
         if (chardev_is_stdio(o->chardevs->pdata[i])) {
@@ -139,6 +147,11 @@ bool streams_make_serial(Vmm *vmm, GError **err)
     return true;
 }
 
+static Monitor *new_qmp(Vmm *vmm, Chardev *c, bool pretty)
+{
+    return (pretty ? monitor_new_qmp_pretty : monitor_new_qmp)(vmm->machine, c);
+}
+
 static bool make_mon(Vmm *vmm, const MonOption *mon, GError **err)
 {
     Chardev *c = find_stream(vmm, mon->chardev, 1, err);
@@ -151,8 +164,8 @@ static bool make_mon(Vmm *vmm, const MonOption *mon, GError **err)
         }
         return false;
     }
-    g_ptr_array_add(vmm->monitors, mon->control ? monitor_new_qmp(vmm->machine, c)
-                                                : monitor_new_hmp(vmm->machine, c));
+    g_ptr_array_add(vmm->monitors, !mon->control ? monitor_new_hmp(vmm->machine, c)
+                                                 : new_qmp(vmm, c, mon->pretty));
     return true;
 }
 
@@ -166,7 +179,7 @@ static bool make_mons(Vmm *vmm, GError **err)
     return true;
 }
 
-static bool make_qmp(Vmm *vmm, const char *text, unsigned number, GError **err)
+static bool make_qmp(Vmm *vmm, const char *text, unsigned number, bool pretty, GError **err)
 {
     g_autofree char *name = g_strdup_printf("compat_monitor%u", number);
     Chardev *c;
@@ -174,9 +187,9 @@ static bool make_qmp(Vmm *vmm, const char *text, unsigned number, GError **err)
     if (!strcmp(text, "none")) {
         return true;
     }
-    c = new_stream(vmm, "-qmp", text, name, err);
+    c = new_stream(vmm, pretty ? "-qmp-pretty" : "-qmp", text, name, err);
     if (c) {
-        g_ptr_array_add(vmm->monitors, monitor_new_qmp(vmm->machine, c));
+        g_ptr_array_add(vmm->monitors, new_qmp(vmm, c, pretty));
     }
     return c != NULL;
 }
@@ -199,8 +212,11 @@ bool streams_make_monitors(Vmm *vmm, GError **err)
 {
     const Options *o = &vmm->opts;
 
-    for (unsigned i = 0; i < o->qmps->len; i++) {
-        if (!make_qmp(vmm, o->qmps->pdata[i], i, err) && !options_fault(&vmm->opts, err)) {
+    for (unsigned i = 0; i < o->qmps->len + o->pretty_qmps->len; i++) {
+        bool pretty = i >= o->qmps->len;
+        const char *text = pretty ? o->pretty_qmps->pdata[i - o->qmps->len] : o->qmps->pdata[i];
+
+        if (!make_qmp(vmm, text, i, pretty, err) && !options_fault(&vmm->opts, err)) {
             return false;
         }
     }

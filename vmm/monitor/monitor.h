@@ -17,6 +17,9 @@ enum { MONITOR_MAX_REQUEST = 1024 * 1024 };
 /* A QMP monitor on stream, which it becomes the front end of (borrowed). */
 Monitor *monitor_new_qmp(Machine *m, Chardev *stream);
 
+/* The same with its messages laid out over several lines, for people. */
+Monitor *monitor_new_qmp_pretty(Machine *m, Chardev *stream);
+
 /* A human monitor on stream (Ctrl-a c): the few commands of hmp.c. */
 Monitor *monitor_new_hmp(Machine *m, Chardev *stream);
 

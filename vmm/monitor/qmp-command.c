@@ -21,6 +21,11 @@ static const QmpCommand *const command_tables[] = {
     qmp_net_commands,
     qmp_net_card_commands,
     qmp_schema_commands,
+    qmp_cpu_commands,
+    qmp_object_commands,
+    qmp_chardev_add_commands,
+    qmp_pci_commands,
+    qmp_virtio_commands,
 };
 /* clang-format on */
 

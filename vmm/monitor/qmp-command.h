@@ -41,6 +41,11 @@ extern const QmpCommand qmp_block_commands[];
 extern const QmpCommand qmp_net_commands[];
 extern const QmpCommand qmp_net_card_commands[];
 extern const QmpCommand qmp_schema_commands[];
+extern const QmpCommand qmp_cpu_commands[];
+extern const QmpCommand qmp_object_commands[];
+extern const QmpCommand qmp_chardev_add_commands[];
+extern const QmpCommand qmp_pci_commands[];
+extern const QmpCommand qmp_virtio_commands[];
 
 /* Calls fn for each command, sorted by name. */
 void qmp_foreach_row(void (*fn)(const QmpCommand *command, void *opaque), void *opaque);
@@ -48,6 +53,7 @@ void qmp_foreach_row(void (*fn)(const QmpCommand *command, void *opaque), void *
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
 
+char *qmp_info_pci(Machine *m); /* HMP's "info pci"; g_free */
 /* HMP's "info network"; g_free. */
 char *qmp_info_network(Machine *m);
 /* HMP's hostfwd_add and hostfwd_remove: "[NETDEV] tcp:[HOST]:PORT-[GUEST]:PORT". */

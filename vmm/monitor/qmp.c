@@ -27,6 +27,7 @@ typedef struct {
 typedef struct QmpMonitor {
     Monitor base;
     QmpStream in;
+    bool pretty;
     bool connected;
     bool negotiated;  /* qmp_capabilities was given */
     bool cut_off;     /* it did not read: nothing more is sent */
@@ -40,7 +41,7 @@ typedef struct QmpMonitor {
 static void put(QmpMonitor *mon, json_t *message)
 {
     g_autofree char *text = NULL;
-    char *dumped = json_dumps(message, JSON_ENCODE_ANY);
+    char *dumped = json_dumps(message, JSON_ENCODE_ANY | (mon->pretty ? JSON_INDENT(4) : 0));
 
     json_decref(message);
     text = g_strconcat(dumped, "\r\n", NULL);
@@ -306,12 +307,13 @@ static void qmp_free(Monitor *base)
     g_free(mon);
 }
 
-Monitor *monitor_new_qmp(Machine *m, Chardev *stream)
+static Monitor *new_qmp(Machine *m, Chardev *stream, bool pretty)
 {
     QmpMonitor *mon = g_new0(QmpMonitor, 1);
     ChardevFrontend fe = {can_receive, receive, stream_event, mon};
 
     mon->base = (Monitor){m, stream, qmp_free};
+    mon->pretty = pretty;
     qmp_stream_init(&mon->in, MONITOR_MAX_REQUEST);
     for (unsigned i = 0; i < G_N_ELEMENTS(mon->throttles); i++) {
         Throttle *t = &mon->throttles[i];
@@ -322,6 +324,16 @@ Monitor *monitor_new_qmp(Machine *m, Chardev *stream)
     machine_add_event_sink(m, on_event, mon);
     chardev_set_frontend(stream, &fe);
     return &mon->base;
+}
+
+Monitor *monitor_new_qmp(Machine *m, Chardev *stream)
+{
+    return new_qmp(m, stream, false);
+}
+
+Monitor *monitor_new_qmp_pretty(Machine *m, Chardev *stream)
+{
+    return new_qmp(m, stream, true);
 }
 
 void monitor_free(Monitor *mon)

@@ -1,0 +1,141 @@
+#!/usr/bin/python3 -I
+# SPDX-License-Identifier: BSD-2-Clause
+"""Several monitors of one VM at once: -qmp on a Unix socket and on TCP, -qmp-pretty, -mon, -monitor; streams that come by QMP.
+
+usage: monitor-test.py VMM
+"""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+failures = []
+
+
+def check(what, good, got=""):
+    if not good:
+        failures.append(what)
+        print(f"FAILED: {what}: {got!r}")
+
+
+def connect(address, vmm):
+    for _ in range(300):
+        s = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        try:
+            s.connect(address)
+            s.settimeout(30)
+            return s
+        except OSError:
+            s.close()
+            if vmm.poll() is not None:
+                sys.exit(f"FAILED: the VMM ended with status {vmm.returncode}")
+            time.sleep(0.1)
+    sys.exit(f"FAILED: nobody at {address}")
+
+
+class Qmp:
+    """Messages may be laid out over lines: they are cut by their JSON, not by newlines."""
+
+    def __init__(self, address, vmm):
+        self.sock, self.text, self.events, self.raw = connect(address, vmm), "", [], ""
+        self.greeting = self.next()
+        self.ask("qmp_capabilities")
+
+    def next(self):
+        while True:
+            text = self.text.lstrip()
+            try:
+                message, end = json.JSONDecoder().raw_decode(text)
+                self.raw, self.text = text[:end], text[end:]
+                return message
+            except ValueError:
+                more = self.sock.recv(65536)
+                if not more:
+                    raise EOFError from None
+                self.text += more.decode()
+
+    def ask(self, command, **arguments):
+        self.sock.sendall(json.dumps({"execute": command, "arguments": arguments, "id": command}).encode())
+        while "event" in (answer := self.next()):
+            self.events.append(answer["event"])
+        check(f"{command} has its id", answer.get("id") == command, answer)
+        return answer.get("return", answer.get("error"))
+
+    def wait(self, event):
+        while event not in self.events:
+            self.events.append(self.next()["event"])
+        self.events.remove(event)
+
+
+def hmp(sock, line):
+    sock.sendall(line.encode() + b"\n")
+    text = b""
+    while not text.endswith(b"\r\n(aerostat) "):
+        text += sock.recv(4096)
+    return text.decode()
+
+
+def with_qmp(vmm, child):
+    first, second = Qmp("q1", child), Qmp("q2", child)
+    third, fourth = Qmp("pretty", child), Qmp("mon", child)
+    for name, q, lines in (("-qmp", first, False), ("-qmp-pretty", third, True), ("-mon pretty=on", fourth, True)):
+        q.ask("query-status")
+        check(f"{name} has lines as asked for", ("\n" in q.raw) == lines, q.raw)
+    chardevs = {c["label"]: c["filename"] for c in first.ask("query-chardev")}
+    port = int(chardevs["compat_monitor2"].split(",")[0].rsplit(":", 1)[1])
+    tcp = Qmp(("127.0.0.1", port), child)
+    everyone = (first, second, third, fourth, tcp)
+    first.ask("cont")
+    for q in everyone:
+        q.wait("RESUME")
+    second.ask("stop")
+    for q in everyone:
+        q.wait("STOP")
+    check("the human monitor sees it", "VM status: paused (paused)" in hmp(connect("hmp", child), "info status"))
+    half = connect("q1", child)  # waits in the backlog; then leaves with half a request
+    half.sendall(b'{"execute": "qmp_capa')
+    half.close()
+    for name in ("kept", "gone"):
+        got = tcp.ask("chardev-add", id=name, backend={"type": "socket", "data": {
+            "addr": {"type": "unix", "data": {"path": name}}}})
+        check(f"chardev-add {name}", got == {}, got)
+    connect("gone", child).close()
+    check("chardev-remove", tcp.ask("chardev-remove", id="gone") == {} and not os.path.exists("gone"))
+    got = tcp.ask("chardev-remove", id="compat_monitor0")
+    check("a monitor's stream stays", got.get("desc") == "Chardev 'compat_monitor0' is busy", got)
+    check("object-add", tcp.ask("object-add", **{"qom-type": "iothread", "id": "io"}) == {})
+    check("it is there for all", [t["id"] for t in fourth.ask("query-iothreads")] == ["io"])
+    check("object-del", third.ask("object-del", id="io") == {} and first.ask("query-iothreads") == [])
+    tcp.ask("quit")
+    for q in everyone:
+        q.wait("SHUTDOWN")
+
+
+def main():
+    if len(sys.argv) != 2:
+        print(__doc__.splitlines()[-1], file=sys.stderr)
+        return 2
+    vmm = os.path.abspath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as work:
+        os.chdir(work)
+        child = subprocess.Popen([vmm, "-accel", "qtest", "-S", "-qmp", "unix:q1,server=on,wait=off", "-qmp",
+                                  "unix:q2,server=on,wait=off", "-qmp", "tcp:127.0.0.1:0,server=on,wait=off", "-qmp-pretty",
+                                  "unix:pretty,server=on,wait=off", "-monitor", "unix:hmp,server=on,wait=off", "-chardev",
+                                  "socket,id=m,path=mon,server=on,wait=off", "-mon", "chardev=m,mode=control,pretty=on"],
+                                 stdin=subprocess.DEVNULL)
+        try:
+            with_qmp(vmm, child)
+            check("exit status", child.wait(timeout=30) == 0, child.returncode)
+        finally:
+            child.kill()
+        check("no socket is left", not os.listdir("."), os.listdir("."))
+        os.chdir("/")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

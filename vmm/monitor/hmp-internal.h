@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Between the files of the human monitor: a command is a row of a table in hmp.c, what follows "info" one in hmp-info.c.
+ */
+#ifndef AEROSTAT_VMM_MONITOR_HMP_INTERNAL_H
+#define AEROSTAT_VMM_MONITOR_HMP_INTERNAL_H
+
+#include "vmm/monitor/monitor-internal.h"
+#include "vmm/monitor/qmp-command.h"
+
+typedef struct HmpMonitor HmpMonitor;
+
+typedef struct {
+    const char *name, *params, *help; /* help NULL: another name of one that has it */
+    void (*run)(HmpMonitor *mon, const char *arg);
+} HmpCommand;
+
+void hmp_print(HmpMonitor *mon, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
+Machine *hmp_machine(HmpMonitor *mon);
+/* Runs a QMP command; args is stolen. Prints an error and returns NULL when it failed. */
+json_t *hmp_qmp(HmpMonitor *mon, const char *command, json_t *args);
+
+/* --- hmp-info.c --- */
+extern const HmpCommand hmp_info_commands[]; /* ended by a row without name */
+void hmp_info(HmpMonitor *mon, const char *arg);
+
+/* --- hmp-balloon.c --- */
+void hmp_info_balloon(HmpMonitor *mon, const char *arg);
+void hmp_info_balloon_policy(HmpMonitor *mon, const char *arg);
+
+/* --- hmp-memory.c --- */
+void hmp_x(HmpMonitor *mon, const char *arg);  /* "/FMT ADDR": virtual memory of vCPU 0 */
+void hmp_xp(HmpMonitor *mon, const char *arg); /* physical memory */
+
+#endif

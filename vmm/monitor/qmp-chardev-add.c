@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * QMP commands that make and remove character streams. The nested arguments become the keys of
+ * -chardev, which its own table checks.
+ */
+#include "vmm/monitor/qmp-command.h"
+
+#include <string.h>
+
+static Object *streams(Machine *m)
+{
+    return object_container(m->platform.root, "chardevs");
+}
+
+/* --- arguments --- */
+
+/* Members that -chardev calls otherwise; NULL: as it does. */
+static const char *key_of(const char *member)
+{
+    static const char *const names[][2] = {
+        {"out", "path"}, {"device", "path"}, {"in", "input-path"}};
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
+        if (!strcmp(names[i][0], member)) {
+            return names[i][1];
+        }
+    }
+    return member;
+}
+
+/* Scalars as -chardev would have them; objects are taken apart by their callers. */
+static bool put(json_t *opts, const char *where, const char *member, json_t *value, GError **err)
+{
+    json_t *text = NULL;
+
+    if (json_is_string(value)) {
+        text = json_incref(value);
+    } else if (json_is_boolean(value)) {
+        text = json_string(json_is_true(value) ? "on" : "off");
+    } else if (json_is_integer(value)) {
+        text = json_sprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else {
+        return error_set(err, "Invalid parameter type for '%s.%s', expected: string", where,
+                         member);
+    }
+    json_object_set_new(opts, key_of(member), text);
+    return true;
+}
+
+static bool put_all(json_t *opts, const char *where, json_t *data, GError **err)
+{
+    const char *member;
+    json_t *value;
+
+    json_object_foreach(data, member, value)
+    {
+        if (strcmp(member, "addr") != 0 && !put(opts, where, member, value, err)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* {"type": T, "data": {...}} at where; NULL with err. */
+static json_t *data_of(json_t *tagged, const char *where, const char **ret_type, GError **err)
+{
+    json_t *data = json_object_get(tagged, "data");
+
+    *ret_type = json_string_value(json_object_get(tagged, "type"));
+    if (!json_is_object(tagged)) {
+        error_set(err, "Invalid parameter type for '%s', expected: object", where);
+    } else if (!*ret_type) {
+        error_set(err, "Parameter '%s.type' is missing", where);
+    } else if (!json_is_object(data)) {
+        error_set(err, "Parameter '%s.data' is missing", where);
+    } else {
+        return data;
+    }
+    return NULL;
+}
+
+static bool put_address(json_t *opts, json_t *data, GError **err)
+{
+    json_t *addr = json_object_get(data, "addr"), *inner;
+    const char *type;
+
+    if (!addr) {
+        return error_set(err, "Parameter 'backend.data.addr' is missing");
+    }
+    inner = data_of(addr, "backend.data.addr", &type, err);
+    if (!inner) {
+        return false;
+    }
+    if (strcmp(type, "unix") != 0 && strcmp(type, "inet") != 0) {
+        return error_set(err, "Parameter 'type' does not accept value '%s'", type);
+    }
+    return put_all(opts, "backend.data.addr.data", inner, err);
+}
+
+/* A server is the default, as in QEMU. What would wait for a peer keeps all others waiting. */
+static bool finish_socket(json_t *opts, json_t *data, GError **err)
+{
+    json_t *wait = json_object_get(data, "wait");
+
+    if (!put_address(opts, data, err)) {
+        return false;
+    }
+    if (!json_object_get(data, "server")) {
+        json_object_set_new(opts, "server", json_string("on"));
+    }
+    if (json_is_true(wait)) {
+        return error_set(err, "wait=true would stop the VM until somebody connects: leave it out");
+    }
+    json_object_set_new(opts, "wait", json_string("off"));
+    return true;
+}
+
+/* The keys of -chardev; NULL with err. */
+static json_t *options_of(json_t *args, GError **err)
+{
+    const char *type;
+    json_t *data = data_of(json_object_get(args, "backend"), "backend", &type, err), *opts;
+
+    if (!data) {
+        return NULL;
+    }
+    opts = json_pack("{s:s, s:O}", "backend", type, "id", json_object_get(args, "id"));
+    if (put_all(opts, "backend.data", data, err) &&
+        (strcmp(type, "socket") != 0 || finish_socket(opts, data, err))) {
+        return opts;
+    }
+    json_decref(opts);
+    return NULL;
+}
+
+/* --- commands --- */
+
+static void on_quit_key(void *opaque)
+{
+    machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_UI);
+}
+
+static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
+{
+    const char *id = json_string_value(json_object_get(args, "id"));
+    json_t *opts;
+    Chardev *c;
+
+    if (object_child(streams(m), id)) {
+        error_set(err, "Chardev with id '%s' already exists", id);
+        return NULL;
+    }
+    opts = options_of(args, err);
+    c = opts ? chardev_new_from_keyvals(m->platform.loop, opts, err) : NULL;
+    json_decref(opts);
+    if (!c) {
+        return NULL;
+    }
+    if (!object_add_child(streams(m), id, OBJECT(c), err)) {
+        object_unref(c);
+        return NULL;
+    }
+    chardev_set_quit_handler(c, on_quit_key, m);
+    return g_str_has_prefix(chardev_filename(c), "pty:")
+               ? json_pack("{s:s}", "pty", chardev_filename(c) + strlen("pty:"))
+               : json_object();
+}
+
+/* A device that was given it, or a monitor on it. */
+static bool is_busy(Chardev *c)
+{
+    Chardev *port;
+
+    for (unsigned n = 0; (port = chardev_mux_port(c, n)); n++) {
+        if (chardev_has_frontend(port) || OBJECT(port)->ref > 1) {
+            return true;
+        }
+    }
+    return chardev_has_frontend(c) || OBJECT(c)->ref > 1;
+}
+
+static json_t *run_chardev_remove(Machine *m, json_t *args, GError **err)
+{
+    const char *id = json_string_value(json_object_get(args, "id"));
+    Object *obj = object_child(streams(m), id);
+
+    if (!obj) {
+        error_set(err, "Chardev '%s' not found", id);
+        return NULL;
+    }
+    if (is_busy(CHARDEV(obj))) {
+        error_set(err, "Chardev '%s' is busy", id);
+        return NULL;
+    }
+    chardev_close(CHARDEV(obj));
+    object_unparent(obj);
+    return json_object();
+}
+
+static void add_backend(const char *name, void *opaque)
+{
+    json_array_append_new(opaque, json_pack("{s:s}", "name", name));
+}
+
+static json_t *run_query_chardev_backends(Machine *m, json_t *args, GError **err)
+{
+    json_t *list = json_array();
+
+    chardev_foreach_backend(add_backend, list);
+    return list;
+}
+
+const QmpCommand qmp_chardev_add_commands[] = {
+    {.name = "chardev-add",
+     .help = "make a character stream",
+     .args = {{"id", QMP_ARG_STR, false}, {"backend", QMP_ARG_OBJECT, false, "ChardevBackend"}},
+     .run = run_chardev_add,
+     .ret = "ChardevReturn"},
+    {.name = "chardev-remove",
+     .help = "remove a character stream that is not in use",
+     .args = {{"id", QMP_ARG_STR, false}},
+     .run = run_chardev_remove},
+    {.name = "query-chardev-backends",
+     .help = "kinds of character streams",
+     .run = run_query_chardev_backends,
+     .ret = "[ChardevBackendInfo]"},
+    {0},
+};
