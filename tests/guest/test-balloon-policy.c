@@ -108,19 +108,19 @@ void group_balloon_iothread(void)
 
     vm_wait_ready(vm);
     for (int i = 0; i < 3; i++) {
-        vm_set_balloon(vm, 128 * MiB);
+        vm_set_balloon(vm, 192 * MiB);
         if (ledger(vm, "released") < 300 * MiB) {
-            fail("of 384 MiB given %.1f were released", (double)ledger(vm, "released") / MiB);
+            fail("of 320 MiB given %.1f were released", (double)ledger(vm, "released") / MiB);
         }
         vm_set_balloon(vm, 512 * MiB);
     }
-    passed("on an iothread the balloon takes 384 MiB and gives them back, three times");
+    passed("on an iothread the balloon takes 320 MiB and gives them back, three times");
     if (report_some(vm, 256) < 192 * (int64_t)MiB) {
         fail("reports on an iothread bring no memory back");
     }
-    vm_set_balloon(vm, 128 * MiB);
+    vm_set_balloon(vm, 192 * MiB);
     g_free(vm_ask(vm, &status, "oom 200"));
-    if (status != 0 || vm_balloon(vm) <= 128 * MiB) {
+    if (status != 0 || vm_balloon(vm) <= 192 * MiB) {
         fail("deflate-on-oom on an iothread: status %d", status);
     }
     passed("and free page reports and deflate-on-oom work there");
@@ -318,7 +318,7 @@ static void busy(const char *cgroup, Vm **vms, unsigned n)
             hold(vms[i], 0);
         }
     }
-    for (unsigned mib = 40; mib <= BUSY_MIB; mib += 38) {
+    for (unsigned mib = 50; mib <= BUSY_MIB; mib += 60) {
         g_autofree char *line = g_strdup_printf("hold %u\n", mib);
 
         vm_type(vms[n], line);
