@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORDS = 64, LINE = 8192, WAIT_S = 90 };
+enum { WORDS = 64, LINE = 8192, WAIT_S = 300 };
 
 typedef struct {
     pid_t pid;

@@ -325,7 +325,15 @@ static void busy(const char *cgroup, Vm **vms, unsigned n)
         for (unsigned i = 0; i < GUESTS; i++) { /* time for memory to move */
             vm_sleep(vms[i], 0.3);
         }
-        say_where(cgroup, vms, line);
+        for (double end = now() + 2 * T_REPLY; !vm_has_said(vms[n], "AEROSTAT-DONE 0");) {
+            if (now() > end) {
+                fail("guest %u cannot have %u MiB", n, mib);
+            }
+            say_where(cgroup, vms, line);
+            for (unsigned i = 0; i < GUESTS; i++) {
+                vm_sleep(vms[i], 1);
+            }
+        }
         g_free(vm_wait_console(vms[n], "AEROSTAT-DONE 0", T_REPLY));
         expect_within(cgroup, vms);
     }
