@@ -17,6 +17,7 @@
 #include "core/log.h"
 
 enum { TEXT_MAX = 256, TRIGGERS = 2 };
+#define LOOK_NS INT64_C(50000000) /* a stall within a shorter time says nothing about a window */
 
 struct PressureSource {
     PressureSpec spec;
@@ -25,6 +26,7 @@ struct PressureSource {
     int current, limits[2];       /* memory.current; memory.high and memory.max; -1: none */
     int trigger[TRIGGERS], epoll; /* -1: none */
     LoopFd *watch;                /* of epoll */
+    PressureLevel stalled;        /* as of looked_at */
     PressureLevel called;         /* by the kernel since the last look */
     bool looked;
     int64_t looked_at;
@@ -122,13 +124,15 @@ static PressureLevel limit_level(PressureSource *p)
 
 PressureLevel pressure_look(PressureSource *p, int64_t now_ns)
 {
-    PressureLevel stalls = stall_level(p, now_ns), limit = limit_level(p);
-    PressureLevel level = MAX(MAX(stalls, limit), p->called);
+    PressureLevel level = MAX(limit_level(p), p->called);
 
     p->called = PRESSURE_NONE;
-    p->looked = true;
-    p->looked_at = now_ns;
-    return level;
+    if (!p->looked || now_ns - p->looked_at >= LOOK_NS) {
+        p->stalled = stall_level(p, now_ns);
+        p->looked = true;
+        p->looked_at = now_ns;
+    }
+    return MAX(level, p->stalled);
 }
 
 void pressure_state(const PressureSource *p, PressureState *ret)

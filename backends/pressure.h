@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Whether the host is short of memory: from the kernel's pressure stall information, of all the host or of a cgroup v2, and
- * from that cgroup's use against its limit.
+ * Whether the host is short of memory: from the kernel's pressure stall information, of all the host or of a cgroup v2,
+ * and from that cgroup's use against its limit.
  *
- * The level is what the stall times since the last look say. Between looks the kernel says by itself when a threshold is
- * crossed, where it lets us ask for that (a trigger; older kernels want CAP_SYS_RESOURCE): then fn is called.
+ * The level is what the stall times since the last look say (a look within 50 ms of another finds what that one found).
+ * Between looks the kernel says by itself when a threshold is crossed, where it lets us ask for that (a trigger; older
+ * kernels want CAP_SYS_RESOURCE): then fn is called.
  *
  * Threads: main loop, VM lock.
  */
@@ -23,7 +24,8 @@ typedef struct {
 } PressureSpec;
 
 /* NULL with one line when there is nothing to read. fn: look now. The loop is the caller's thread's. */
-PressureSource *pressure_new(EventLoop *loop, const PressureSpec *spec, void (*fn)(void *opaque), void *opaque, GError **err);
+PressureSource *pressure_new(EventLoop *loop, const PressureSpec *spec, void (*fn)(void *opaque), void *opaque,
+                             GError **err);
 void pressure_free(PressureSource *p); /* NULL is fine */
 
 /* The level since the last look, now_ns being the time on some clock. What cannot be read any more is PRESSURE_NONE. */

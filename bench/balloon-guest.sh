@@ -8,7 +8,7 @@ usage() {
     cat <<END
 usage: bench/balloon-guest.sh [OPTION]...
 Time, CPU time of the VMM (in all, and without its guest's) and resident memory for three steps: take 75 % of the guest's
-memory, give it back, and have the guest touch 700 MiB of it: medians and ratios, as a Markdown table. Both VMMs have the
+memory, give it back, and have the guest touch two thirds of all: medians and ratios, as a Markdown table. Both VMMs have the
 same kernel, initramfs and options, and take turns.
   --instructions  the deterministic host (slow; one processor), where a nanosecond is an instruction
   --runs N        boots of each VMM (default 3)

@@ -18,7 +18,7 @@
 
 #include "vm-run.h"
 
-enum { POLL_MS = 20, SETTLE_MS = 1000, TICK_US = 10000, TOUCH_MB = 700 };
+enum { POLL_MS = 20, SETTLE_MS = 1000, TICK_US = 10000 };
 
 static double now_ms(void)
 {
@@ -218,12 +218,12 @@ static void one_vmm(char *line, const char *socket_path, int target_mb, int full
     wait_for(&vm, "AEROSTAT-READY", text, sizeof text);
     fd = qmp_connect(socket_path);
     qmp_ask(&vm, fd, "{\"execute\": \"qmp_capabilities\"}\n", text, sizeof text);
-    hold(&vm, TOUCH_MB); /* all that will be taken is there */
+    hold(&vm, full_mb * 2 / 3); /* all that will be taken is there */
     hold(&vm, 0);
     set_balloon(&vm, fd, argv[0], "take", target_mb);
     set_balloon(&vm, fd, argv[0], "back", full_mb);
     from = mark(&vm);
-    hold(&vm, TOUCH_MB);
+    hold(&vm, full_mb * 2 / 3);
     to = mark(&vm);
     say_step(argv[0], "use", &from, &to, to.ms - from.ms);
     close(fd);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the programs have in common that run VMMs of a plan inside of a KVM host (blk-run.c, balloon-run.c): a VMM with its
- * guest's agent on standard input and output, and the CPU time that it took. Static programs: there is little else there.
+ * What the programs have in common that run VMMs of a plan inside of a KVM host (blk-run.c, balloon-run.c): a VMM with
+ * its guest's agent on standard input and output, and the CPU time that it took.
  */
 #ifndef AEROSTAT_BENCH_VM_RUN_H
 #define AEROSTAT_BENCH_VM_RUN_H
@@ -15,7 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORDS = 64, LINE = 8192, WAIT_S = 90 };
+enum { WORDS = 64, LINE = 8192, WAIT_S = 300 };
 
 typedef struct {
     pid_t pid;

@@ -4,13 +4,14 @@
  * who uses it says what time it is, how the host is and what the guest told, and does what is decided.
  *
  * Bounds. A guest uses what it has less what it says is available. It is never asked to keep to less than that and
- * `reserve`, nor to less than `floor`; it gets memory at once when less than `reserve` is available, and is then left with
- * `reserve` and `hysteresis`. More is taken down to that same amount and not below, and only when it is at least
+ * `reserve`, nor to less than `floor`; it gets memory at once when less than `reserve` is available, and is then left
+ * with `reserve` and `hysteresis`. More is taken down to that same amount and not below, and only when it is at least
  * `hysteresis`: a guest whose needs stay as they are sees one change and no other.
  *
- * Backing off. Trouble soon after memory was taken means that it was needed although it looked available (a page cache that
- * is read again and again). Nothing is taken then for a while, twice as long each time, and after that in small steps. In the same way memory that
- * was given back because the host was calm, and was taken again soon, comes back later the next time.
+ * Backing off. Trouble soon after memory was taken means that it was needed although it looked available (a page cache
+ * that is read again and again). Nothing is taken then for a while, twice as long each time, and after that in small
+ * steps. In the same way memory that was given back because the host was calm, and was taken again soon, comes back
+ * later the next time.
  */
 #ifndef AEROSTAT_CORE_BALLOON_PLAN_H
 #define AEROSTAT_CORE_BALLOON_PLAN_H
@@ -27,7 +28,7 @@ typedef struct {
     uint64_t floor, ceiling;  /* of the guest's memory */
     uint64_t reserve;         /* to be available in the guest */
     uint64_t hysteresis;      /* smaller changes are not worth it; not 0 */
-    uint64_t rate;            /* a second that may be taken, or given back unasked; 0: no limit. Full pressure: four times */
+    uint64_t rate;            /* a second that may be taken, or given back unasked; 0: no limit. Full pressure: 4 times */
     int64_t interval;         /* between statistics; three of them without any, and the guest is silent */
     int64_t calm;             /* without host pressure, after which memory goes back; 0: never */
     uint64_t faults;          /* major faults a second that mean that the guest is short; 0: they do not matter */

@@ -425,6 +425,8 @@ START_TEST(stall_times_of_a_window_are_pressure)
         full += steps[i].full;
         write_stalls(some, full);
         ck_assert_int_eq(pressure_look(p, now), steps[i].level);
+        write_stalls(some + 5000, full + 5000); /* of the next step; too soon to look at */
+        ck_assert_int_eq(pressure_look(p, now + MSEC), steps[i].level);
     }
     pressure_state(p, &state);
     ck_assert(state.stalls);

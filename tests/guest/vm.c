@@ -442,6 +442,11 @@ char *vm_wait_console(Vm *vm, const char *text, int seconds)
     }
 }
 
+bool vm_has_said(Vm *vm, const char *text)
+{
+    return strstr(vm->console->str + vm->seen, text) != NULL;
+}
+
 void vm_wait_ready(Vm *vm)
 {
     g_free(vm_wait_console(vm, "AEROSTAT-READY", T_BOOT));

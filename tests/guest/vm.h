@@ -78,6 +78,8 @@ bool vm_alive(Vm *vm);
 /* Waits for text in what was not waited for before; returns the line it is in (owned by the caller). A guest that is at
  * work all the time gets up to four times the seconds. */
 char *vm_wait_console(Vm *vm, const char *text, int seconds);
+/* Whether text is in what was not waited for before. */
+bool vm_has_said(Vm *vm, const char *text);
 void vm_type(Vm *vm, const char *text);
 /* Gives the agent a command; its answer, and its status. */
 char *vm_ask(Vm *vm, int *ret_status, const char *command);
