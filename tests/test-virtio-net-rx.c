@@ -141,7 +141,7 @@ static NetHdr large_hdr(void)
     return hdr;
 }
 
-START_TEST(net_044_062_072_073_078_offloads_come_as_the_backend_has_them)
+START_TEST(net_025_044_062_072_073_078_offloads_come_as_the_backend_has_them)
 {
     NetTest *t;
     g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, NET_OFFLOAD_ALL, 1, NULL, &t);
@@ -163,6 +163,30 @@ START_TEST(net_044_062_072_073_078_offloads_come_as_the_backend_has_them)
     ck_assert(vnet_inject(d, t, 0, buf, 60, (NetHdr){.flags = VIRTIO_NET_HDR_F_DATA_VALID}));
     ck_assert(vnet_get(d, RX, &got));
     ck_assert_uint_eq(got.hdr[0], VIRTIO_NET_HDR_F_DATA_VALID); /* conformance: NET-079 */
+}
+END_TEST
+
+START_TEST(net_064_065_summing_up_completes_a_partial_checksum)
+{
+    NetTest *t;
+    g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, NET_OFFLOAD_ALL, 1, NULL, &t);
+    NetHdr hdr;
+    uint16_t csum;
+    uint32_t sum;
+
+    net_frame(buf, 142, 3);
+    ethernet(host_mac, 0x0800);
+    hdr = wrap_ip(17, 0x0a00020f, 0x0a000202, 108);
+    vnet_post(d, RX, 1, ROOM, ROOM);
+    ck_assert(vnet_inject(d, t, 0, buf, 142, hdr));
+    ck_assert(vnet_get(d, RX, &got));
+    sum = net_csum_add(0, got.frame + 26, 8, false) + g_htons(17) + g_htons(108);
+    csum = (uint16_t)~net_csum_fold(sum);
+    ck_assert_mem_eq(got.frame + 40, &csum, 2); /* the pseudo header's */
+    csum = net_csum_fold(net_csum_add(0, got.frame + 34, 108, false));
+    memcpy(got.frame + vnet_hdr16(&got, 6) + vnet_hdr16(&got, 8), &csum, 2);
+    sum = net_csum_add(0, got.frame + 26, 8, false) + g_htons(17) + g_htons(108);
+    ck_assert_uint_eq(net_csum_fold(net_csum_add(sum, got.frame + 34, 108, false)), 0);
 }
 END_TEST
 
@@ -546,7 +570,8 @@ int main(void)
         net_043_046_without_merging_a_frame_has_one_buffer,
         a_frame_larger_than_its_only_buffer_is_dropped_and_the_buffer_stays,
         a_frame_larger_than_the_whole_ring_is_dropped,
-        net_044_062_072_073_078_offloads_come_as_the_backend_has_them,
+        net_025_044_062_072_073_078_offloads_come_as_the_backend_has_them,
+        net_064_065_summing_up_completes_a_partial_checksum,
         net_050_to_055_071_what_was_not_negotiated_does_not_come,
         net_058_059_segments_with_ecn_come_to_who_knows_them,
         net_056_057_061_066_070_077_headers_say_nothing_of_what_is_not_there,

@@ -114,17 +114,40 @@ START_TEST(each_feature_has_its_switch)
                {"guest_ufo", VIRTIO_NET_F_GUEST_UFO},
                {"guest_uso4", VIRTIO_NET_F_GUEST_USO4},
                {"guest_uso6", VIRTIO_NET_F_GUEST_USO6},
-               {"guest_hdrlen", VIRTIO_NET_F_GUEST_HDRLEN}};
+               {"guest_hdrlen", VIRTIO_NET_F_GUEST_HDRLEN},
+               {"ctrl_vq", VIRTIO_NET_F_CTRL_VQ},
+               {"ctrl_rx", VIRTIO_NET_F_CTRL_RX},
+               {"ctrl_vlan", VIRTIO_NET_F_CTRL_VLAN},
+               {"ctrl_rx_extra", VIRTIO_NET_F_CTRL_RX_EXTRA},
+               {"notf_coal", VIRTIO_NET_F_NOTF_COAL},
+               {"ctrl_mac_addr", VIRTIO_NET_F_CTRL_MAC_ADDR},
+               {"mq", VIRTIO_NET_F_MQ},
+               {"guest_announce", VIRTIO_NET_F_GUEST_ANNOUNCE},
+               {"rss", VIRTIO_NET_F_RSS},
+               {"vq_notf_coal", VIRTIO_NET_F_VQ_NOTF_COAL},
+               {"hash", VIRTIO_NET_F_HASH_REPORT},
+               {"ctrl_guest_offloads", VIRTIO_NET_F_CTRL_GUEST_OFFLOADS}};
 
     for (unsigned i = 0; i < G_N_ELEMENTS(all); i++) {
         g_autofree char *off = g_strconcat(all[i].prop, "=off", NULL);
-        g_autoptr(FakeDriver) with = vnet_probe((unsigned)_i, NET_OFFLOAD_ALL, 1, NULL, NULL);
-        g_autoptr(FakeDriver) without = vnet_probe((unsigned)_i, NET_OFFLOAD_ALL, 1, off, NULL);
+        g_autofree char *on = g_strconcat(all[i].prop, "=on", NULL);
+        g_autoptr(FakeDriver) with = vnet_probe((unsigned)_i, NET_OFFLOAD_ALL, 2, on, NULL);
+        g_autoptr(FakeDriver) without = vnet_probe((unsigned)_i, NET_OFFLOAD_ALL, 2, off, NULL);
 
         ck_assert(vnet_offers(with, all[i].bit) ==
                   !(fake_cell_is_legacy((unsigned)_i) && all[i].bit > 31));
         ck_assert_msg(!vnet_offers(without, all[i].bit), "%s", off);
     }
+}
+END_TEST
+
+START_TEST(legacy_drivers_are_offered_segmentation_of_all_kinds)
+{
+    g_autoptr(FakeDriver) d = vnet_probe((unsigned)_i, 0, 1, NULL, NULL);
+    g_autoptr(FakeDriver) off = vnet_probe((unsigned)_i, 0, 1, "gso=off", NULL);
+
+    ck_assert(vnet_offers(d, VIRTIO_NET_F_GSO) == fake_cell_is_legacy((unsigned)_i));
+    ck_assert(!vnet_offers(off, VIRTIO_NET_F_GSO));
 }
 END_TEST
 
@@ -353,6 +376,7 @@ int main(void)
         "virtio-net", NULL, net_002_to_008_021_022_no_feature_is_offered_without_what_it_needs,
         what_the_backend_does_not_deliver_is_not_offered,
         a_driver_that_takes_a_feature_without_what_it_needs_is_refused, each_feature_has_its_switch,
+        legacy_drivers_are_offered_segmentation_of_all_kinds,
         the_first_address_is_qemus_and_others_count_up,
         net_009_to_012_018_to_020_023_what_the_driver_is_told,
         net_018_019_speed_and_duplex_may_be_unknown, net_024_only_legacy_drivers_write_the_address,

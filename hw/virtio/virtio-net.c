@@ -398,6 +398,8 @@ static const Property virtio_net_props[] = {
     FEATURE_PROP("status", STATUS, true, "tell the guest whether the link is up"),
     FEATURE_PROP("mrg_rxbuf", MRG_RXBUF, true, "let a received frame have several buffers"),
     FEATURE_PROP("csum", CSUM, true, "complete checksums of what the guest sends"),
+    PROP_BIT64("gso", VirtioNet, parent_obj.legacy_features, VIRTIO_NET_F_GSO, true,
+               "offer legacy drivers to segment whatever they send"),
     FEATURE_PROP("host_tso4", HOST_TSO4, true, "segment TCP over IPv4 for the guest"),
     FEATURE_PROP("host_tso6", HOST_TSO6, true, "segment TCP over IPv6 for the guest"),
     FEATURE_PROP("host_ecn", HOST_ECN, true, "segment TCP with ECN for the guest"),

@@ -9,6 +9,9 @@
 
 #define FEATURE(bit) (UINT64_C(1) << (bit))
 
+/* §2.2: bits 0 to 23 are the device type's. */
+#define DEVICE_FEATURES 0xffffff
+
 /* See VirtioBusClass.features. */
 #define TRANSPORT_FEATURES                                                \
     (FEATURE(VIRTIO_F_RING_RESET) | FEATURE(VIRTIO_F_NOTIFICATION_DATA) | \
@@ -328,7 +331,8 @@ void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
 
 uint64_t virtio_offer(const VirtIODevice *vdev)
 {
-    uint64_t legacy = vdev->legacy_features & VIRTIO_BUS_GET_CLASS(vdev->vbus)->features;
+    uint64_t of_bus = VIRTIO_BUS_GET_CLASS(vdev->vbus)->features;
+    uint64_t legacy = vdev->legacy_features & (of_bus | DEVICE_FEATURES);
 
     return vdev->legacy ? (vdev->host_features & UINT32_MAX) | legacy : vdev->host_features;
 }
