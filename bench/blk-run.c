@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /*
- * Runs the VMMs of a plan in turn, gives each guest's agent the loads, and says what they cost.
+ * Runs the VMMs of a plan in turn, lets fio run in each guest, and says what that costs.
  *
- *     blk-run RUNS SECONDS DISK PLAN
+ *     blk-run SECONDS DISK PLAN
  *
  * A line of the plan is NAME, TAB, the words of the command with tabs between them. Output, a line
- * per load: name, operation, depth, requests, ns, then in ticks of 1/100 s the CPU time of the VMM
- * without its guest, and the guest's; its exits (KVM's counter, -1: not known).
+ * per load: name, operation, depth, requests per second, then, of a part of the load when it is
+ * under way: ns, CPU time of the VMM and of its guest (the second is part of the first; ticks of
+ * 1/100 s), ns of CPU time of its vCPU threads, and KVM's count of exits (-1: not known).
  */
 #define _GNU_SOURCE
-#include <errno.h>
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -21,12 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WORDS = 64, LINE = 8192, WAIT_S = 90, DISK_MB = 256 };
+enum { WORDS = 64, LINE = 8192, WAIT_S = 90, DISK_MB = 256, EDGE_NS = 200 * 1000 * 1000 };
 
 static const struct {
     const char *op;
     int depth;
-} loads[] = {{"read", 1}, {"read", 32}, {"write", 1}, {"write", 32}};
+} loads[] = {{"randread", 1}, {"randread", 32}, {"randwrite", 1}, {"randwrite", 32}};
+
+static const char done[] = "AEROSTAT-DONE"; /* the agent's last word to each command */
 
 typedef struct {
     pid_t pid;
@@ -34,6 +37,11 @@ typedef struct {
     char text[1 << 16]; /* what came since the last wait */
     size_t len;
 } Vm;
+
+typedef struct {
+    long long ns, vcpu_ns;
+    long ticks, guest_ticks, exits;
+} Sample;
 
 static void fail(Vm *vm, const char *what)
 {
@@ -61,6 +69,9 @@ static void wait_for(Vm *vm, const char *word, char *ret, size_t size)
             vm->len -= used;
             return;
         }
+        if (!at && strcmp(word, done) && memmem(vm->text, vm->len, done, strlen(done))) {
+            fail(vm, "a command failed");
+        }
         if (time(NULL) > end || poll(&p, 1, 1000) < 0) {
             fail(vm, "nothing comes any more");
         }
@@ -72,6 +83,15 @@ static void wait_for(Vm *vm, const char *word, char *ret, size_t size)
             fail(vm, "the VMM ended");
         }
         vm->len += (size_t)n;
+    }
+}
+
+static void type(Vm *vm, const char *line)
+{
+    ssize_t n = (ssize_t)strlen(line);
+
+    if (write(vm->in, line, (size_t)n) != n) {
+        fail(vm, "cannot type");
     }
 }
 
@@ -98,73 +118,127 @@ static void start(Vm *vm, char **argv)
     vm->out = out[0];
 }
 
-/* Fields 14, 15 and 43 of /proc/PID/stat (proc(5)): user time has the guest's in it. */
-static void cpu_ticks(pid_t pid, long *ret_own, long *ret_guest)
-{
-    char path[64], text[2048] = "", *at;
-    unsigned long long field[64] = {0};
-    int fd, n = 3;
+/* --- what it costs --- */
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY);
-    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 && (at = strrchr(text, ')'))) {
-        for (char *w = strtok(at + 1, " "); w && n < 64; w = strtok(NULL, " ")) {
-            field[n++] = strtoull(w, NULL, 10);
-        }
-    }
+static void read_text(const char *path, char *ret, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, ret, size - 1);
+
+    ret[n < 0 ? 0 : n] = 0;
     if (fd >= 0) {
         close(fd);
     }
+}
+
+/* Fields 14, 15 and 43 of a stat file of proc(5): user time has the guest's in it. */
+static void stat_ticks(const char *path, long *ret_all, long *ret_guest)
+{
+    char text[2048], *at;
+    unsigned long long field[64] = {0};
+    int n = 3;
+
+    read_text(path, text, sizeof text);
+    at = strrchr(text, ')');
+    for (char *w = at ? strtok(at + 1, " ") : NULL; w && n < 64; w = strtok(NULL, " ")) {
+        field[n++] = strtoull(w, NULL, 10);
+    }
     *ret_guest = (long)field[43];
-    *ret_own = (long)(field[14] + field[15] - field[43]);
+    *ret_all = (long)(field[14] + field[15]);
 }
 
-static long exits(void)
+/* Threads that have run a guest. */
+static long long vcpu_ns(pid_t pid)
 {
-    FILE *f = fopen("/sys/kernel/debug/kvm/exits", "re");
-    long n = -1;
+    char path[600], text[128];
+    long all, guest;
+    long long ns = 0;
+    DIR *dir;
 
-    if (f) {
-        if (fscanf(f, "%ld", &n) != 1) {
-            n = -1;
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, e->d_name);
+        stat_ticks(path, &all, &guest);
+        if (guest > 0) {
+            snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, e->d_name);
+            read_text(path, text, sizeof text);
+            ns += strtoll(text, NULL, 10);
         }
-        fclose(f);
     }
-    return n;
+    if (dir) {
+        closedir(dir);
+    }
+    return ns;
 }
 
-static void one_load(Vm *vm, const char *name, unsigned i, const char *seconds)
+static Sample sample(pid_t pid)
 {
-    char line[LINE], text[sizeof vm->text];
-    long own[2], guest[2], count[2];
-    unsigned long long requests, ns;
-    char *at;
+    char path[64], text[64];
+    struct timespec t;
+    Sample s;
 
-    int n = snprintf(line, sizeof line, "run blk-load /dev/vda %s %d %s\n", loads[i].op,
-                     loads[i].depth, seconds);
-    cpu_ticks(vm->pid, &own[0], &guest[0]);
-    count[0] = exits();
-    if (write(vm->in, line, (size_t)n) != n) {
-        fail(vm, "cannot type");
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    stat_ticks(path, &s.ticks, &s.guest_ticks);
+    s.ns = t.tv_sec * 1000000000LL + t.tv_nsec;
+    s.vcpu_ns = vcpu_ns(pid);
+    read_text("/sys/kernel/debug/kvm/exits", text, sizeof text);
+    s.exits = text[0] ? strtol(text, NULL, 10) : -1;
+    return s;
+}
+
+/* --- the loads --- */
+
+/* fio's JSON has a rate for each direction; all but one are 0. */
+static double rate_of(Vm *vm, const char *text)
+{
+    double sum = 0;
+
+    for (const char *at = text; (at = strstr(at, "\"iops\" : ")); at += 9) {
+        sum += strtod(at + 9, NULL);
     }
-    wait_for(vm, "AEROSTAT-DONE", text, sizeof text);
-    cpu_ticks(vm->pid, &own[1], &guest[1]);
-    count[1] = exits();
-    at = strstr(text, "load requests=");
-    if (!at || sscanf(at, "load requests=%llu ns=%llu", &requests, &ns) != 2) {
+    if (sum <= 0) {
         fprintf(stderr, "%s\n", text);
         fail(vm, "the load failed");
     }
-    printf("%s\t%s\t%d\t%llu\t%llu\t%ld\t%ld\t%ld\n", name, loads[i].op, loads[i].depth, requests,
-           ns, own[1] - own[0], guest[1] - guest[0], count[0] < 0 ? -1 : count[1] - count[0]);
+    return sum;
+}
+
+/* fio tells on the console when it begins; what it costs is looked at in the midst of its time. */
+static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
+{
+    static const struct timespec edge = {0, EDGE_NS};
+    char line[LINE], text[sizeof vm->text];
+    Sample from, to;
+
+    snprintf(line, sizeof line,
+             "run fio --name=load --filename=/dev/vda --direct=1 --ioengine=libaio --bs=4k --rw=%s "
+             "--iodepth=%d --norandommap --time_based --runtime=%d --gtod_reduce=1 --thread "
+             "--exec_prerun='echo load-begins >/dev/console; true' --output-format=json"
+             " | grep '\"iops\" :'\n",
+             loads[i].op, loads[i].depth, seconds);
+    type(vm, line);
+    wait_for(vm, "load-begins", text, sizeof text);
+    nanosleep(&edge, NULL);
+    from = sample(vm->pid);
+    sleep((unsigned)seconds - 1);
+    nanosleep(&edge, NULL);
+    nanosleep(&edge, NULL);
+    to = sample(vm->pid);
+    wait_for(vm, done, text, sizeof text);
+    printf("%s\t%s\t%d\t%.1f\t%lld\t%ld\t%ld\t%lld\t%ld\n", name, loads[i].op, loads[i].depth,
+           rate_of(vm, text), to.ns - from.ns, to.ticks - from.ticks,
+           to.guest_ticks - from.guest_ticks, to.vcpu_ns - from.vcpu_ns,
+           from.exits < 0 ? -1 : to.exits - from.exits);
     fflush(stdout);
 }
 
-static void one_vmm(char *line, const char *seconds)
+static void one_vmm(char *line, int seconds)
 {
     char *argv[WORDS + 1] = {0}, text[sizeof((Vm *)0)->text];
     static Vm vm;
-    int n = 0, status;
+    int n = 0;
 
     line[strcspn(line, "\n")] = 0;
     for (char *w = strtok(line, "\t"); w && n < WORDS; w = strtok(NULL, "\t")) {
@@ -175,19 +249,13 @@ static void one_vmm(char *line, const char *seconds)
     for (unsigned i = 0; i < sizeof loads / sizeof *loads; i++) {
         one_load(&vm, argv[0], i, seconds);
     }
-    if (write(vm.in, "poweroff\n", 9) != 9) {
-        fail(&vm, "cannot type");
-    }
-    wait_for(&vm, "AEROSTAT-DONE", text, sizeof text);
-    for (int i = 0; i < 100 && waitpid(vm.pid, &status, WNOHANG) == 0; i++) {
-        usleep(100000);
-    }
     kill(vm.pid, SIGKILL);
+    waitpid(vm.pid, NULL, 0);
     close(vm.in);
     close(vm.out);
 }
 
-/* All of it is written: the file system has its pages before the first VMM comes. */
+/* All of it is written, and on the disk: nothing is left to do when the first VMM comes. */
 static void make_disk(const char *path)
 {
     static char block[1 << 20];
@@ -200,30 +268,25 @@ static void make_disk(const char *path)
             exit(1);
         }
     }
+    fsync(fd);
     close(fd);
 }
 
 int main(int argc, char **argv)
 {
     char line[LINE];
+    FILE *plan;
 
-    if (argc != 5) {
-        fprintf(stderr, "usage: blk-run RUNS SECONDS DISK PLAN\n");
+    if (argc != 4 || atoi(argv[1]) < 1) {
+        fprintf(stderr, "usage: blk-run SECONDS DISK PLAN\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
-    make_disk(argv[3]);
-    for (int run = 0; run < atoi(argv[1]); run++) {
-        FILE *plan = fopen(argv[4], "re");
-
-        while (plan && fgets(line, sizeof line, plan)) {
-            one_vmm(line, argv[2]);
-        }
-        if (plan) {
-            fclose(plan);
-        }
+    make_disk(argv[2]);
+    plan = fopen(argv[3], "re");
+    while (plan && fgets(line, sizeof line, plan)) {
+        one_vmm(line, atoi(argv[1]));
     }
-    unlink(argv[3]);
-    return 0;
+    return !plan;
 }
