@@ -9,7 +9,8 @@ import collections
 import statistics
 import sys
 
-TICK_US = 10_000
+COLUMNS = {"requests/s": ",.0f", "host CPU us": ",.1f", "without the guest": ",.1f", "outside the vCPU": ",.1f",
+           "exits": ".2f"}
 
 
 def ratio(ours, theirs):
@@ -22,22 +23,19 @@ def main():
     cases = collections.defaultdict(lambda: collections.defaultdict(list))
     with open(sys.argv[1]) as f:
         for line in f:
-            name, op, depth, rate, ns, ticks, guest, vcpu, exits = line.split()
+            name, op, depth, *numbers = line.split()
+            rate, ns, cpu, vcpu, guest, exits = map(float, numbers)
             vmm, medium = name.split("/")
-            n = float(rate) * int(ns) / 1e9
-            columns = cases[medium, op, int(depth)][vmm]
-            columns.append((float(rate), (int(ticks) - int(guest)) * TICK_US / n,
-                            (int(ticks) * TICK_US - int(vcpu) / 1e3) / n, int(exits) / n))
-    print("| disk | op | depth | requests/s | QEMU | ratio | CPU us/request | QEMU | ratio | of it outside the vCPU "
-          "| QEMU | ratio | exits/request | QEMU |")
-    print("|---|---|---:|" + "---:|" * 11)
-    for (medium, op, depth), both in cases.items():
-        ours, theirs = ([list(c) for c in zip(*both[v])] for v in ("aerostat", "qemu"))
-        cells = [medium, op, str(depth)]
-        for i, form in enumerate((",.0f", ".1f", ".1f", ".2f")):
-            cells += [format(statistics.median(v[i]), form) for v in (ours, theirs)]
-            if i < 3:
-                cells.append(ratio(ours[i], theirs[i]))
+            n = rate * ns / 1e9
+            cases[medium, op, depth][vmm].append(
+                (rate, cpu / 1e3 / n, (cpu - guest) / 1e3 / n, (cpu - vcpu) / 1e3 / n, exits / n))
+    print("| disk | op | depth | " + " | ".join(f"{c} | of QEMU's" for c in COLUMNS) + " |")
+    print("|---|---|---:|" + "---:|---:|" * len(COLUMNS))
+    for case, both in cases.items():
+        ours, theirs = (list(zip(*both[v])) for v in ("aerostat", "qemu"))
+        cells = list(case)
+        for mine, other, form in zip(ours, theirs, COLUMNS.values()):
+            cells += [format(statistics.median(mine), form), ratio(mine, other)]
         print("| " + " | ".join(cells) + " |")
 
 

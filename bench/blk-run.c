@@ -6,8 +6,8 @@
  *
  * A line of the plan is NAME, TAB, the words of the command with tabs between them. Output, a line
  * per load: name, operation, depth, requests per second, then, of a part of the load when it is
- * under way: ns, CPU time of the VMM and of its guest (the second is part of the first; ticks of
- * 1/100 s), ns of CPU time of its vCPU threads, and KVM's count of exits (-1: not known).
+ * under way: ns, ns of CPU time of the VMM, of these in vCPU threads, of these in the guest (which
+ * the kernel counts by ticks: about), and KVM's count of exits (-1: not known).
  */
 #define _GNU_SOURCE
 #include <dirent.h>
@@ -39,8 +39,8 @@ typedef struct {
 } Vm;
 
 typedef struct {
-    long long ns, vcpu_ns;
-    long ticks, guest_ticks, exits;
+    long long ns, cpu_ns, vcpu_ns;
+    long guest_ticks, exits;
 } Sample;
 
 static void fail(Vm *vm, const char *what)
@@ -131,58 +131,56 @@ static void read_text(const char *path, char *ret, size_t size)
     }
 }
 
-/* Fields 14, 15 and 43 of a stat file of proc(5): user time has the guest's in it. */
-static void stat_ticks(const char *path, long *ret_all, long *ret_guest)
+/* Field 43 of proc(5)'s stat. */
+static long guest_ticks(const char *path)
 {
-    char text[2048], *at;
-    unsigned long long field[64] = {0};
+    char text[2048], *at, *w;
     int n = 3;
 
     read_text(path, text, sizeof text);
     at = strrchr(text, ')');
-    for (char *w = at ? strtok(at + 1, " ") : NULL; w && n < 64; w = strtok(NULL, " ")) {
-        field[n++] = strtoull(w, NULL, 10);
+    for (w = at ? strtok(at + 1, " ") : NULL; w && n < 43; w = strtok(NULL, " ")) {
+        n++;
     }
-    *ret_guest = (long)field[43];
-    *ret_all = (long)(field[14] + field[15]);
+    return w ? strtol(w, NULL, 10) : 0;
 }
 
-/* Threads that have run a guest. */
-static long long vcpu_ns(pid_t pid)
+/* CPU time of one thread, to which of the two it belongs. */
+static void add_thread(pid_t pid, const char *tid, Sample *s)
 {
     char path[600], text[128];
-    long all, guest;
-    long long ns = 0;
-    DIR *dir;
+    long guest;
+    long long ns;
 
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    dir = opendir(path);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, e->d_name);
-        stat_ticks(path, &all, &guest);
-        if (guest > 0) {
-            snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, e->d_name);
-            read_text(path, text, sizeof text);
-            ns += strtoll(text, NULL, 10);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    return ns;
+    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, tid);
+    read_text(path, text, sizeof text);
+    ns = strtoll(text, NULL, 10);
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, tid);
+    guest = guest_ticks(path);
+    s->cpu_ns += ns;
+    s->vcpu_ns += guest > 0 ? ns : 0;
+    s->guest_ticks += guest;
 }
 
 static Sample sample(pid_t pid)
 {
     char path[64], text[64];
     struct timespec t;
-    Sample s;
+    Sample s = {0};
+    DIR *dir;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
     clock_gettime(CLOCK_MONOTONIC, &t);
-    stat_ticks(path, &s.ticks, &s.guest_ticks);
     s.ns = t.tv_sec * 1000000000LL + t.tv_nsec;
-    s.vcpu_ns = vcpu_ns(pid);
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (e->d_name[0] != '.') {
+            add_thread(pid, e->d_name, &s);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
     read_text("/sys/kernel/debug/kvm/exits", text, sizeof text);
     s.exits = text[0] ? strtol(text, NULL, 10) : -1;
     return s;
@@ -227,9 +225,9 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     nanosleep(&edge, NULL);
     to = sample(vm->pid);
     wait_for(vm, done, text, sizeof text);
-    printf("%s\t%s\t%d\t%.1f\t%lld\t%ld\t%ld\t%lld\t%ld\n", name, loads[i].op, loads[i].depth,
-           rate_of(vm, text), to.ns - from.ns, to.ticks - from.ticks,
-           to.guest_ticks - from.guest_ticks, to.vcpu_ns - from.vcpu_ns,
+    printf("%s\t%s\t%d\t%.1f\t%lld\t%lld\t%lld\t%lld\t%ld\n", name, loads[i].op, loads[i].depth,
+           rate_of(vm, text), to.ns - from.ns, to.cpu_ns - from.cpu_ns, to.vcpu_ns - from.vcpu_ns,
+           (to.guest_ticks - from.guest_ticks) * (1000000000LL / sysconf(_SC_CLK_TCK)),
            from.exits < 0 ? -1 : to.exits - from.exits);
     fflush(stdout);
 }
