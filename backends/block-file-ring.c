@@ -169,6 +169,15 @@ static void on_ring(void *opaque, unsigned events)
     reap(opaque);
 }
 
+static bool ring_ready(void *opaque)
+{
+    FileRing *r = opaque;
+
+    return io_uring_cq_ready(&r->ring) > 0 || io_uring_cq_has_overflow(&r->ring);
+}
+
+static const LoopPollOps ring_poll = {.ready = ring_ready};
+
 static void on_ring_bh(void *opaque)
 {
     reap(opaque);
@@ -231,6 +240,7 @@ FileRing *file_ring_new(FileQueue *fq, GError **err)
     r->backlog_tail = &r->backlog;
     r->fixed_file = io_uring_register_files(&r->ring, &fq->node->fd, 1) == 0;
     r->source = loop_fd_new(fq->q.loop, r->ring.ring_fd, LOOP_READ, on_ring, r);
+    loop_fd_set_poll(r->source, &ring_poll);
     r->bh = loop_bh_new(fq->q.loop, on_ring_bh, r);
     return r;
 }

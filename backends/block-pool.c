@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -19,7 +20,7 @@ struct BlockPool {
     void (*run)(BlockRequest *req, void *opaque);
     void (*done)(BlockRequest *req, void *opaque);
     void *opaque;
-    int fd; /* eventfd: `finished` is not empty */
+    int fd; /* eventfd: `finished` is no longer empty */
     LoopFd *source;
     unsigned in_flight; /* the queue's thread */
     GArray *threads;    /* of pthread_t; the queue's thread */
@@ -27,6 +28,7 @@ struct BlockPool {
     pthread_mutex_t lock; /* guards what follows */
     pthread_cond_t work, ready;
     List waiting, finished;
+    atomic_bool any_finished; /* changed with the lock */
     unsigned idle;
     bool quit;
 };
@@ -87,6 +89,7 @@ static void *worker(void *opaque)
             pthread_cond_signal(&p->ready);
         }
         list_push(&p->finished, req);
+        atomic_store(&p->any_finished, true);
     }
     pthread_mutex_unlock(&p->lock);
     return NULL;
@@ -122,6 +125,7 @@ static BlockRequest *take_finished(BlockPool *p, bool wait)
     }
     list = p->finished.first;
     list_init(&p->finished);
+    atomic_store(&p->any_finished, false);
     pthread_mutex_unlock(&p->lock);
     return list;
 }
@@ -143,12 +147,15 @@ bool block_pool_poll(BlockPool *p, bool wait)
 
 static void on_ready(void *opaque, unsigned events)
 {
-    BlockPool *p = opaque;
-    uint64_t count;
-
-    (void)!read(p->fd, &count, sizeof count);
-    block_pool_poll(p, false);
+    block_pool_poll(opaque, false);
 }
+
+static bool pool_ready(void *opaque)
+{
+    return atomic_load(&((BlockPool *)opaque)->any_finished);
+}
+
+static const LoopPollOps pool_poll = {.ready = pool_ready};
 
 BlockPool *block_pool_new(BlockQueue *q, void (*run)(BlockRequest *req, void *opaque),
                           void (*done)(BlockRequest *req, void *opaque), void *opaque, GError **err)
@@ -169,7 +176,8 @@ BlockPool *block_pool_new(BlockQueue *q, void (*run)(BlockRequest *req, void *op
         block_pool_free(p);
         return NULL;
     }
-    p->source = loop_fd_new(q->loop, p->fd, LOOP_READ, on_ready, p);
+    p->source = loop_fd_new(q->loop, p->fd, LOOP_READ | LOOP_EDGE, on_ready, p);
+    loop_fd_set_poll(p->source, &pool_poll);
     return p;
 }
 

@@ -12,5 +12,6 @@
 OBJECT_DECLARE(IoThreadObject, iothread, IOTHREAD)
 
 IoThread *iothread_object_thread(IoThreadObject *o); /* borrowed */
+void iothread_object_polling(const IoThreadObject *o, LoopPolling *ret_polling);
 
 #endif

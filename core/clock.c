@@ -11,7 +11,7 @@
 #include "core/clock-timer.h"
 
 struct Clock {
-    pthread_mutex_t lock; /* guards what follows; innermost but for libevent's own */
+    pthread_mutex_t lock; /* guards what follows; innermost but for the loops' own */
     bool manual, running;
     int64_t base;    /* running: CLOCK_MONOTONIC at 0; else the time itself */
     unsigned timers; /* armed or not */

@@ -81,7 +81,9 @@ void iothread_free(IoThread *t)
 
 void iothread_lock(IoThread *t)
 {
+    loop_want_lock(t->loop, 1);
     pthread_mutex_lock(&t->lock);
+    loop_want_lock(t->loop, -1);
 }
 
 void iothread_unlock(IoThread *t)

@@ -8,32 +8,15 @@
  * stays on the loop's list of dead ones until the round is over, when no trampoline can hold it;
  * the trampoline looks at `dead` once it has the lock.
  */
-#include "core/loop.h"
+#include "core/loop-internal.h"
 
 #include <errno.h>
-#include <stdatomic.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <sys/queue.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
-#include <event2/event.h>
 #include <event2/thread.h>
-
-#include "core/clock-timer.h"
-
-#define MAX_WAIT_NS \
-    (24 * 3600 * INT64_C(1000000000)) /* longer waits are cut: clock_timer_take waits on */
-
-typedef struct Source Source;
-
-/* First member of LoopFd and LoopTimer. */
-struct Source {
-    EventLoop *loop;
-    struct event *ev;
-    bool dead;
-    Source *next; /* EventLoop.dead */
-};
 
 typedef struct {
     void (*fn)(void *opaque);
@@ -47,41 +30,6 @@ struct LoopBh {
     bool scheduled;
     unsigned round; /* EventLoop.round when it was scheduled */
     TAILQ_ENTRY(LoopBh) link;
-};
-
-struct EventLoop {
-    struct event_base *base;
-    pthread_mutex_t *lock; /* borrowed: held in callbacks */
-    int wake_fd;           /* eventfd: work was posted, or quit was set */
-    int probe_fd;          /* epoll: tells which descriptors it takes */
-    struct event *wake;
-    _Atomic uintptr_t owner; /* pthread_self of the thread inside, or 0 */
-    atomic_bool quit;
-    bool ran;      /* a callback ran in this round; loop thread */
-    GArray *batch; /* of Post, being run; loop thread */
-
-    pthread_mutex_t mutex; /* guards what follows; innermost */
-    GArray *posted;        /* of Post */
-    Source *dead;
-    unsigned sources;
-    TAILQ_HEAD(, LoopBh) bhs; /* scheduled, in order */
-    unsigned round;
-};
-
-struct LoopFd {
-    Source src;
-    int fd;
-    unsigned events;
-    bool always; /* epoll refuses it (a file, /dev/null): always ready, as poll(2) has it */
-    void (*cb)(void *opaque, unsigned events);
-    void *opaque;
-};
-
-struct LoopTimer {
-    Source src;
-    ClockTimer timer;
-    void (*cb)(void *opaque);
-    void *opaque;
 };
 
 /* --- callbacks and the lock --- */
@@ -102,7 +50,7 @@ void loop_unlock(EventLoop *loop)
 
 /* --- sources --- */
 
-static void source_init(Source *src, EventLoop *loop)
+void loop_source_init(Source *src, EventLoop *loop)
 {
     src->loop = loop;
     pthread_mutex_lock(&loop->mutex);
@@ -110,11 +58,13 @@ static void source_init(Source *src, EventLoop *loop)
     pthread_mutex_unlock(&loop->mutex);
 }
 
-static void source_kill(Source *src)
+void loop_source_kill(Source *src)
 {
     EventLoop *loop = src->loop;
 
-    event_del_noblock(src->ev);
+    if (src->ev) {
+        event_del_noblock(src->ev);
+    }
     src->dead = true;
     pthread_mutex_lock(&loop->mutex);
     src->next = loop->dead;
@@ -127,20 +77,25 @@ static void sources_bury(EventLoop *loop)
 {
     Source *src, *next;
 
+    if (!atomic_load(&loop->dead)) {
+        return;
+    }
     pthread_mutex_lock(&loop->mutex);
     src = loop->dead;
     loop->dead = NULL;
     pthread_mutex_unlock(&loop->mutex);
     for (; src; src = next) {
         next = src->next;
-        event_free(src->ev);
+        if (src->ev) {
+            event_free(src->ev);
+        }
         g_free(src);
     }
 }
 
 /* --- posted work --- */
 
-static void loop_wake(EventLoop *loop)
+void loop_wake(EventLoop *loop)
 {
     uint64_t one = 1;
 
@@ -148,14 +103,35 @@ static void loop_wake(EventLoop *loop)
     }
 }
 
+bool loop_pending(EventLoop *loop)
+{
+    return atomic_load(&loop->n_posted) > 0 || atomic_load(&loop->n_scheduled) > 0;
+}
+
+/*
+ * For what has been counted as pending, by the one who found nothing there before. A loop that is
+ * not asleep looks at the counts before it sleeps: one of the two sees the other's store, for this
+ * load of `asleep` is paired with the loads of the counts in round_run.
+ */
+static void loop_wake_sleeper(EventLoop *loop)
+{
+    if (atomic_load(&loop->asleep) && !loop_in_thread(loop)) {
+        loop_wake(loop);
+    }
+}
+
 static void run_posted(EventLoop *loop)
 {
     GArray *batch;
 
+    if (atomic_load(&loop->n_posted) == 0) {
+        return;
+    }
     pthread_mutex_lock(&loop->mutex);
     batch = loop->posted;
     loop->posted = loop->batch;
     loop->batch = batch;
+    atomic_store(&loop->n_posted, 0);
     pthread_mutex_unlock(&loop->mutex);
     for (unsigned i = 0; i < batch->len; i++) {
         const Post *post = &g_array_index(batch, Post, i);
@@ -168,12 +144,10 @@ static void run_posted(EventLoop *loop)
     g_array_set_size(batch, 0);
 }
 
+/* By edges: nobody reads wake_fd, and what it is about the round finds by itself. */
 static void on_wake(evutil_socket_t fd, short what, void *opaque)
 {
-    uint64_t count;
-
-    (void)!read(fd, &count, sizeof count);
-    run_posted(opaque);
+    loop_poll_woke(opaque);
 }
 
 void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque)
@@ -182,11 +156,12 @@ void loop_post(EventLoop *loop, void (*fn)(void *opaque), void *opaque)
     bool first;
 
     pthread_mutex_lock(&loop->mutex);
+    first = !loop_pending(loop);
     g_array_append_val(loop->posted, post);
-    first = loop->posted->len == 1;
+    loop->n_posted++;
     pthread_mutex_unlock(&loop->mutex);
     if (first) {
-        loop_wake(loop); /* run_posted takes all at once, so the others need no wake-up */
+        loop_wake_sleeper(loop); /* a round takes all at once, so the others need no wake-up */
     }
 }
 
@@ -212,14 +187,15 @@ void loop_bh_schedule(LoopBh *bh)
 
     pthread_mutex_lock(&loop->mutex);
     if (!bh->scheduled) {
-        first = TAILQ_EMPTY(&loop->bhs);
+        first = !loop_pending(loop);
+        loop->n_scheduled++;
         bh->scheduled = true;
         bh->round = loop->round;
         TAILQ_INSERT_TAIL(&loop->bhs, bh, link);
     }
     pthread_mutex_unlock(&loop->mutex);
-    if (first && !loop_in_thread(loop)) {
-        loop_wake(loop);
+    if (first) {
+        loop_wake_sleeper(loop);
     }
 }
 
@@ -227,6 +203,7 @@ static void bh_unlink_locked(LoopBh *bh)
 {
     if (bh->scheduled) {
         TAILQ_REMOVE(&bh->loop->bhs, bh, link);
+        bh->loop->n_scheduled--;
         bh->scheduled = false;
     }
 }
@@ -247,16 +224,6 @@ void loop_bh_free(LoopBh *bh)
         pthread_mutex_unlock(&bh->loop->mutex);
         g_free(bh);
     }
-}
-
-static bool bhs_pending(EventLoop *loop)
-{
-    bool pending;
-
-    pthread_mutex_lock(&loop->mutex);
-    pending = !TAILQ_EMPTY(&loop->bhs);
-    pthread_mutex_unlock(&loop->mutex);
-    return pending;
 }
 
 /* Runs the first bottom half of an earlier round than the present one. It is taken off the list
@@ -284,15 +251,15 @@ static bool bh_run_one(EventLoop *loop)
     return cb != NULL;
 }
 
+/* Twice: what a bottom half completes most often schedules one that tells of it. */
 static void bhs_run(EventLoop *loop)
 {
-    if (!bhs_pending(loop)) {
-        return;
-    }
-    pthread_mutex_lock(&loop->mutex);
-    loop->round++;
-    pthread_mutex_unlock(&loop->mutex);
-    while (bh_run_one(loop)) {
+    for (unsigned pass = 0; pass < 2 && atomic_load(&loop->n_scheduled) > 0; pass++) {
+        pthread_mutex_lock(&loop->mutex);
+        loop->round++;
+        pthread_mutex_unlock(&loop->mutex);
+        while (bh_run_one(loop)) {
+        }
     }
 }
 
@@ -309,13 +276,21 @@ static struct event_base *base_new(void)
         g_once_init_leave(&once, 1);
     }
     cfg = event_config_new();
-    /* Nanosecond waits by timerfd, and delays that count from now instead of from the start of the
-     * round. */
-    event_config_set_flag(cfg, EVENT_BASE_FLAG_PRECISE_TIMER);
+    /* Timers are ours: with EVENT_BASE_FLAG_PRECISE_TIMER libevent sets its timerfd in every round.
+     * Without edges (EVENT_NOEPOLL in the environment) doorbells, which nobody reads, would spin.
+     */
+    event_config_require_features(cfg, EV_FEATURE_ET);
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_IGNORE_ENV);
     event_config_set_flag(cfg, EVENT_BASE_FLAG_NO_CACHE_TIME);
     base = event_base_new_with_config(cfg);
     event_config_free(cfg);
     return base;
+}
+
+static void on_timer_fd(evutil_socket_t fd, short what, void *opaque)
+{
+    loop_poll_woke(opaque);
+    loop_timers_run(opaque);
 }
 
 EventLoop *loop_new(pthread_mutex_t *lock)
@@ -326,15 +301,21 @@ EventLoop *loop_new(pthread_mutex_t *lock)
     loop->base = base_new();
     loop->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     loop->probe_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (!loop->base || loop->wake_fd < 0 || loop->probe_fd < 0) {
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (!loop->base || loop->wake_fd < 0 || loop->probe_fd < 0 || loop->timer_fd < 0) {
         g_error("cannot make an event loop: %s", strerror(errno));
     }
     pthread_mutex_init(&loop->mutex, NULL);
     loop->posted = g_array_new(FALSE, FALSE, sizeof(Post));
     loop->batch = g_array_new(FALSE, FALSE, sizeof(Post));
     TAILQ_INIT(&loop->bhs);
-    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST, on_wake, loop);
+    TAILQ_INIT(&loop->timers);
+    LIST_INIT(&loop->always);
+    TAILQ_INIT(&loop->polled);
+    loop->wake = event_new(loop->base, loop->wake_fd, EV_READ | EV_PERSIST | EV_ET, on_wake, loop);
+    loop->timer = event_new(loop->base, loop->timer_fd, EV_READ | EV_PERSIST, on_timer_fd, loop);
     event_add(loop->wake, NULL);
+    event_add(loop->timer, NULL);
     return loop;
 }
 
@@ -346,23 +327,60 @@ void loop_free(EventLoop *loop)
     g_assert(!loop->owner && !loop->sources);
     sources_bury(loop);
     event_free(loop->wake);
+    event_free(loop->timer);
     event_base_free(loop->base);
     close(loop->wake_fd);
     close(loop->probe_fd);
+    close(loop->timer_fd);
     g_array_free(loop->posted, TRUE);
     g_array_free(loop->batch, TRUE);
     pthread_mutex_destroy(&loop->mutex);
     g_free(loop);
 }
 
-static void round_run(EventLoop *loop, int flags)
+/* Makes libevent call what is always ready, in this round and without waiting. */
+static void activate_always(EventLoop *loop)
 {
-    if (bhs_pending(loop)) {
+    LoopFd *f;
+
+    if (atomic_load(&loop->n_always) == 0) {
+        return;
+    }
+    pthread_mutex_lock(&loop->mutex);
+    LIST_FOREACH(f, &loop->always, link)
+    {
+        event_active(f->src.ev, EV_READ | EV_WRITE, 0);
+    }
+    pthread_mutex_unlock(&loop->mutex);
+}
+
+static void sleep_and_dispatch(EventLoop *loop, int flags)
+{
+    atomic_store(&loop->asleep, true); /* before the counts are read: see loop_wake_sleeper */
+    if (loop_pending(loop)) {
         flags |= EVLOOP_NONBLOCK;
     }
     if (event_base_loop(loop->base, EVLOOP_ONCE | flags) < 0) {
         g_error("the event loop failed: %s", strerror(errno));
     }
+    atomic_store_explicit(&loop->asleep, false, memory_order_relaxed); /* later is soon enough */
+}
+
+static void round_run(EventLoop *loop, int flags)
+{
+    loop_give_way(loop);
+    activate_always(loop);
+    switch (loop_poll(loop, !(flags & EVLOOP_NONBLOCK) && !loop_pending(loop))) {
+    case LOOP_POLL_NOTHING:
+        sleep_and_dispatch(loop, flags);
+        break;
+    case LOOP_POLL_LOOK:
+        sleep_and_dispatch(loop, flags | EVLOOP_NONBLOCK);
+        break;
+    case LOOP_POLL_FOUND:
+        break;
+    }
+    run_posted(loop);
     bhs_run(loop);
     sources_bury(loop);
 }
@@ -418,6 +436,7 @@ static void on_fd(evutil_socket_t fd, short what, void *opaque)
     EventLoop *loop = f->src.loop;
     unsigned events;
 
+    loop_poll_woke(loop);
     loop_lock(loop);
     events = (what & EV_READ ? LOOP_READ : 0) | (what & EV_WRITE ? LOOP_WRITE : 0);
     events = f->always ? f->events : events & f->events;
@@ -428,21 +447,43 @@ static void on_fd(evutil_socket_t fd, short what, void *opaque)
     loop_unlock(loop);
 }
 
+/* Enters f in the list of those always ready, or takes it out. */
+static void always_set(LoopFd *f, bool on)
+{
+    EventLoop *loop = f->src.loop;
+
+    pthread_mutex_lock(&loop->mutex);
+    if (f->listed && !on) {
+        LIST_REMOVE(f, link);
+        loop->n_always--;
+    } else if (!f->listed && on) {
+        LIST_INSERT_HEAD(&loop->always, f, link);
+        loop->n_always++;
+    }
+    f->listed = on;
+    pthread_mutex_unlock(&loop->mutex);
+    if (on && !loop_in_thread(loop)) {
+        loop_wake(loop);
+    }
+}
+
 /* Puts f's event in the state that f->events wants. */
 static void fd_listen(LoopFd *f)
 {
-    static const struct timeval at_once = {0, 1}; /* libevent does not repeat a wait of 0 */
     short what = EV_PERSIST;
 
     event_del_noblock(f->src.ev);
+    if (f->always) {
+        always_set(f, f->events != 0);
+        return;
+    }
     if (!f->events) {
         return;
     }
-    if (!f->always) {
-        what |= (f->events & LOOP_READ ? EV_READ : 0) | (f->events & LOOP_WRITE ? EV_WRITE : 0);
-    }
-    event_assign(f->src.ev, f->src.loop->base, f->always ? -1 : f->fd, what, on_fd, f);
-    if (event_add(f->src.ev, f->always ? &at_once : NULL) < 0) {
+    what |= (f->events & LOOP_READ ? EV_READ : 0) | (f->events & LOOP_WRITE ? EV_WRITE : 0);
+    what |= f->edge ? EV_ET : 0;
+    event_assign(f->src.ev, f->src.loop->base, f->fd, what, on_fd, f);
+    if (event_add(f->src.ev, NULL) < 0) {
         g_error("cannot watch file descriptor %d: %s", f->fd, strerror(errno));
     }
 }
@@ -463,21 +504,26 @@ LoopFd *loop_fd_new(EventLoop *loop, int fd, unsigned events,
 {
     LoopFd *f = g_new0(LoopFd, 1);
 
-    source_init(&f->src, loop);
+    loop_source_init(&f->src, loop);
     f->fd = fd;
-    f->events = events;
+    f->edge = events & LOOP_EDGE;
+    f->events = events & (LOOP_READ | LOOP_WRITE);
     f->cb = cb;
     f->opaque = opaque;
     f->always = epoll_refuses(loop, fd);
     f->src.ev = event_new(loop->base, -1, EV_PERSIST, on_fd, f);
+    loop_poll_count(f, 1);
     fd_listen(f);
     return f;
 }
 
 void loop_fd_set_events(LoopFd *f, unsigned events)
 {
+    events &= LOOP_READ | LOOP_WRITE;
     if (f->events != events) {
+        loop_poll_count(f, -1);
         f->events = events;
+        loop_poll_count(f, 1);
         fd_listen(f);
     }
 }
@@ -485,95 +531,10 @@ void loop_fd_set_events(LoopFd *f, unsigned events)
 void loop_fd_free(LoopFd *f)
 {
     if (f) {
-        source_kill(&f->src);
-    }
-}
-
-/* --- timers --- */
-
-static void on_timeout(evutil_socket_t fd, short what, void *opaque)
-{
-    LoopTimer *t = opaque;
-    EventLoop *loop = t->src.loop;
-
-    loop_lock(loop);
-    if (!t->src.dead && clock_timer_take(&t->timer)) {
-        loop->ran = true;
-        t->cb(t->opaque);
-    }
-    loop_unlock(loop);
-}
-
-static LoopTimer *timer_of(ClockTimer *timer)
-{
-    return (LoopTimer *)((char *)timer - offsetof(LoopTimer, timer));
-}
-
-static void timer_wake(ClockTimer *timer, int64_t delay_ns)
-{
-    LoopTimer *t = timer_of(timer);
-    struct timeval tv;
-    int64_t us;
-
-    if (delay_ns < 0) {
-        event_del_noblock(t->src.ev);
-        return;
-    }
-    us = (MIN(delay_ns, MAX_WAIT_NS) + 999) / 1000;
-    tv = (struct timeval){.tv_sec = us / 1000000, .tv_usec = us % 1000000};
-    event_add(t->src.ev, &tv);
-}
-
-static void timer_fire(ClockTimer *timer)
-{
-    LoopTimer *t = timer_of(timer);
-
-    t->cb(t->opaque);
-}
-
-LoopTimer *loop_timer_new(EventLoop *loop, Clock *clock, void (*cb)(void *opaque), void *opaque)
-{
-    LoopTimer *t = g_new0(LoopTimer, 1);
-
-    source_init(&t->src, loop);
-    t->cb = cb;
-    t->opaque = opaque;
-    t->src.ev = event_new(loop->base, -1, 0, on_timeout, t);
-    t->timer.wake = timer_wake;
-    t->timer.fire = timer_fire;
-    clock_timer_init(&t->timer, clock);
-    return t;
-}
-
-void loop_timer_arm_at(LoopTimer *t, int64_t deadline_ns)
-{
-    clock_timer_arm(&t->timer, deadline_ns);
-}
-
-void loop_timer_arm_in(LoopTimer *t, int64_t delay_ns)
-{
-    int64_t deadline;
-
-    if (__builtin_add_overflow(clock_now(t->timer.clock), MAX(delay_ns, 0), &deadline)) {
-        deadline = INT64_MAX;
-    }
-    clock_timer_arm(&t->timer, deadline);
-}
-
-void loop_timer_cancel(LoopTimer *t)
-{
-    clock_timer_cancel(&t->timer);
-}
-
-bool loop_timer_armed(const LoopTimer *t)
-{
-    return clock_timer_armed(&t->timer);
-}
-
-void loop_timer_free(LoopTimer *t)
-{
-    if (t) {
-        clock_timer_finish(&t->timer);
-        source_kill(&t->src);
+        if (f->always) {
+            always_set(f, false);
+        }
+        loop_poll_forget(f);
+        loop_source_kill(&f->src);
     }
 }

@@ -14,13 +14,23 @@
 
 #include "backends/iothread.h"
 #include "backends/user-creatable.h"
+#include "qom/property.h"
 #include "tests/suite.h"
 
 enum { WAIT_US = 200, WAITS = 50000, ROUNDS = 150 };
 
+static bool polling; /* the iothreads do, for up to a second */
+
+static void let_them_poll(void)
+{
+    polling = true;
+}
+
 static void add_iothread(FakeMachine *m, const char *id)
 {
-    json_t *opts = json_pack("{s:s, s:s}", "qom-type", "iothread", "id", id);
+    json_t *opts =
+        json_pack("{s:s, s:s, s:I, s:I}", "qom-type", "iothread", "id", id, "poll-max-ns",
+                  (json_int_t)(polling ? 1000000000 : 0), "poll-grow", (json_int_t)1000000);
     g_autoptr(GError) err = NULL;
 
     type_register(&user_creatable_type);
@@ -202,6 +212,58 @@ START_TEST(bad_requests_flood_in_bounded_runs)
         blk_recycle(d);
         virtio_unlock(d->vdev);
     }
+}
+END_TEST
+
+/* --- polling --- */
+
+static bool kick_wanted(FakeDriver *d)
+{
+    bool wanted;
+
+    virtio_lock(d->vdev);
+    wanted = fake_ring_wants_kick(&d->rings[0]);
+    virtio_unlock(d->vdev);
+    return wanted;
+}
+
+/* Requests until the driver is asked for kicks, or is not. */
+static bool kicks_become(FakeDriver *d, bool wanted)
+{
+    for (unsigned i = 0; i < 2000; i++) {
+        bool is;
+
+        add_locked(d, 0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0, 0);
+        is = kick_wanted(d);
+        if (is) {
+            d->t->notify(d, 0);
+        }
+        await(d, 0, 1); /* without a kick, too */
+        virtio_lock(d->vdev);
+        blk_recycle(d);
+        virtio_unlock(d->vdev);
+        if (is == wanted) {
+            return true;
+        }
+    }
+    return false;
+}
+
+START_TEST(a_polling_iothread_needs_no_kicks)
+{
+    g_autoptr(FakeDriver) d = start_on((unsigned)_i, "iothread=io0", NULL);
+    Object *io = object_child(object_container(d->m->p.root, "objects"), "io0");
+
+    ck_assert(kicks_become(d, false));
+    ck_assert(interrupted_soon(d, 0));
+    ck_assert(property_set_string(io, "poll-max-ns", "0", NULL));
+    ck_assert(kicks_become(d, true));
+    ck_assert(property_set_string(io, "poll-max-ns", "500000000", NULL));
+    ck_assert(kicks_become(d, false));
+    fake_driver_reset(d);
+    blk_recycle(d);
+    fake_driver_up(d);
+    ck_assert(kicks_become(d, false));
 }
 END_TEST
 
@@ -526,6 +588,22 @@ START_TEST(what_is_no_mapping_or_iothread_is_refused)
 }
 END_TEST
 
+static TCase *polled_case(void)
+{
+    TCase *tc = tcase_create("polled");
+
+    tcase_set_timeout(tc, 60);
+    tcase_add_checked_fixture(tc, let_them_poll, NULL);
+    tcase_add_loop_test(tc, a_polling_iothread_needs_no_kicks, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, bad_requests_flood_in_bounded_runs, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, reset_takes_back_what_the_iothread_has, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, a_broken_ring_is_announced_by_the_main_loop, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, quiescing_waits_for_the_iothread, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, four_queues_on_two_iothreads_under_load, 0,
+                        (int)G_N_ELEMENTS(nodes) * FAKE_PCI_CELLS);
+    return tc;
+}
+
 static Suite *make_suite(void)
 {
     Suite *s = suite_create("blk-iothread");
@@ -547,6 +625,7 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, a_bad_mapping_gets_one_line, 0, G_N_ELEMENTS(bad_maps));
     tcase_add_test(tc, what_is_no_mapping_or_iothread_is_refused);
     suite_add_tcase(s, tc);
+    suite_add_tcase(s, polled_case());
     return s;
 }
 

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <time.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #define MS INT64_C(1000000)
@@ -98,6 +99,33 @@ START_TEST(a_descriptor_calls_back_for_the_events_it_asked_for)
     ck_assert(!loop_iterate(t.loop, false));
     loop_fd_free(NULL);
     fd_test_finish(&t);
+}
+END_TEST
+
+START_TEST(an_edge_source_calls_once_for_each_write_that_nobody_reads)
+{
+    FdTest t;
+    uint64_t one = 1;
+    int fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+
+    fd_test_init(&t);
+    ck_assert_int_eq(write(fd, &one, sizeof one), sizeof one); /* before it is watched */
+    t.src = loop_fd_new(t.loop, fd, LOOP_READ | LOOP_EDGE, on_fd, &t);
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_assert(loop_iterate(t.loop, true));
+        ck_assert_uint_eq(t.calls, i);
+        ck_assert_uint_eq(t.events, LOOP_READ);
+        ck_assert(!loop_iterate(t.loop, false));
+        ck_assert_int_eq(write(fd, &one, sizeof one), sizeof one);
+    }
+    loop_fd_set_events(t.src, 0);
+    ck_assert(!loop_iterate(t.loop, false));
+    loop_fd_set_events(t.src, LOOP_READ); /* what came meanwhile is not lost */
+    ck_assert(loop_iterate(t.loop, true));
+    ck_assert_uint_eq(t.calls, 4);
+    loop_fd_free(t.src);
+    fd_test_finish(&t);
+    close(fd);
 }
 END_TEST
 
@@ -346,6 +374,23 @@ END_TEST
 
 /* --- timers on a running clock --- */
 
+typedef struct {
+    Clock *clock;
+    GString *log;
+    LoopTimer *timer[4];
+} ManualTest;
+typedef struct {
+    ManualTest *test;
+    char name;
+} Named;
+
+static void log_name(void *opaque)
+{
+    Named *n = opaque;
+
+    g_string_append_c(n->test->log, n->name);
+}
+
 START_TEST(timers_fire_once_and_never_early)
 {
     g_autoptr(Clock) clock = clock_new();
@@ -380,6 +425,49 @@ START_TEST(timers_fire_once_and_never_early)
 }
 END_TEST
 
+/* Arms, puts off and cancels: whichever timer the descriptor was set to, the others come in time.
+ */
+START_TEST(timers_of_a_running_clock_fire_in_order)
+{
+    g_autoptr(Clock) clock = clock_new();
+    g_autoptr(EventLoop) loop = loop_new(NULL);
+    ManualTest t = {.clock = clock, .log = g_string_new(NULL)};
+    Named n[4] = {{&t, 'a'}, {&t, 'b'}, {&t, 'c'}, {&t, 'd'}};
+    int64_t now = clock_now(clock);
+
+    for (unsigned i = 0; i < 4; i++) {
+        t.timer[i] = loop_timer_new(loop, clock, log_name, &n[i]);
+    }
+    loop_timer_arm_at(t.timer[3], now + 4 * MS);
+    loop_timer_arm_at(t.timer[0], now + MS);
+    loop_timer_arm_at(t.timer[1], now + 2 * MS);
+    loop_timer_arm_at(t.timer[2], now + 3 * MS);
+    loop_timer_arm_at(t.timer[0], now + 8 * MS); /* put off */
+    while (t.log->len < 4) {
+        loop_iterate(loop, true);
+    }
+    ck_assert_str_eq(t.log->str, "bcda");
+    loop_timer_arm_in(t.timer[0], MS);
+    loop_timer_arm_in(t.timer[1], 2 * MS);
+    loop_timer_cancel(t.timer[0]); /* the first one */
+    while (t.log->len < 5) {
+        loop_iterate(loop, true);
+    }
+    ck_assert_str_eq(t.log->str, "bcdab");
+    loop_timer_arm_in(t.timer[2], MS);
+    loop_timer_arm_in(t.timer[3], 2 * MS);
+    loop_timer_free(t.timer[2]); /* armed */
+    while (t.log->len < 6) {
+        loop_iterate(loop, true);
+    }
+    ck_assert_str_eq(t.log->str, "bcdabd");
+    for (unsigned i = 0; i < 4; i++) {
+        loop_timer_free(i == 2 ? NULL : t.timer[i]);
+    }
+    g_string_free(t.log, TRUE);
+}
+END_TEST
+
 START_TEST(a_stopped_clock_stands_and_so_do_its_timers)
 {
     g_autoptr(Clock) clock = clock_new();
@@ -411,16 +499,6 @@ START_TEST(a_stopped_clock_stands_and_so_do_its_timers)
 END_TEST
 
 /* --- manual clocks --- */
-
-typedef struct {
-    Clock *clock;
-    GString *log;
-    LoopTimer *timer[4];
-} ManualTest;
-typedef struct {
-    ManualTest *test;
-    char name;
-} Named;
 
 static void log_timer(void *opaque)
 {
@@ -664,7 +742,7 @@ START_TEST(a_bottom_half_that_schedules_itself_lets_the_round_end)
     loop_bh_schedule(t.bh);
     for (unsigned i = 1; i <= 5; i++) {
         ck_assert(loop_iterate(t.loop, true));
-        ck_assert_uint_eq(t.runs, i);
+        ck_assert_uint_eq(t.runs, 2 * i); /* what it schedules has one turn more in the round */
     }
     bh_test_finish(&t);
 }
@@ -714,6 +792,7 @@ int main(void)
 
     suite_add_tcase(s, tc);
     tcase_add_test(tc, a_descriptor_calls_back_for_the_events_it_asked_for);
+    tcase_add_test(tc, an_edge_source_calls_once_for_each_write_that_nobody_reads);
     tcase_add_test(tc, a_callback_may_free_its_own_source_and_another);
     tcase_add_test(tc, what_epoll_refuses_is_always_ready);
     tcase_add_test(tc, quit_is_remembered_by_a_loop_that_does_not_run_yet);
@@ -722,6 +801,7 @@ int main(void)
     tcase_add_test(tc, another_thread_may_free_sources_under_the_lock);
     tcase_add_test(tc, a_sleeping_loop_notices_a_timer_of_another_thread);
     tcase_add_test(tc, timers_fire_once_and_never_early);
+    tcase_add_test(tc, timers_of_a_running_clock_fire_in_order);
     tcase_add_test(tc, a_stopped_clock_stands_and_so_do_its_timers);
     tcase_add_test(tc, a_manual_clock_runs_timers_in_order_each_at_its_time);
     tcase_add_test(tc, a_timer_may_free_itself_and_others_that_are_due);

@@ -270,18 +270,19 @@ void virtio_blk_queue_run(BlkQueue *q)
         return;
     }
     virtio_blk_finish_held(q);
-    block_plug(q->bq);
-    do {
+    do { /* kicks are asked for again once the host has the batch: what comes meanwhile needs none
+          */
         virtqueue_disable_kicks(q->vq);
+        block_plug(q->bq);
         while (left > 0 && (n = virtqueue_pop_batch(q->vq, elems, MIN(left, BATCH))) > 0) {
             for (unsigned i = 0; i < n; i++) {
                 start(q, elems[i]);
             }
             left -= n;
         }
+        virtio_blk_submit_open(q);
+        block_unplug(q->bq);
     } while (left > 0 && virtqueue_enable_kicks(q->vq));
-    virtio_blk_submit_open(q);
-    block_unplug(q->bq);
     virtio_blk_tell_driver(q);
     if (left == 0) {
         virtio_queue_run_later(vdev, q->vq);

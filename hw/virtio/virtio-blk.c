@@ -487,6 +487,7 @@ static bool make_queues(VirtioBlk *s, GError **err)
     for (unsigned i = 0; i < s->n_queues; i++) {
         VirtQueue *vq = virtio_add_queue(vdev, (uint16_t)s->queue_size, virtio_blk_handle_output);
 
+        virtio_queue_allow_polling(vq);
         if (s->threads[i]) {
             virtio_queue_set_iothread(vq, iothread_object_thread(s->threads[i]));
         }

@@ -12,11 +12,34 @@
 static void doorbell_cb(void *opaque, unsigned events)
 {
     VirtQueue *vq = opaque;
-    uint64_t count;
 
-    if (read(vq->bell.event.fd, &count, sizeof count) == sizeof count) {
-        virtio_queue_serve(vq->vdev, vq->index);
-    }
+    virtio_queue_serve(vq->vdev, vq->index);
+}
+
+static bool doorbell_ready(void *opaque)
+{
+    return virtqueue_poll(opaque);
+}
+
+static void doorbell_poll_begin(void *opaque)
+{
+    virtqueue_poll_begin(opaque);
+}
+
+static bool doorbell_poll_end(void *opaque)
+{
+    return virtqueue_poll_end(opaque);
+}
+
+static const LoopPollOps doorbell_poll = {
+    .ready = doorbell_ready,
+    .begin = doorbell_poll_begin,
+    .end = doorbell_poll_end,
+};
+
+void virtio_queue_allow_polling(VirtQueue *vq)
+{
+    vq->may_poll = true;
 }
 
 static void doorbell_add(VirtQueue *vq)
@@ -34,7 +57,12 @@ static void doorbell_add(VirtQueue *vq)
         b->region = NULL;
         return;
     }
-    b->src = loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ, doorbell_cb, vq);
+    /* Only that it rings matters: nobody reads how often. */
+    b->src =
+        loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ | LOOP_EDGE, doorbell_cb, vq);
+    if (vq->may_poll) {
+        loop_fd_set_poll(b->src, &doorbell_poll);
+    }
     io_region_add_eventfd(b->region, &b->event);
 }
 

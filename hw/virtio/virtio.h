@@ -121,6 +121,9 @@ void virtio_cleanup(VirtIODevice *vdev);                          /* by its unre
 /* Serves vq on that iothread. */
 void virtio_queue_set_iothread(VirtQueue *vq, IoThread *t);
 EventLoop *virtio_queue_loop(VirtQueue *vq); /* the one that it is served on */
+/* handle_output takes all elements that there are, or has kicks disabled, or looks again by itself: the loop that serves vq may
+ * look into the ring instead of waiting for kicks (loop_set_polling). Without this, the loop does not poll. */
+void virtio_queue_allow_polling(VirtQueue *vq);
 
 /* --- for device models, at work --- */
 

@@ -124,7 +124,12 @@ struct VirtQueue {
     uint32_t filled;           /* elements that wait for flush */
     uint32_t unsignalled;      /* entries (split) or descriptors (packed) used since should_notify was last asked */
     uint16_t num;              /* entries, once started */
-    bool ready, event_idx, indirect, in_order, notify_on_empty, kicks_wanted;
+    bool ready, event_idx, indirect, in_order, notify_on_empty;
+    bool kicks_wanted;         /* by the device, and nobody polls: what the driver is told */
+    bool kicks_asked;          /* by the device */
+    bool polled;               /* see virtqueue_poll_begin */
+    uint64_t popped;           /* elements, since the last reset */
+    uint64_t polled_at;        /* popped when polling last found something; UINT64_MAX: the ring was empty since */
     union {
         VqSplit split;
         VqPacked packed;
@@ -134,10 +139,19 @@ struct VirtQueue {
     VqDoorbell bell;
     uint16_t index, max_size, vector;
     bool run_later;            /* virtio_queue_run_later was called */
+    bool may_poll;             /* virtio_queue_allow_polling was called */
     IoThread *iothread;        /* serves it; NULL: the main loop */
     LoopBh *again;             /* on the iothread: for run_later */
     bool notify_deferred;      /* atomic: to be done on the main loop */
 };
+
+/*
+ * Polling (virtqueue.c), with the queue's lock. From begin to end the driver need not kick, whatever the device says. poll:
+ * is there something for handle_output that it has not been called for yet? end: as virtqueue_enable_kicks.
+ */
+bool virtqueue_poll(VirtQueue *vq);
+void virtqueue_poll_begin(VirtQueue *vq);
+bool virtqueue_poll_end(VirtQueue *vq);
 
 /* --- virtio-iothread.c --- */
 void virtio_defer_error(VirtIODevice *vdev);

@@ -295,7 +295,10 @@ void virtqueue_reset(VirtQueue *vq)
     vq->ops = &vq_split_ops;
     vq->ready = vq->event_idx = vq->indirect = vq->run_later = false;
     vq->in_order = vq->notify_on_empty = false;
-    vq->kicks_wanted = true;
+    vq->kicks_wanted = vq->kicks_asked = true;
+    vq->polled = false;
+    vq->popped = 0;
+    vq->polled_at = UINT64_MAX;
     vq->unsignalled = vq->filled = 0;
     vq->num = 0;
     vq->generation = 0;
@@ -421,6 +424,7 @@ VqElem *virtqueue_pop(VirtQueue *vq)
 {
     VqElem *e = vq_usable(vq) ? vq->ops->pop(vq) : NULL;
 
+    vq->popped += e != NULL;
     if (G_UNLIKELY(vq->in_order) && e) {
         order_add(vq->pool, e);
     }
@@ -498,6 +502,7 @@ void virtqueue_unpop(VqElem *e)
 
     if (vq) {
         vq->ops->unpop(vq, e);
+        vq->popped--;
     }
     elem_drop(vq, e);
 }
@@ -514,16 +519,54 @@ bool virtqueue_empty(VirtQueue *vq)
 
 bool virtqueue_enable_kicks(VirtQueue *vq)
 {
-    vq->kicks_wanted = true;
-    return vq_usable(vq) && vq->ops->set_kicks(vq, true);
+    vq->kicks_asked = true;
+    vq->kicks_wanted = !vq->polled;
+    if (!vq_usable(vq)) {
+        return false;
+    }
+    return vq->polled ? !vq->ops->empty(vq) : vq->ops->set_kicks(vq, true);
 }
 
-void virtqueue_disable_kicks(VirtQueue *vq)
+static void tell_no_kicks(VirtQueue *vq)
 {
     vq->kicks_wanted = false;
     if (vq_usable(vq)) {
         vq->ops->set_kicks(vq, false);
     }
+}
+
+void virtqueue_disable_kicks(VirtQueue *vq)
+{
+    vq->kicks_asked = false;
+    if (!vq->polled) {
+        tell_no_kicks(vq);
+    }
+}
+
+void virtqueue_poll_begin(VirtQueue *vq)
+{
+    vq->polled = true;
+    tell_no_kicks(vq);
+}
+
+/* handle_output is not called twice for what it left where it was. */
+bool virtqueue_poll(VirtQueue *vq)
+{
+    if (virtqueue_empty(vq)) {
+        vq->polled_at = UINT64_MAX;
+        return false;
+    }
+    if (!vq->kicks_asked || vq->polled_at == vq->popped) {
+        return false;
+    }
+    vq->polled_at = vq->popped;
+    return true;
+}
+
+bool virtqueue_poll_end(VirtQueue *vq)
+{
+    vq->polled = false;
+    return vq->kicks_asked && virtqueue_enable_kicks(vq) && virtqueue_poll(vq);
 }
 
 bool virtqueue_should_notify(VirtQueue *vq)

@@ -476,10 +476,15 @@ static json_t *run_query_iothreads(Machine *m, json_t *args, GError **err)
         Object *obj = objects->pdata[i];
 
         if (object_is_a(obj, &iothread_type)) {
+            IoThreadObject *o = IOTHREAD(obj);
+            LoopPolling p;
+
+            iothread_object_polling(o, &p);
             json_array_append_new(
-                list, json_pack("{s:s, s:i, s:i, s:i, s:i, s:i}", "id", obj->name, "thread-id",
-                                iothread_id(iothread_object_thread(IOTHREAD(obj))), "poll-max-ns",
-                                0, "poll-grow", 0, "poll-shrink", 0, "aio-max-batch", 0));
+                list, json_pack("{s:s, s:i, s:I, s:I, s:I, s:i}", "id", obj->name, "thread-id",
+                                iothread_id(iothread_object_thread(o)), "poll-max-ns",
+                                (json_int_t)p.max_ns, "poll-grow", (json_int_t)p.grow,
+                                "poll-shrink", (json_int_t)p.shrink, "aio-max-batch", 0));
         }
     }
     return list;
