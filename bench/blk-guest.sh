@@ -15,17 +15,19 @@ initramfs and options, and take turns: virtio-blk-pci with one queue on an iothr
   --seconds N     of each load (default 3)
   --media NAMES   with commas, default all: null; uring, threads: a file on ext4 in the page cache; direct: with O_DIRECT
                   by io_uring
+  --props PROPS   more properties of the disk, as -device has them, for both
   --out DIR       where raw.tsv and table.md go (default build/bench-blk)
 END
 }
 
-runs=3 seconds=3 media=null,uring,direct,threads host_options=() limit=300 out=$build/bench-blk
+runs=3 seconds=3 media=null,uring,direct,threads host_options=() limit=300 props='' out=$build/bench-blk
 while [ $# -gt 0 ]; do
     case $1 in
     --instructions) host_options+=(--deterministic) limit=2000 ;;
     --runs) runs=$2; shift ;;
     --seconds) seconds=$2; shift ;;
     --media) media=$2; shift ;;
+    --props) props=,$2; shift ;;
     --out) out=$2; shift ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; die "unknown option $1" ;;
@@ -56,7 +58,7 @@ make_plan() { # MEDIUM
         [ "$name" = aerostat ] || words=("$qemu" -M pc -no-user-config)
         words+=(-accel kvm -cpu host -m 512 -smp 1 -nodefaults -display none -serial stdio -no-reboot
             -kernel "$guest/vmlinux" -initrd "$out/initramfs.cpio" -append "$append" -object iothread,id=t0
-            -blockdev "$node,node-name=d0" -device virtio-blk-pci,drive=d0,iothread=t0,num-queues=1)
+            -blockdev "$node,node-name=d0" -device virtio-blk-pci,drive=d0,iothread=t0,num-queues=1$props)
         (IFS=$'\t'; printf '%s\n' "$name/$1"$'\t'"${words[*]}")
     done
 }
