@@ -15,18 +15,22 @@ initramfs and options, and take turns: virtio-blk-pci with one queue on an iothr
   --seconds N     of each load (default 3)
   --media NAMES   with commas, default all: null; uring, threads: a file on ext4 in the page cache; direct: with O_DIRECT
                   by io_uring
+  --counts        say for each case which system calls and VM exits a request takes; times mean little then
+  --poll NS       poll-max-ns of both iothreads (not given: 0 and QEMU's 32768, their defaults)
   --props PROPS   more properties of the disk, as -device has them, for both
   --out DIR       where raw.tsv and table.md go (default build/bench-blk)
 END
 }
 
-runs=3 seconds=3 media=null,uring,direct,threads host_options=() limit=300 props='' out=$build/bench-blk
+runs=3 seconds=3 media=null,uring,direct,threads host_options=() limit=300 props='' poll='' counts=() out=$build/bench-blk
 while [ $# -gt 0 ]; do
     case $1 in
     --instructions) host_options+=(--deterministic) limit=2000 ;;
     --runs) runs=$2; shift ;;
     --seconds) seconds=$2; shift ;;
     --media) media=$2; shift ;;
+    --counts) counts=(counts) ;;
+    --poll) poll=,poll-max-ns=$2; shift ;;
     --props) props=,$2; shift ;;
     --out) out=$2; shift ;;
     -h | --help) usage; exit 0 ;;
@@ -57,8 +61,8 @@ make_plan() { # MEDIUM
         words=("$vmm" -M pc)
         [ "$name" = aerostat ] || words=("$qemu" -M pc -no-user-config)
         words+=(-accel kvm -cpu host -m 512 -smp 1 -nodefaults -display none -serial stdio -no-reboot
-            -kernel "$guest/vmlinux" -initrd "$out/initramfs.cpio" -append "$append" -object iothread,id=t0
-            -blockdev "$node,node-name=d0" -device virtio-blk-pci,drive=d0,iothread=t0,num-queues=1$props)
+            -kernel "$guest/vmlinux" -initrd "$out/initramfs.cpio" -append "$append" -object "iothread,id=t0$poll"
+            -blockdev "$node,node-name=d0" -device "virtio-blk-pci,drive=d0,iothread=t0,num-queues=1$props")
         (IFS=$'\t'; printf '%s\n' "$name/$1"$'\t'"${words[*]}")
     done
 }
@@ -69,7 +73,8 @@ run_plan() {
     # shellcheck disable=SC2016 # the folder is known in there
     "$top/tools/kvm-host" --timeout "$limit" "${host_options[@]}" --scratch 512 --file "$vmm" --file "$qemu" \
         "${carry[@]}" --file "$guest/vmlinux" --file "$out/initramfs.cpio" --file "$out/blk-run" --file "$out/plan.tsv" \
-        -- sh -c 'cd "$AEROSTAT_SCRATCH" && exec "$0" "$@"' "$out/blk-run" "$seconds" blk.img "$out/plan.tsv"
+        -- sh -c 'cd "$AEROSTAT_SCRATCH" && exec "$0" "$@"' \
+        "$out/blk-run" "$seconds" blk.img "$out/plan.tsv" "${counts[@]}"
 }
 
 for medium in ${media//,/ }; do

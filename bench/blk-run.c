@@ -2,18 +2,20 @@
 /*
  * Runs the VMMs of a plan in turn, lets fio run in each guest, and says what that costs.
  *
- *     blk-run SECONDS DISK PLAN
+ *     blk-run SECONDS DISK PLAN [counts]
  *
  * A line of the plan is NAME, TAB, the words of the command with tabs between them. Output, a line
  * per load: name, operation, depth, requests per second, then, of a part of the load when it is
  * under way: ns, ns of CPU time of the VMM, of these in vCPU threads, of these in the guest (which
- * the kernel counts by ticks: about), and KVM's count of exits (-1: not known).
+ * the kernel counts by ticks: about), and KVM's count of exits (-1: not known). With "counts",
+ * standard error has system calls by thread and exits by reason, for one request; that takes time.
  */
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,12 +24,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#define TRACING "/sys/kernel/tracing"
+
 enum { WORDS = 64, LINE = 8192, WAIT_S = 90, DISK_MB = 256, EDGE_NS = 200 * 1000 * 1000 };
 
 static const struct {
     const char *op;
     int depth;
 } loads[] = {{"randread", 1}, {"randread", 32}, {"randwrite", 1}, {"randwrite", 32}};
+
+static bool counts;
 
 static const char done[] = "AEROSTAT-DONE"; /* the agent's last word to each command */
 
@@ -186,6 +192,55 @@ static Sample sample(pid_t pid)
     return s;
 }
 
+/* --- what is counted --- */
+
+static const struct {
+    const char *event, *keys;
+} counted[] = {{"raw_syscalls/sys_enter", "common_pid.execname,id.syscall"},
+               {"kvm/kvm_exit", "exit_reason"}};
+
+/* To the kernel's counters: begin, from nothing (":clear"), hold (":pause") or go away ("!"). */
+static void counters(const char *what)
+{
+    char path[128], text[128];
+
+    for (unsigned i = 0; i < sizeof counted / sizeof *counted; i++) {
+        FILE *f;
+
+        snprintf(path, sizeof path, TRACING "/events/%s/trigger", counted[i].event);
+        snprintf(text, sizeof text, *what == '!' ? "!hist:keys=%s" : "hist:keys=%s%s",
+                 counted[i].keys, what);
+        f = fopen(path, "ae");
+        if (!f || fputs(text, f) < 0 || fclose(f)) {
+            perror(path);
+            exit(1);
+        }
+    }
+}
+
+/* A line of a histogram is "{ keys } hitcount: N". */
+static void show_counters(double requests)
+{
+    char path[128], line[512], *count;
+
+    for (unsigned i = 0; i < sizeof counted / sizeof *counted; i++) {
+        FILE *f;
+
+        snprintf(path, sizeof path, TRACING "/events/%s/hist", counted[i].event);
+        f = fopen(path, "re");
+        while (f && fgets(line, sizeof line, f)) {
+            count = strstr(line, "hitcount:");
+            if (*line == '{' && count && !strstr(line, "blk-run")) {
+                fprintf(stderr, "%8.3f %.*s\n", strtod(count + 9, NULL) / requests,
+                        (int)(count - line), line);
+            }
+        }
+        if (f) {
+            fclose(f);
+        }
+    }
+}
+
 /* --- the loads --- */
 
 /* fio's JSON has a rate for each direction; all but one are 0. */
@@ -209,6 +264,7 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     static const struct timespec edge = {0, EDGE_NS};
     char line[LINE], text[sizeof vm->text];
     Sample from, to;
+    double rate;
 
     snprintf(line, sizeof line,
              "run fio --name=load --filename=/dev/vda --direct=1 --ioengine=libaio --bs=4k --rw=%s "
@@ -219,14 +275,27 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     type(vm, line);
     wait_for(vm, "load-begins", text, sizeof text);
     nanosleep(&edge, NULL);
+    if (counts) {
+        counters("");
+        counters(":clear");
+    }
     from = sample(vm->pid);
     sleep((unsigned)seconds - 1);
     nanosleep(&edge, NULL);
     nanosleep(&edge, NULL);
     to = sample(vm->pid);
+    if (counts) {
+        counters(":pause");
+    }
     wait_for(vm, done, text, sizeof text);
+    rate = rate_of(vm, text);
+    if (counts) {
+        fprintf(stderr, "%s %s %d\n", name, loads[i].op, loads[i].depth);
+        show_counters(rate * (double)(to.ns - from.ns) / 1e9);
+        counters("!");
+    }
     printf("%s\t%s\t%d\t%.1f\t%lld\t%lld\t%lld\t%lld\t%ld\n", name, loads[i].op, loads[i].depth,
-           rate_of(vm, text), to.ns - from.ns, to.cpu_ns - from.cpu_ns, to.vcpu_ns - from.vcpu_ns,
+           rate, to.ns - from.ns, to.cpu_ns - from.cpu_ns, to.vcpu_ns - from.vcpu_ns,
            (to.guest_ticks - from.guest_ticks) * (1000000000LL / sysconf(_SC_CLK_TCK)),
            from.exits < 0 ? -1 : to.exits - from.exits);
     fflush(stdout);
@@ -275,12 +344,14 @@ int main(int argc, char **argv)
     char line[LINE];
     FILE *plan;
 
-    if (argc != 4 || atoi(argv[1]) < 1) {
-        fprintf(stderr, "usage: blk-run SECONDS DISK PLAN\n");
+    counts = argc == 5 && !strcmp(argv[4], "counts");
+    if (argc != 4 + counts || atoi(argv[1]) < 1) {
+        fprintf(stderr, "usage: blk-run SECONDS DISK PLAN [counts]\n");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
     mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
+    mount("tracefs", TRACING, "tracefs", 0, NULL);
     make_disk(argv[2]);
     plan = fopen(argv[3], "re");
     while (plan && fgets(line, sizeof line, plan)) {
