@@ -34,6 +34,7 @@ static const struct {
 } loads[] = {{"randread", 1}, {"randread", 32}, {"randwrite", 1}, {"randwrite", 32}};
 
 static bool counts;
+static char block[1 << 20];
 
 static const char done[] = "AEROSTAT-DONE"; /* the agent's last word to each command */
 
@@ -301,12 +302,45 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     fflush(stdout);
 }
 
-static void one_vmm(char *line, int seconds)
+/* All of it is written. */
+static void make_disk(const char *path)
+{
+    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0600);
+
+    memset(block, 0xa5, sizeof block);
+    for (int i = 0; i < DISK_MB; i++) {
+        if (fd < 0 || write(fd, block, sizeof block) != sizeof block) {
+            perror(path);
+            exit(1);
+        }
+    }
+    close(fd);
+}
+
+/*
+ * Each VMM finds the page cache in the same state: clean, with all of the file, or for O_DIRECT
+ * with none of it (a page that is there makes the kernel hand a direct write to a worker).
+ */
+static void prepare_cache(const char *path, bool direct)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    fsync(fd);
+    if (direct) {
+        posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+    }
+    while (!direct && read(fd, block, sizeof block) > 0) {
+    }
+    close(fd);
+}
+
+static void one_vmm(char *line, int seconds, const char *disk)
 {
     char *argv[WORDS + 1] = {0}, text[sizeof((Vm *)0)->text];
     static Vm vm;
     int n = 0;
 
+    prepare_cache(disk, strstr(line, "cache.direct=on"));
     line[strcspn(line, "\n")] = 0;
     for (char *w = strtok(line, "\t"); w && n < WORDS; w = strtok(NULL, "\t")) {
         argv[n++] = w;
@@ -320,23 +354,6 @@ static void one_vmm(char *line, int seconds)
     waitpid(vm.pid, NULL, 0);
     close(vm.in);
     close(vm.out);
-}
-
-/* All of it is written, and on the disk: nothing is left to do when the first VMM comes. */
-static void make_disk(const char *path)
-{
-    static char block[1 << 20];
-    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-
-    memset(block, 0xa5, sizeof block);
-    for (int i = 0; i < DISK_MB; i++) {
-        if (fd < 0 || write(fd, block, sizeof block) != sizeof block) {
-            perror(path);
-            exit(1);
-        }
-    }
-    fsync(fd);
-    close(fd);
 }
 
 int main(int argc, char **argv)
@@ -355,7 +372,7 @@ int main(int argc, char **argv)
     make_disk(argv[2]);
     plan = fopen(argv[3], "re");
     while (plan && fgets(line, sizeof line, plan)) {
-        one_vmm(line, atoi(argv[1]));
+        one_vmm(line, atoi(argv[1]), argv[2]);
     }
     return !plan;
 }
