@@ -477,6 +477,72 @@ START_TEST(moved_bar_takes_its_doorbells_along)
 }
 END_TEST
 
+/* --- kicks by I/O ports --- */
+
+static uint64_t notify_port(FakeDriver *d)
+{
+    return fake_pci_cfg(d, PCI_BASE_ADDRESS_0 + 4 * VIRTIO_PCI_NOTIFY_IO_BAR, 4) &
+           PCI_BASE_ADDRESS_IO_MASK;
+}
+
+/* The harness knows the place in memory only, which is there for drivers without I/O ports. */
+static FakeDriver *driver_with_ports(unsigned cell, const char *props)
+{
+    g_autofree char *all = g_strconcat("modern-pio-notify=on", props, NULL);
+    FakeDriver *d = fake_driver_probe("virtio-echo", cell, all);
+    unsigned first = fake_pci_cap(d, VIRTIO_PCI_CAP_NOTIFY_CFG, 0);
+    unsigned second = fake_pci_cap(d, VIRTIO_PCI_CAP_NOTIFY_CFG, 1);
+
+    ck_assert_uint_eq(fake_pci_cfg(d, first + VIRTIO_PCI_CAP_BAR, 1), VIRTIO_PCI_NOTIFY_IO_BAR);
+    ck_assert_uint_eq(fake_pci_cfg(d, first + VIRTIO_PCI_CAP_OFFSET, 4), 0);
+    ck_assert_uint_eq(fake_pci_cfg(d, second + VIRTIO_PCI_CAP_BAR, 1), VIRTIO_PCI_BAR);
+    d->notify = fake_pci_bar(d, VIRTIO_PCI_BAR) + VIRTIO_PCI_NOTIFY_OFF;
+    return d;
+}
+
+START_TEST(kicks_by_port_are_served_by_eventfd_or_by_exit)
+{
+    for (int by_exit = 0; by_exit < 2; by_exit++) {
+        g_autoptr(FakeDriver) d = driver_with_ports((unsigned)_i, by_exit ? ",ioeventfd=off" : "");
+
+        fake_pci_cfg_set(d, PCI_COMMAND, fake_pci_cfg(d, PCI_COMMAND, 2) | PCI_COMMAND_IO, 2);
+        fake_driver_up(d);
+        fake_driver_add(d, 1, OUT("a", 1), IN(1));
+        ck_assert(aspace_write(d->m->p.pio, notify_port(d) + d->notify_multiplier, 1, 2));
+        ck_assert_uint_eq(fake_ring_used_idx(&d->rings[1]), by_exit);
+        fake_machine_run(d->m);
+        ck_assert_uint_eq(fake_ring_used_idx(&d->rings[1]), 1);
+        ck_assert(echoes(d, 0)); /* by memory all the same */
+    }
+}
+END_TEST
+
+START_TEST(drivers_without_ports_have_their_doorbell_in_memory)
+{
+    g_autoptr(FakeDriver) d = driver_with_ports((unsigned)_i, "");
+
+    fake_pci_cfg_set(d, PCI_COMMAND, fake_pci_cfg(d, PCI_COMMAND, 2) & ~PCI_COMMAND_IO, 2);
+    fake_driver_up(d);
+    fake_driver_add(d, 1, OUT("a", 1), IN(1));
+    d->t->notify(d, 1);
+    ck_assert_uint_eq(fake_ring_used_idx(&d->rings[1]), 0); /* the main loop has it */
+    fake_machine_run(d->m);
+    ck_assert_uint_eq(fake_ring_used_idx(&d->rings[1]), 1);
+}
+END_TEST
+
+START_TEST(ports_are_given_on_request)
+{
+    g_autoptr(FakeDriver) without = fake_driver_probe("virtio-echo", 0, NULL);
+    g_autoptr(FakeDriver) with = driver_with_ports(0, ",queues=16");
+
+    ck_assert_uint_eq(fake_pci_cap(without, VIRTIO_PCI_CAP_NOTIFY_CFG, 1), 0);
+    ck_assert_uint_eq(fake_pci_cfg(without, PCI_BASE_ADDRESS_2, 4), 0);
+    fake_pci_cfg_set(with, PCI_BASE_ADDRESS_2, UINT32_MAX, 4);
+    ck_assert_uint_eq(fake_pci_cfg(with, PCI_BASE_ADDRESS_2, 4), 0xffffffc1);
+}
+END_TEST
+
 /* --- PCI configuration access --- */
 
 static void window(FakeDriver *d, uint8_t bar, uint32_t off, uint32_t len)
@@ -599,6 +665,9 @@ static Suite *make_suite(void)
     tcase_add_loop_test(tc, kicks_come_by_eventfd_or_by_exit, 0, FAKE_PCI_CELLS);
     tcase_add_loop_test(tc, kicks_of_every_width_and_place_are_harmless, 0, FAKE_PCI_CELLS);
     tcase_add_loop_test(tc, moved_bar_takes_its_doorbells_along, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, kicks_by_port_are_served_by_eventfd_or_by_exit, 0, FAKE_PCI_CELLS);
+    tcase_add_loop_test(tc, drivers_without_ports_have_their_doorbell_in_memory, 0, FAKE_PCI_CELLS);
+    tcase_add_test(tc, ports_are_given_on_request);
     tcase_add_test(tc, pci_63_64_bar_through_configuration_space);
     tcase_add_test(tc, configuration_access_to_nowhere_is_harmless);
     tcase_add_loop_test(tc, device_can_be_taken_away_at_work_and_realized_again, 0, FAKE_PCI_CELLS);

@@ -349,6 +349,13 @@ static void unpack_files(void)
     free(d.buf);
 }
 
+/* The second disk, if there is one, has an empty file system (--scratch). */
+static void mount_scratch(void)
+{
+    if (!access("/dev/vdb", F_OK))
+        mount_at("/dev/vdb", "/scratch", "ext4", NULL);
+}
+
 /* ---- streams ---- */
 
 static Stream *stream_find(uint16_t id)
@@ -601,6 +608,7 @@ static void start_command(char *go, uint32_t len)
 
     parse_go(&r, go, len);
     unpack_files();
+    mount_scratch();
     make_parents(r.cwd);
     mkdir(r.cwd, 0755);
     if (chdir(r.cwd) < 0)

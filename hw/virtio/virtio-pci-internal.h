@@ -12,13 +12,14 @@ typedef struct VirtIOPCIProxy {
     PciDevice parent_obj;
     VirtIODevice *vdev; /* the child "virtio-backend" */
     Bus *bus;           /* the child "virtio-bus"; NULL: not realized */
-    IoRegion structures, msix, legacy; /* size 0: there is no such BAR */
+    IoRegion structures, msix, legacy, notify_io; /* size 0: there is no such BAR */
     uint32_t msix_pba; /* offset of the pending bits in their BAR */
     uint8_t pci_cfg;   /* offset of the PCI configuration access capability */
     uint32_t nvectors; /* property */
     bool ioeventfd;    /* property */
     int disable_legacy;  /* property: OnOffAuto */
     bool disable_modern; /* property */
+    bool modern_pio_notify; /* property */
     uint32_t device_feature_select, driver_feature_select;
     uint16_t queue_select;
 } VirtIOPCIProxy;

@@ -27,6 +27,7 @@ enum {
     COMMON_LEN = 64, /* to admin_queue_num, §4.1.4.3 */
     VECTORS_AUTO = -1,
     VECTORS_MAX = 2048,
+    PORTS_MAX = 256, /* in one BAR (PCI 3.0 §6.2.5.1) */
 };
 
 enum { ON_OFF_AUTO, ON, OFF }; /* on_off_auto */
@@ -96,7 +97,10 @@ uint16_t virtio_pci_vector_move(VirtIOPCIProxy *p, uint16_t old, uint16_t vector
     return vector;
 }
 
-/* The place of a kick tells the queue; by the legacy interface its value does. */
+/*
+ * The place of a kick tells the queue; by the legacy interface its value does. With a place among
+ * the I/O ports, a driver that does without them leaves their decoding off.
+ */
 static IoRegion *virtio_pci_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *ret_event)
 {
     VirtIOPCIProxy *p = proxy_of(vbus);
@@ -109,8 +113,11 @@ static IoRegion *virtio_pci_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *ret
             (IoEventfd){.off = VIRTIO_PCI_QUEUE_NOTIFY, .size = 2, .match = true, .value = n};
         return &p->legacy;
     }
-    *ret_event =
-        (IoEventfd){.off = VIRTIO_PCI_NOTIFY_OFF + (uint64_t)n * VIRTIO_PCI_NOTIFY_MULTIPLIER};
+    *ret_event = (IoEventfd){.off = (uint64_t)n * VIRTIO_PCI_NOTIFY_MULTIPLIER};
+    if (p->notify_io.size && PCI_DEVICE(p)->config[PCI_COMMAND] & PCI_COMMAND_IO) {
+        return &p->notify_io;
+    }
+    ret_event->off += VIRTIO_PCI_NOTIFY_OFF;
     return &p->structures;
 }
 
@@ -153,6 +160,19 @@ static void structures_write(void *opaque, uint64_t off, uint64_t value, unsigne
 }
 
 static const IoRegionOps structures_ops = {.read = structures_read, .write = structures_write};
+
+static uint64_t notify_io_read(void *opaque, uint64_t off, unsigned size)
+{
+    return 0;
+}
+
+static void notify_io_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
+{
+    virtio_queue_notify(((VirtIOPCIProxy *)opaque)->vdev,
+                        (unsigned)off / VIRTIO_PCI_NOTIFY_MULTIPLIER);
+}
+
+static const IoRegionOps notify_io_ops = {.read = notify_io_read, .write = notify_io_write};
 
 static uint64_t msix_bar_read(void *opaque, uint64_t off, unsigned size)
 {
@@ -247,11 +267,21 @@ static uint8_t add_cap(VirtIOPCIProxy *p, uint8_t type, uint8_t size, uint32_t o
     return at;
 }
 
+static void add_notify_cap(VirtIOPCIProxy *p, uint8_t bar, uint32_t off, uint32_t len)
+{
+    uint8_t at =
+        add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap), off, len);
+    uint8_t *cap = PCI_DEVICE(p)->config + at;
+
+    cap[VIRTIO_PCI_CAP_BAR] = bar;
+    le_store(cap + VIRTIO_PCI_NOTIFY_CAP_MULT, VIRTIO_PCI_NOTIFY_MULTIPLIER, 4);
+}
+
 static void add_capabilities(VirtIOPCIProxy *p)
 {
     PciDevice *dev = PCI_DEVICE(p);
-    uint32_t notify_len = p->vdev->queues->len * VIRTIO_PCI_NOTIFY_MULTIPLIER;
-    uint8_t at;
+    uint32_t notify_len =
+        MAX(p->vdev->queues->len * VIRTIO_PCI_NOTIFY_MULTIPLIER, VIRTIO_PCI_NOTIFY_MULTIPLIER);
 
     add_cap(p, VIRTIO_PCI_CAP_COMMON_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_COMMON_OFF,
             COMMON_LEN);
@@ -260,9 +290,10 @@ static void add_capabilities(VirtIOPCIProxy *p)
      * a legacy one, and Linux refuses a length of 0. */
     add_cap(p, VIRTIO_PCI_CAP_DEVICE_CFG, sizeof(struct virtio_pci_cap), VIRTIO_PCI_DEVICE_OFF,
             MAX((uint32_t)p->vdev->config_size, 4));
-    at = add_cap(p, VIRTIO_PCI_CAP_NOTIFY_CFG, sizeof(struct virtio_pci_notify_cap),
-                 VIRTIO_PCI_NOTIFY_OFF, MAX(notify_len, VIRTIO_PCI_NOTIFY_MULTIPLIER));
-    le_store(dev->config + at + VIRTIO_PCI_NOTIFY_CAP_MULT, VIRTIO_PCI_NOTIFY_MULTIPLIER, 4);
+    if (p->notify_io.size) { /* §4.1.4: of several, the driver takes the first one it can */
+        add_notify_cap(p, VIRTIO_PCI_NOTIFY_IO_BAR, 0, notify_len);
+    }
+    add_notify_cap(p, VIRTIO_PCI_BAR, VIRTIO_PCI_NOTIFY_OFF, notify_len);
 
     p->pci_cfg = add_cap(p, VIRTIO_PCI_CAP_PCI_CFG, sizeof(struct virtio_pci_cfg_cap), 0, 0);
     dev->config[p->pci_cfg + VIRTIO_PCI_CAP_BAR] = 0;
@@ -314,6 +345,29 @@ static bool plug_legacy(VirtIOPCIProxy *p, GError **err)
     return true;
 }
 
+static bool plug_modern(VirtIOPCIProxy *p, GError **err)
+{
+    PciDevice *dev = PCI_DEVICE(p);
+    uint64_t ports = VIRTIO_PCI_NOTIFY_MULTIPLIER;
+
+    while (ports < (uint64_t)p->vdev->queues->len * VIRTIO_PCI_NOTIFY_MULTIPLIER) {
+        ports *= 2;
+    }
+    if (p->modern_pio_notify && ports > PORTS_MAX) {
+        return error_set(err, "%s: modern-pio-notify=on takes %d queues at most",
+                         object_type_name(p), PORTS_MAX / VIRTIO_PCI_NOTIFY_MULTIPLIER);
+    }
+    if (p->modern_pio_notify) {
+        io_region_init(&p->notify_io, "virtio-pci-notify-pio", &notify_io_ops, p, ports);
+        pci_register_bar(dev, VIRTIO_PCI_NOTIFY_IO_BAR, PCI_BASE_ADDRESS_SPACE_IO, &p->notify_io);
+    }
+    io_region_init(&p->structures, "virtio-pci", &structures_ops, p, BAR_SIZE);
+    pci_register_bar(dev, VIRTIO_PCI_BAR,
+                     PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH, &p->structures);
+    add_capabilities(p);
+    return true;
+}
+
 static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GError **err)
 {
     VirtIOPCIProxy *p = proxy_of(vbus);
@@ -327,12 +381,8 @@ static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErro
     if (!plug_legacy(p, err)) {
         return false;
     }
-    if (!p->disable_modern) {
-        io_region_init(&p->structures, "virtio-pci", &structures_ops, p, BAR_SIZE);
-        pci_register_bar(dev, VIRTIO_PCI_BAR,
-                         PCI_BASE_ADDRESS_MEM_TYPE_64 | PCI_BASE_ADDRESS_MEM_PREFETCH,
-                         &p->structures);
-        add_capabilities(p);
+    if (!p->disable_modern && !plug_modern(p, err)) {
+        return false;
     }
     if (nvectors > 0) {
         add_msix(p, (uint16_t)nvectors);
@@ -394,6 +444,10 @@ static void proxy_finish(VirtIOPCIProxy *p)
     if (p->legacy.size) {
         io_region_finish(&p->legacy);
     }
+    if (p->notify_io.size) {
+        io_region_finish(&p->notify_io);
+    }
+    memset(&p->notify_io, 0, sizeof p->notify_io);
     memset(&p->legacy, 0, sizeof p->legacy);
     memset(&p->structures, 0, sizeof p->structures);
     memset(&p->msix, 0, sizeof p->msix);
@@ -456,6 +510,8 @@ static const Property virtio_pci_props[] = {
     PROP_ENUM("disable-legacy", VirtIOPCIProxy, disable_legacy, on_off_auto, ON_OFF_AUTO,
               "no legacy interface; auto: on, as PCI Express devices have it"),
     PROP_BOOL("disable-modern", VirtIOPCIProxy, disable_modern, false, "no modern interface"),
+    PROP_BOOL("modern-pio-notify", VirtIOPCIProxy, modern_pio_notify, false,
+              "let drivers kick by I/O ports: cheaper where KVM emulates writes to memory (AMD)"),
     PROP_UINT32_OPTIONAL(
         "vectors", VirtIOPCIProxy, nvectors, (uint32_t)VECTORS_AUTO,
         "MSI-X vectors; 0: none, interrupts by INTx; not given: one per queue and one"),

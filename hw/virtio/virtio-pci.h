@@ -66,6 +66,7 @@ enum {
     VIRTIO_PCI_BAR = 4,
     VIRTIO_PCI_LEGACY_BAR = 0, /* I/O */
     VIRTIO_PCI_MSIX_BAR = 1,
+    VIRTIO_PCI_NOTIFY_IO_BAR = 2, /* I/O, with modern-pio-notify=on: kicks */
     VIRTIO_PCI_COMMON_OFF = 0x0000,
     VIRTIO_PCI_ISR_OFF = 0x1000,
     VIRTIO_PCI_DEVICE_OFF = 0x2000,

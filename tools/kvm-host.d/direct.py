@@ -4,11 +4,13 @@
 import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
-from common import NOT_EXECUTABLE, NOT_FOUND, PR_SET_CHILD_SUBREAPER, TIMEOUT, Failure, prctl
+from common import CACHE, NOT_EXECUTABLE, NOT_FOUND, PR_SET_CHILD_SUBREAPER, TIMEOUT, Failure, prctl
 
 
 def descendants():
@@ -74,6 +76,10 @@ def run(o, deadline, signals):
             os.symlink(inner, outer)
             made.insert(0, (os.unlink, outer))
         env = dict(os.environ, AEROSTAT_KVM_HOST="direct", **dict(kv.split("=", 1) for kv in o.env))
+        if o.scratch:
+            os.makedirs(CACHE, exist_ok=True)
+            env["AEROSTAT_SCRATCH"] = tempfile.mkdtemp(dir=CACHE)
+            made.insert(0, (shutil.rmtree, env["AEROSTAT_SCRATCH"]))
         try:
             child = subprocess.Popen(o.command, env=env, restore_signals=True)
         except OSError as e:

@@ -13,6 +13,7 @@ import time
 from cargo import KEEP, digest, drop_old, identity, need
 from common import CACHE, die_with_parent, say
 
+SCRATCH_SLOT = "0x10"  # behind the disk of the run's files, which is to be /dev/vda
 DISK_SIZE = 4 << 30  # the same for every run: a saved host knows its disk's size
 # Without xsave: the inner kernel's XSETBV is not emulated. Without erms: copies are faster.
 # Known fault, cause unknown (QEMU 7.2): now and then a vCPU stalls for some 20 s, then an interrupt lands between
@@ -41,8 +42,13 @@ class Machine:
                        "-append", " ".join([APPEND] + o.kernel_arg)]
         if o.deterministic:
             self.common += ["-icount", "shift=0,sleep=off"]
+        if o.scratch:
+            self.common += ["-object", "iothread,id=scratch", "-blockdev",
+                            "driver=file,node-name=scratch,filename=/dev/fdset/3,locking=off,cache.no-flush=on",
+                            "-device", f"virtio-blk-pci,drive=scratch,iothread=scratch,addr={SCRATCH_SLOT}"]
+        self.scratch_bytes = o.scratch << 20
         self.common += o.qemu_arg
-        self.key = digest(identity(self.qemu), base.key, DISK_SIZE, *self.common)
+        self.key = digest(identity(self.qemu), base.key, DISK_SIZE, self.scratch_bytes, *self.common)
 
     def start(self, incoming=None):
         self.disk = tempfile.TemporaryFile(dir=CACHE)
@@ -60,6 +66,9 @@ class Machine:
                 "-chardev", f"socket,id=qmp,fd={fds[3]}", "-mon", "chardev=qmp,mode=control",
                 "-drive", "if=none,id=disk,format=raw,readonly=on,file.locking=off,file=/dev/fdset/1",
                 "-device", "virtio-blk-pci,drive=disk"]
+        if self.scratch_bytes:
+            fds += (self._make_scratch(),)
+            args += ["-add-fd", f"fd={fds[-1]},set=3"]
         if incoming:
             args += ["-incoming", f"exec:cat {shlex.quote(incoming)}"]
         self.errors = tempfile.TemporaryFile(dir=CACHE)
@@ -67,11 +76,22 @@ class Machine:
                                         pass_fds=fds, start_new_session=True, preexec_fn=die_with_parent)
         os.close(disk)
         os.close(log)
+        for fd in fds[4:]:
+            os.close(fd)
         mux_far.close()
         qmp_far.close()
         self.mux.setblocking(False)
         self.qmp_file = self.qmp.makefile("rw")
         self.qmp_ready = False
+
+    def _make_scratch(self):
+        """A file system that no other run has seen; its descriptor is the only way to it."""
+        with tempfile.TemporaryFile(dir=CACHE) as f:
+            f.truncate(self.scratch_bytes)
+            subprocess.run([need("mke2fs"), "-q", "-F", "-t", "ext4", "-b", "4096", "-E",
+                            "lazy_itable_init=0,lazy_journal_init=0", f"/proc/{os.getpid()}/fd/{f.fileno()}"],
+                           stdin=subprocess.DEVNULL, check=True)
+            return reopen(f, os.O_RDWR)
 
     def stop(self):
         if not self.process:

@@ -38,6 +38,9 @@ expect "bytes pass through unchanged" 0 "$(cmp "$tmp/data" "$tmp/copy" >/dev/nul
 host "$@" --file "$tmp/data:$tmp/there/data" -- cat "$tmp/there/data" >"$tmp/copy"
 expect "a file is carried to where it is wanted" 0 "$(cmp "$tmp/data" "$tmp/copy" >/dev/null; echo $?)"
 
+expect "a scratch folder is on an empty disk" yes "$(host "$@" --scratch 32 -- \
+    sh -c 'cd "$AEROSTAT_SCRATCH" && dd if=/dev/zero of=x bs=4096 count=1 oflag=direct && echo yes')"
+
 expect "environment is passed" "a b" "$(host "$@" --env "X=a b" -- sh -c 'echo "$X"')"
 
 host "$@" -- sh -c 'kill -9 $$'

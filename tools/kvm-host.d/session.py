@@ -259,6 +259,8 @@ class Session:
         env = {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "USER": "root",
                "TERM": os.environ.get("TERM", "dumb"), "LANG": "C.UTF-8", "PWD": os.getcwd(),
                "AEROSTAT_KVM_HOST": "emulated"}
+        if self.o.scratch:
+            env["AEROSTAT_SCRATCH"] = "/scratch"
         env.update(kv.split("=", 1) for kv in self.o.env)
         items = [int(time.time()), os.urandom(32).hex(), int(self.terminal), rows, cols, os.getcwd(), program,
                  len(argv), *argv, len(env), *(f"{k}={v}" for k, v in env.items())]
