@@ -17,7 +17,9 @@ static bool take_count(json_t *opts, const char *key, uint64_t *ret_value, GErro
         return true;
     }
     if (!parse_uint(text, ret_value, err)) {
-        g_prefix_error(err, strcmp(key, "cpus") != 0 ? "%s: " : "", key);
+        if (strcmp(key, "cpus") != 0) {
+            g_prefix_error(err, "%s: ", key);
+        }
         return false;
     }
     return *ret_value != 0 || !strcmp(key, "cpus") || error_set(err, "%s must not be 0", key);

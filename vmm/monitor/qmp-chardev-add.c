@@ -213,7 +213,8 @@ static json_t *run_query_chardev_backends(Machine *m, json_t *args, GError **err
 const QmpCommand qmp_chardev_add_commands[] = {
     {.name = "chardev-add",
      .help = "make a character stream",
-     .args = {{"id", QMP_ARG_STR, false}, {"backend", QMP_ARG_OBJECT, false, "ChardevBackend"}},
+     .args = {{"id", QMP_ARG_STR, false}, {"backend", QMP_ARG_OBJECT, false}},
+     .arg_types = "backend:ChardevBackend",
      .run = run_chardev_add,
      .ret = "ChardevReturn"},
     {.name = "chardev-remove",

@@ -69,9 +69,25 @@ static const QmpArg *find_arg(const QmpCommand *c, const char *name)
     return NULL;
 }
 
-static bool check_word(const QmpArg *a, const json_t *value, GError **err)
+char *qmp_arg_type(const QmpCommand *command, const char *arg)
 {
-    g_auto(GStrv) words = a->schema ? qmp_enum_words(a->schema) : NULL;
+    g_auto(GStrv) items = command->arg_types ? g_strsplit(command->arg_types, ",", -1) : NULL;
+
+    for (unsigned i = 0; items && items[i]; i++) {
+        const char *colon = strchr(items[i], ':');
+
+        g_assert(colon);
+        if (strlen(arg) == (size_t)(colon - items[i]) && g_str_has_prefix(items[i], arg)) {
+            return g_strdup(colon + 1);
+        }
+    }
+    return NULL;
+}
+
+static bool check_word(const QmpCommand *c, const QmpArg *a, const json_t *value, GError **err)
+{
+    g_autofree char *type = qmp_arg_type(c, a->name);
+    g_auto(GStrv) words = type ? qmp_enum_words(type) : NULL;
     const char *word = json_string_value(value);
 
     return !words || !word || g_strv_contains((const char *const *)words, word) ||
@@ -97,7 +113,7 @@ static bool check_args(const QmpCommand *c, json_t *args, GError **err)
             return error_set(err, "Invalid parameter type for '%s', expected: %s", a->name,
                              type_names[a->type]);
         }
-        if (!check_word(a, value, err)) {
+        if (!check_word(c, a, value, err)) {
             return false;
         }
     }

@@ -16,7 +16,6 @@ typedef struct {
     const char *name;
     QmpArgType type;
     bool optional;
-    const char *schema; /* its type, see qmp-schema.h; one of words is checked. NULL: what type says */
 } QmpArg;
 
 enum { QMP_ARGS_MAX = 6 };
@@ -28,6 +27,7 @@ typedef struct {
     bool open; /* takes any other argument, too */
     /* New reference (an empty object when there is nothing to say), or NULL with err. args is an object. */
     json_t *(*run)(Machine *m, json_t *args, GError **err);
+    const char *arg_types; /* "name:TYPE,..." of arguments with a type of qmp-schema.h, whose words are checked. NULL: none */
     const char *ret; /* type of the result, see qmp-schema.h; NULL: an empty object */
 } QmpCommand;
 
@@ -46,6 +46,8 @@ extern const QmpCommand qmp_object_commands[];
 extern const QmpCommand qmp_chardev_add_commands[];
 extern const QmpCommand qmp_pci_commands[];
 extern const QmpCommand qmp_virtio_commands[];
+
+char *qmp_arg_type(const QmpCommand *command, const char *arg); /* of arg_types; NULL: none. g_free */
 
 /* Calls fn for each command, sorted by name. */
 void qmp_foreach_row(void (*fn)(const QmpCommand *command, void *opaque), void *opaque);

@@ -122,7 +122,7 @@ static const char *arg_type(const QmpArg *arg)
         [QMP_ARG_STR] = "str", [QMP_ARG_INT] = "int",    [QMP_ARG_BOOL] = "bool",
         [QMP_ARG_ANY] = "any", [QMP_ARG_LIST] = "[any]", [QMP_ARG_OBJECT] = "any"};
 
-    return arg->schema ?: types[arg->type];
+    return types[arg->type];
 }
 
 static void add_command(const QmpCommand *c, void *opaque)
@@ -133,7 +133,9 @@ static void add_command(const QmpCommand *c, void *opaque)
     json_t *members = json_array();
 
     for (const QmpArg *a = c->args; a->type != QMP_ARG_END; a++) {
-        add_member(s, members, a->name, arg_type(a), a->optional);
+        g_autofree char *type = qmp_arg_type(c, a->name);
+
+        add_member(s, members, a->name, type ?: arg_type(a), a->optional);
     }
     if (any) {
         add_object(s, args, json_incref(members));
