@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * QMP about network cards, with cards that count how often they were asked: which are asked, and
- * when. What virtio-net answers is in test-virtio-net-card.c.
+ * when. What virtio-net answers is in test-virtio-net-ctrl.c.
  */
 #include <string.h>
 
@@ -188,6 +188,31 @@ START_TEST(the_human_monitor_announces_too)
 }
 END_TEST
 
+START_TEST(virtio_net_is_such_a_card)
+{
+    g_autoptr(GError) err = NULL;
+
+    expect_return(client, "{'execute':'netdev_add','arguments':{'type':'null','id':'n0'}}", "{}");
+    ck_assert_msg(fake_vm_add(&vm, "virtio-net,id=net0,netdev=n0", &err), "%s",
+                  err ? err->message : "");
+    expect_return(client, QUERY "{'name':'net0'}}",
+                  "[{'name':'net0','promiscuous':true,'multicast':'normal','unicast':'normal',"
+                  "'vlan':'all','broadcast-allowed':true,'multicast-overflow':false,"
+                  "'unicast-overflow':false,'main-mac':'52:54:00:12:34:56','vlan-table':[],"
+                  "'unicast-table':[],'multicast-table':[]}]");
+    expect_return(client, ANNOUNCE "{'initial':50,'max':50,'rounds':3,'step':0}}", "{}");
+    step_ms(50);
+    fake_vm_settle(&vm);
+    expect_return(client,
+                  "{'execute':'qom-get','arguments':{'path':'/netdevs/n0','property':'tx-frames'}}",
+                  "2");
+    expect_return(client, "{'execute':'netdev_del','arguments':{'id':'n0'}}", "{}");
+    step_ms(50); /* the third is sent into the void */
+    fake_vm_settle(&vm);
+    expect_alive(client);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("qmp-net-card");
@@ -202,5 +227,6 @@ int main(void)
     tcase_add_test(tc, a_card_that_left_is_not_asked);
     tcase_add_test(tc, wrong_parameters_of_announce_self_are_named);
     tcase_add_test(tc, the_human_monitor_announces_too);
+    tcase_add_test(tc, virtio_net_is_such_a_card);
     return suite_run(s);
 }

@@ -35,7 +35,8 @@ uint64_t nic_config(Nic *n, unsigned off, unsigned size);
 unsigned nic_ctrl_queue(Nic *n);
 
 /* A command with that data; its ack, the device's answer behind it in answer (answer_len bytes of room). */
-uint8_t nic_command_for(Nic *n, unsigned class, unsigned command, const void *data, size_t len, void *answer, size_t answer_len);
+uint8_t nic_command_for(Nic *n, unsigned class, unsigned command, const void *data, size_t len, void *answer,
+                        size_t answer_len);
 uint8_t nic_command(Nic *n, unsigned class, unsigned command, const void *data, size_t len);
 uint8_t nic_command_le(Nic *n, unsigned class, unsigned command, uint64_t value, unsigned size);
 
@@ -45,7 +46,7 @@ extern const uint8_t nic_own[6], nic_other[6], nic_group[6], nic_broadcast[6];
 void nic_frame(uint8_t *buf, size_t len, const uint8_t mac[6], int vlan);
 /* A TCP/IPv4 or other packet for the card: 54 bytes. proto 6, 17, 1. */
 void nic_packet(uint8_t buf[54], uint32_t src, uint32_t dst, unsigned sport, unsigned dport, unsigned proto);
-/* The backend's queue `from` has a frame: the receive queue where it comes in, NIC_NOWHERE: none. Once and unchanged. */
+/* The backend's queue `from` has a frame: the receive queue where it comes in, once, unchanged. NIC_NOWHERE: none. */
 unsigned nic_receive_on(Nic *n, unsigned from, const void *frame, size_t len);
 bool nic_gets(Nic *n, const uint8_t mac[6]);          /* does a frame for mac come in? */
 bool nic_gets_tagged(Nic *n, const uint8_t mac[6], int vlan);

@@ -10,6 +10,7 @@
 
 #include "backends/iothread.h"
 #include "backends/user-creatable.h"
+#include "hw/core/net-card.h"
 #include "tests/suite.h"
 
 enum { WAIT_US = 200, WAITS = 50000, ROUNDS = 60, ROOM = 200 };
@@ -199,14 +200,62 @@ START_TEST(bad_chains_are_told_of_by_the_main_thread)
 }
 END_TEST
 
+static void add_command(FakeDriver *d, unsigned q, uint8_t class, uint8_t command, const void *data,
+                        uint32_t len)
+{
+    uint8_t header[2] = {class, command};
+
+    virtio_lock(d->vdev);
+    fake_driver_add(d, q, OUT(header, 2), OUT(data, len), IN(1));
+    virtio_unlock(d->vdev);
+}
+
+/* The control queue's work there meets the monitors' on the main loop. */
+START_TEST(commands_meet_those_who_look_at_what_they_set)
+{
+    NetTest *t;
+    g_autoptr(FakeDriver) d = start_on_iothread((unsigned)_i, 1, "", &t);
+    Object *card = OBJECT(vnet_of(d));
+    const NetCardClass *c = object_interface(card, &net_card_type);
+    static const uint8_t table[8];
+    json_t *info;
+
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        uint64_t page = d->next_page;
+        uint8_t on = round & 1, mac[6] = {0x52, 0x54, 0, 0, 0, (uint8_t)round}, vlan[2] = {on, 0};
+
+        add_command(d, 2, VIRTIO_NET_CTRL_RX, VIRTIO_NET_CTRL_RX_ALLMULTI, &on, 1);
+        add_command(d, 2, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_ADDR_SET, mac, 6);
+        add_command(d, 2, VIRTIO_NET_CTRL_MAC, VIRTIO_NET_CTRL_MAC_TABLE_SET, table, 8);
+        add_command(d, 2, VIRTIO_NET_CTRL_VLAN, VIRTIO_NET_CTRL_VLAN_ADD, vlan, 2);
+        d->t->notify(d, 2);
+        post(d, 1);
+        inject(d, t, 1);
+        json_decref(c->rx_filter(card));
+        c->announce(card);
+        (void)vnet_config(d, CFG_MAC, 4);
+        await(d, 2, 4);
+        await(d, RX, 1);
+        d->next_page = page;
+    }
+    info = c->rx_filter(card);
+    ck_assert(json_is_array(json_object_get(info, "vlan-table")));
+    ck_assert_str_eq(json_string_value(json_object_get(info, "main-mac")), "52:54:00:00:00:3b");
+    json_decref(info);
+    ck_assert_uint_ge(d->m->events->len, 1);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("virtio-net-iothread");
     TCase *tc = tcase_create("virtio-net-iothread");
-    static const TTest *const *tests[] = {
-        &frames_go_both_ways, &interrupts_come_also_where_they_need_the_vm_lock,
-        &resets_and_stops_in_the_midst, &the_backend_goes_in_the_midst,
-        &bad_chains_are_told_of_by_the_main_thread};
+    static const TTest *const *tests[] = {&frames_go_both_ways,
+                                          &interrupts_come_also_where_they_need_the_vm_lock,
+                                          &resets_and_stops_in_the_midst,
+                                          &the_backend_goes_in_the_midst,
+                                          &bad_chains_are_told_of_by_the_main_thread,
+                                          &commands_meet_those_who_look_at_what_they_set};
     /* MSI-X, INTx, packed, MMIO, legacy */
     static const unsigned cells[] = {3, FAKE_INTX, FAKE_PCI_PACKED, FAKE_MMIO | 1, FAKE_PCI_LEGACY};
 

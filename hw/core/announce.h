@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Network cards announce themselves, in rounds: at once, then after initial ms, then after step ms more each time, but not
- * after more than max. As QEMU's announce-self; each id is a series of its own.
+ * Network cards announce themselves, in rounds: at once, then after initial ms, then after step ms more each time, but
+ * not after more than max. As QEMU's announce-self; each id is a series of its own.
  *
  * Threads: main loop, VM lock held.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Interface "net-card": what QMP's query-rx-filter and announce-self talk to. Any number of devices implement it. The event
- * NIC_RX_FILTER_CHANGED is the card's: it sends one and is silent until rx_filter was asked again.
+ * Interface "net-card": what QMP's query-rx-filter and announce-self talk to. Any number of devices implement it. The
+ * event NIC_RX_FILTER_CHANGED is the card's: it sends one and is silent until rx_filter was asked again.
  *
  * Threads: main loop, VM lock held.
  */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Receive-side scaling (VIRTIO 1.4 §5.1.6.4.3, §5.1.6.5.7): the Toeplitz hash of a packet, what kind of hash it is, and the
- * queue that it leads to. No device, no guest memory. Hashes of tunnelled packets are those of the outer headers.
+ * Receive-side scaling (VIRTIO 1.4 §5.1.6.4.3, §5.1.6.5.7): the Toeplitz hash of a packet, what kind of hash it is, and
+ * the queue that it leads to. No device, no guest memory. Hashes of tunnelled packets are those of the outer headers.
  *
  * Threads: none of its own; changed while no queue is served, read by all.
  */
@@ -34,8 +34,8 @@ typedef struct {
 
 /*
  * Reads the command's data of len bytes. steer: _RSS_CONFIG, else _HASH_CONFIG. False, ret untouched: too short or too
- * long, an unknown hash type, a table that is too large or no power of two, a queue that is not one of n_pairs, hash types
- * without a key, a key that is too long.
+ * long, an unknown hash type, a table that is too large or no power of two, a queue that is not one of n_pairs, hash
+ * types without a key, a key that is too long.
  */
 bool net_rss_parse(const uint8_t *data, size_t len, bool steer, unsigned n_pairs, NetRssConfig *ret);
 /* The most that a valid command's data can have. */
@@ -57,8 +57,8 @@ typedef struct {
 } NetHash;
 
 /*
- * The hash of a frame; frame: its first len bytes, at least NET_RSS_HEAD if it has so many. Fragments have no ports, nor
- * do packets cut off before the end of a transport header.
+ * The hash of a frame; frame: its first len bytes, at least NET_RSS_HEAD if it has so many. Fragments have no ports,
+ * nor do packets cut off before the end of a transport header.
  */
 NetHash net_rss_hash(const NetRss *r, const uint8_t *frame, size_t len);
 
