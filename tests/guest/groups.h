@@ -33,5 +33,8 @@ void group_disk_full(void);
 void group_disk_root(void);
 void group_disk_root_errors(void);
 void group_disk_iothreads(void);
+void group_net_pc(void);
+void group_net_pc_legacy(void);
+void group_net_microvm(void);
 
 #endif
