@@ -51,6 +51,8 @@ static bool raw_open(BlockNode *node, GError **err)
     if (n->probed && !block_probe_refuse_formats(node->child[BLOCK_CHILD_FILE], err)) {
         return false;
     }
+    node->limits.max_iov -= n->probed; /* see HeadWrite */
+    node->limits.request_alignment = n->probed ? (uint32_t)align : node->limits.request_alignment;
     raw_refresh(node);
     return true;
 }
@@ -85,32 +87,64 @@ static void raw_inner_done(BlockRequest *inner, int ret)
     block_complete(outer, ret);
 }
 
-/* Would this write make the image look like one of another format? */
-static bool forges_header(const BlockRaw *n, const BlockRequest *req)
-{
-    uint8_t head[BLOCK_PROBE_BYTES] = {0};
-    size_t len = MIN(req->bytes, sizeof head);
+/*
+ * A write to the first sector of a probed node. The guest may change its memory at any time, so
+ * what was looked at is what is written: a copy, and behind it the rest from where it is.
+ */
+typedef struct {
+    uint8_t head[BLOCK_PROBE_BYTES];
+    unsigned niov;
+    struct iovec iov[BLOCK_MAX_IOV + 1];
+} HeadWrite;
 
-    if (!n->probed || req->op != BLOCK_WRITE || req->offset >= sizeof head) {
-        return false;
+static void head_write_done(BlockRequest *inner, int ret)
+{
+    BlockRequest *outer = block_inner_outer(inner);
+
+    g_free((void *)(uintptr_t)outer->scratch[1]);
+    raw_inner_done(inner, ret);
+}
+
+/* NULL: the write would make the image look like one of another format. */
+static HeadWrite *head_write_new(const BlockRequest *req)
+{
+    HeadWrite *w = g_new(HeadWrite, 1); /* a rare request */
+    size_t len = MIN(req->bytes, sizeof w->head);
+
+    memset(w->head, 0, sizeof w->head);
+    block_iov_copy_out(req->iov, req->niov, 0, w->head, len);
+    if (block_probe_format(w->head, sizeof w->head)) {
+        g_free(w);
+        return NULL;
     }
-    block_iov_copy_out(req->iov, req->niov, 0, head, len);
-    return req->offset > 0 ? false : block_probe_format(head, len) != NULL;
+    w->iov[0] = (struct iovec){w->head, len};
+    w->niov = 1 + (req->bytes > len
+                       ? block_iov_slice(w->iov + 1, req->iov, req->niov, len, req->bytes - len)
+                       : 0);
+    return w;
 }
 
 static void raw_submit(BlockQueue *q, BlockRequest *req)
 {
     const BlockRaw *n = BLOCK_RAW(q->node);
+    bool head = n->probed && req->op == BLOCK_WRITE && req->offset == 0;
+    HeadWrite *w = head ? head_write_new(req) : NULL;
     BlockRequest *inner;
 
-    if (forges_header(n, req)) {
+    if (head && !w) {
         block_complete_later(req, -EPERM);
         return;
     }
     inner = block_inner_get(q, req);
     inner->offset += req->op == BLOCK_FLUSH ? 0 : n->offset;
     inner->done = raw_inner_done;
+    if (w) {
+        inner->iov = w->iov;
+        inner->niov = w->niov;
+        inner->done = head_write_done;
+    }
     req->scratch[0] = (uint64_t)(uintptr_t)inner;
+    req->scratch[1] = (uint64_t)(uintptr_t)w;
     block_submit(q->child[BLOCK_CHILD_FILE], inner);
 }
 

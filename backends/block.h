@@ -65,7 +65,7 @@ typedef struct {
     uint64_t size;               /* bytes */
     uint32_t request_alignment;  /* 1 to 4096, a power of 2; the device reports a block size of at least that */
     uint32_t physical_block, opt_io; /* of the storage, for topology; 0: not known */
-    uint32_t max_iov;            /* pieces of a request; at least 1024 */
+    uint32_t max_iov;            /* pieces of a request; at least 1023 */
     uint64_t max_transfer;       /* bytes of a read or write */
     uint64_t max_discard, max_write_zeroes, max_secure_erase; /* bytes; 0: not served */
     uint32_t discard_alignment;  /* 0: none */

@@ -559,6 +559,34 @@ START_TEST(a_guessed_raw_image_does_not_become_another_format)
 }
 END_TEST
 
+/* A guest may change its memory while the request is on its way. */
+START_TEST(what_a_guessed_raw_image_gets_is_what_was_looked_at)
+{
+    g_autofree char *path = make_file("disk", MIB);
+    static const uint8_t magic[] = "QFI\xfb\0\0\0\3";
+    uint8_t buf[1024] = "harmless", back[1024];
+    Disk d;
+    Io io;
+
+    disk_open(&d,
+              node_add("{'driver':'raw','x-probed':true,'file':{'driver':'blkdebug','inject-error':"
+                       "[{'iotype':'write','errno':0,'delay-ns':1000000}],"
+                       "'file':{'driver':'file','filename':'%s'}}}",
+                       path),
+              true);
+    memset(buf + 512, 7, 512);
+    io_init(&io, BLOCK_WRITE, 0, buf, sizeof buf);
+    block_submit(d.q, &io.req);
+    memcpy(buf, magic, sizeof magic);
+    io_wait(&d, &io);
+    ck_assert_int_eq(io.ret, 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_READ, 0, back, sizeof back), 0);
+    ck_assert_str_eq((char *)back, "harmless");
+    expect_bytes(back + 512, 7, 512);
+    disk_close(&d);
+}
+END_TEST
+
 START_TEST(raw_shows_a_part_of_what_is_below)
 {
     g_autofree char *path = make_file("disk", 2 * MIB);
@@ -637,6 +665,7 @@ int main(void)
     tcase_add_loop_test(tc, images_of_other_formats_are_refused_with_the_way_through_nbd, 0,
                         G_N_ELEMENTS(images));
     tcase_add_test(tc, a_guessed_raw_image_does_not_become_another_format);
+    tcase_add_test(tc, what_a_guessed_raw_image_gets_is_what_was_looked_at);
     tcase_add_test(tc, raw_shows_a_part_of_what_is_below);
     tcase_add_loop_test(tc, a_write_that_finds_no_room_says_so, 0, ENGINES);
     return suite_run(s);

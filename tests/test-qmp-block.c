@@ -219,6 +219,27 @@ START_TEST(a_disk_is_throttled_and_set_free)
 }
 END_TEST
 
+START_TEST(a_disk_that_leaves_its_group_leaves_the_others_their_limits)
+{
+    add_node("{'driver':'null-co','node-name':'n0'}");
+    add_node("{'driver':'null-co','node-name':'n1'}");
+    use("n0");
+    expect_return(client, THROTTLE(",'iops':100,'group':'g'"), "{}");
+    expect_return(
+        client,
+        "{'execute':'block_set_io_throttle','arguments':{'device':'n1','bps':0,'bps_rd':0,"
+        "'bps_wr':0,'iops':100,'iops_rd':0,'iops_wr':0,'group':'g'}}",
+        "{}");
+    expect_return(
+        client,
+        "{'execute':'block_set_io_throttle','arguments':{'device':'n1','bps':0,'bps_rd':0,"
+        "'bps_wr':0,'iops':0,'iops_rd':0,'iops_wr':0}}",
+        "{}");
+    expect_member("{'execute':'query-block'}", "inserted/iops", "100");
+    leave();
+}
+END_TEST
+
 START_TEST(what_stopped_the_vm_is_shown_until_it_goes_on)
 {
     json_t *list, *disk;
@@ -400,6 +421,7 @@ int main(void)
     tcase_add_test(tc, latencies_are_counted_between_boundaries);
     tcase_add_test(tc, a_disk_is_resized);
     tcase_add_test(tc, a_disk_is_throttled_and_set_free);
+    tcase_add_test(tc, a_disk_that_leaves_its_group_leaves_the_others_their_limits);
     tcase_add_test(tc, what_stopped_the_vm_is_shown_until_it_goes_on);
     tcase_add_test(tc, a_disk_tells_how_long_it_was_idle);
     tcase_add_test(tc, counters_of_nodes_are_those_of_whoever_uses_them);

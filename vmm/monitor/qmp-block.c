@@ -413,11 +413,15 @@ static json_t *run_block_set_io_throttle(Machine *m, json_t *args, GError **err)
     if (!any && !node->throttle) {
         return json_object();
     }
+    if (!any) { /* others in its group keep their limits */
+        block_node_set_throttle(node, NULL);
+        return json_object();
+    }
     g = group_for(m, args, node);
     if (!throttle_group_set(g, &limits, err)) {
         return NULL;
     }
-    block_node_set_throttle(node, any ? g : NULL);
+    block_node_set_throttle(node, g);
     return json_object();
 }
 
