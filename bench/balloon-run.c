@@ -11,7 +11,6 @@
  * `use`: the guest touches what came back.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -29,36 +28,6 @@ static double now_ms(void)
 }
 
 /* --- what it takes --- */
-
-/* CPU time of all threads in us; schedstat counts nanoseconds. */
-static double cpu_us(pid_t pid)
-{
-    char path[128];
-    double sum = 0;
-    struct dirent *e;
-    DIR *dir;
-
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    dir = opendir(path);
-    while (dir && (e = readdir(dir))) {
-        char file[512];
-        double ns = 0;
-        FILE *f;
-
-        snprintf(file, sizeof file, "%s/%s/schedstat", path, e->d_name);
-        f = *e->d_name == '.' ? NULL : fopen(file, "re");
-        if (f && fscanf(f, "%lf", &ns) == 1) {
-            sum += ns / 1e3;
-        }
-        if (f) {
-            fclose(f);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
-    return sum;
-}
 
 static double resident_mb(pid_t pid)
 {
@@ -133,23 +102,21 @@ static long long actual_mb(Vm *vm, int fd)
 /* --- steps --- */
 
 typedef struct {
-    double ms, cpu, resident;
-    long own, guest;
+    double ms, resident;
+    VmCpu cpu;
 } Mark;
 
 static Mark mark(const Vm *vm)
 {
-    Mark m = {.ms = now_ms(), .cpu = cpu_us(vm->pid), .resident = resident_mb(vm->pid)};
-
-    cpu_ticks(vm->pid, &m.own, &m.guest);
-    return m;
+    return (Mark){now_ms(), resident_mb(vm->pid), vm_cpu(vm->pid)};
 }
 
 static void say_step(const char *name, const char *step, const Mark *from, const Mark *to,
                      double ms)
 {
-    printf("%s\t%s\t%.0f\t%.0f\t%ld\t%.1f\n", name, step, ms, to->cpu - from->cpu,
-           (to->guest - from->guest) * TICK_US, to->resident - from->resident);
+    printf("%s\t%s\t%.0f\t%lld\t%ld\t%.1f\n", name, step, ms,
+           (to->cpu.cpu_ns - from->cpu.cpu_ns) / 1000,
+           (to->cpu.guest_ticks - from->cpu.guest_ticks) * TICK_US, to->resident - from->resident);
     fflush(stdout);
 }
 
@@ -178,11 +145,9 @@ static void set_balloon(Vm *vm, int fd, const char *name, const char *step, int 
 static void hold(Vm *vm, int mb)
 {
     char line[64], text[sizeof vm->text];
-    int n = snprintf(line, sizeof line, "hold %d\n", mb);
 
-    if (write(vm->in, line, (size_t)n) != n) {
-        fail(vm, "cannot type");
-    }
+    snprintf(line, sizeof line, "hold %d\n", mb);
+    type(vm, line);
     wait_for(vm, "AEROSTAT-DONE 0", text, sizeof text);
 }
 
@@ -191,10 +156,8 @@ static void end(Vm *vm)
     char text[sizeof vm->text];
     int status;
 
-    if (write(vm->in, "poweroff\n", 9) != 9) {
-        fail(vm, "cannot type");
-    }
-    wait_for(vm, "AEROSTAT-DONE", text, sizeof text);
+    type(vm, "poweroff\n");
+    wait_for(vm, vm_done, text, sizeof text);
     for (int i = 0; i < 100 && waitpid(vm->pid, &status, WNOHANG) == 0; i++) {
         usleep(100000);
     }
@@ -205,27 +168,23 @@ static void end(Vm *vm)
 
 static void one_vmm(char *line, const char *socket_path, int target_mb, int full_mb)
 {
-    char *argv[WORDS + 1] = {0}, text[sizeof((Vm *)0)->text];
+    char text[LINE];
+    const char *name;
     static Vm vm;
     Mark from, to;
-    int n = 0, fd;
+    int fd;
 
-    line[strcspn(line, "\n")] = 0;
-    for (char *w = strtok(line, "\t"); w && n < WORDS; w = strtok(NULL, "\t")) {
-        argv[n++] = w;
-    }
-    start(&vm, argv + 1);
-    wait_for(&vm, "AEROSTAT-READY", text, sizeof text);
+    name = start_line(&vm, line);
     fd = qmp_connect(socket_path);
     qmp_ask(&vm, fd, "{\"execute\": \"qmp_capabilities\"}\n", text, sizeof text);
     hold(&vm, full_mb * 2 / 3); /* all that will be taken is there */
     hold(&vm, 0);
-    set_balloon(&vm, fd, argv[0], "take", target_mb);
-    set_balloon(&vm, fd, argv[0], "back", full_mb);
+    set_balloon(&vm, fd, name, "take", target_mb);
+    set_balloon(&vm, fd, name, "back", full_mb);
     from = mark(&vm);
     hold(&vm, full_mb * 2 / 3);
     to = mark(&vm);
-    say_step(argv[0], "use", &from, &to, to.ms - from.ms);
+    say_step(name, "use", &from, &to, to.ms - from.ms);
     close(fd);
     end(&vm);
     unlink(socket_path);

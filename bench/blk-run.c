@@ -11,9 +11,7 @@
  * standard error has system calls by thread and exits by reason, for one request; that takes time.
  */
 #define _GNU_SOURCE
-#include <dirent.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -24,9 +22,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vm-run.h"
+
 #define TRACING "/sys/kernel/tracing"
 
-enum { WORDS = 64, LINE = 8192, WAIT_S = 90, DISK_MB = 256, EDGE_NS = 200 * 1000 * 1000 };
+enum { DISK_MB = 256, EDGE_NS = 200 * 1000 * 1000 };
 
 static const struct {
     const char *op;
@@ -36,158 +36,23 @@ static const struct {
 static bool counts;
 static char block[1 << 20];
 
-static const char done[] = "AEROSTAT-DONE"; /* the agent's last word to each command */
-
 typedef struct {
-    pid_t pid;
-    int in, out;
-    char text[1 << 16]; /* what came since the last wait */
-    size_t len;
-} Vm;
-
-typedef struct {
-    long long ns, cpu_ns, vcpu_ns;
-    long guest_ticks, exits;
+    long long ns;
+    long exits;
+    VmCpu cpu;
 } Sample;
-
-static void fail(Vm *vm, const char *what)
-{
-    fprintf(stderr, "blk-run: %s\n%.*s\n", what, (int)vm->len, vm->text);
-    kill(vm->pid, SIGKILL);
-    exit(1);
-}
-
-/* The text up to and with word; what is behind it stays for the next call. */
-static void wait_for(Vm *vm, const char *word, char *ret, size_t size)
-{
-    time_t end = time(NULL) + WAIT_S;
-
-    for (;;) {
-        char *at = memmem(vm->text, vm->len, word, strlen(word));
-        char *eol = at ? memchr(at, '\n', vm->len - (size_t)(at - vm->text)) : NULL;
-        struct pollfd p = {.fd = vm->out, .events = POLLIN};
-        ssize_t n;
-
-        if (eol) {
-            size_t used = (size_t)(eol + 1 - vm->text);
-
-            snprintf(ret, size, "%.*s", (int)used, vm->text);
-            memmove(vm->text, eol + 1, vm->len - used);
-            vm->len -= used;
-            return;
-        }
-        if (!at && strcmp(word, done) && memmem(vm->text, vm->len, done, strlen(done))) {
-            fail(vm, "a command failed");
-        }
-        if (time(NULL) > end || poll(&p, 1, 1000) < 0) {
-            fail(vm, "nothing comes any more");
-        }
-        if (!p.revents) {
-            continue;
-        }
-        n = read(vm->out, vm->text + vm->len, sizeof vm->text - vm->len);
-        if (n <= 0) {
-            fail(vm, "the VMM ended");
-        }
-        vm->len += (size_t)n;
-    }
-}
-
-static void type(Vm *vm, const char *line)
-{
-    ssize_t n = (ssize_t)strlen(line);
-
-    if (write(vm->in, line, (size_t)n) != n) {
-        fail(vm, "cannot type");
-    }
-}
-
-static void start(Vm *vm, char **argv)
-{
-    int in[2], out[2];
-
-    *vm = (Vm){0};
-    if (pipe(in) < 0 || pipe(out) < 0 || (vm->pid = fork()) < 0) {
-        perror("blk-run");
-        exit(1);
-    }
-    if (vm->pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        close(in[0]), close(in[1]), close(out[0]), close(out[1]);
-        execvp(argv[0], argv);
-        perror(argv[0]);
-        _exit(127);
-    }
-    close(in[0]);
-    close(out[1]);
-    vm->in = in[1];
-    vm->out = out[0];
-}
 
 /* --- what it costs --- */
 
-static void read_text(const char *path, char *ret, size_t size)
-{
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? 0 : read(fd, ret, size - 1);
-
-    ret[n < 0 ? 0 : n] = 0;
-    if (fd >= 0) {
-        close(fd);
-    }
-}
-
-/* Field 43 of proc(5)'s stat. */
-static long guest_ticks(const char *path)
-{
-    char text[2048], *at, *w;
-    int n = 3;
-
-    read_text(path, text, sizeof text);
-    at = strrchr(text, ')');
-    for (w = at ? strtok(at + 1, " ") : NULL; w && n < 43; w = strtok(NULL, " ")) {
-        n++;
-    }
-    return w ? strtol(w, NULL, 10) : 0;
-}
-
-/* CPU time of one thread, to which of the two it belongs. */
-static void add_thread(pid_t pid, const char *tid, Sample *s)
-{
-    char path[600], text[128];
-    long guest;
-    long long ns;
-
-    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, tid);
-    read_text(path, text, sizeof text);
-    ns = strtoll(text, NULL, 10);
-    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, tid);
-    guest = guest_ticks(path);
-    s->cpu_ns += ns;
-    s->vcpu_ns += guest > 0 ? ns : 0;
-    s->guest_ticks += guest;
-}
-
 static Sample sample(pid_t pid)
 {
-    char path[64], text[64];
     struct timespec t;
-    Sample s = {0};
-    DIR *dir;
+    char text[64];
+    Sample s;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     s.ns = t.tv_sec * 1000000000LL + t.tv_nsec;
-    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
-    dir = opendir(path);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        if (e->d_name[0] != '.') {
-            add_thread(pid, e->d_name, &s);
-        }
-    }
-    if (dir) {
-        closedir(dir);
-    }
+    s.cpu = vm_cpu(pid);
     read_text("/sys/kernel/debug/kvm/exits", text, sizeof text);
     s.exits = text[0] ? strtol(text, NULL, 10) : -1;
     return s;
@@ -288,7 +153,7 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     if (counts) {
         counters(":pause");
     }
-    wait_for(vm, done, text, sizeof text);
+    wait_for(vm, vm_done, text, sizeof text);
     rate = rate_of(vm, text);
     if (counts) {
         fprintf(stderr, "%s %s %d\n", name, loads[i].op, loads[i].depth);
@@ -296,8 +161,9 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
         counters("!");
     }
     printf("%s\t%s\t%d\t%.1f\t%lld\t%lld\t%lld\t%lld\t%ld\n", name, loads[i].op, loads[i].depth,
-           rate, to.ns - from.ns, to.cpu_ns - from.cpu_ns, to.vcpu_ns - from.vcpu_ns,
-           (to.guest_ticks - from.guest_ticks) * (1000000000LL / sysconf(_SC_CLK_TCK)),
+           rate, to.ns - from.ns, to.cpu.cpu_ns - from.cpu.cpu_ns,
+           to.cpu.vcpu_ns - from.cpu.vcpu_ns,
+           (to.cpu.guest_ticks - from.cpu.guest_ticks) * (1000000000LL / sysconf(_SC_CLK_TCK)),
            from.exits < 0 ? -1 : to.exits - from.exits);
     fflush(stdout);
 }
@@ -336,19 +202,13 @@ static void prepare_cache(const char *path, bool direct)
 
 static void one_vmm(char *line, int seconds, const char *disk)
 {
-    char *argv[WORDS + 1] = {0}, text[sizeof((Vm *)0)->text];
     static Vm vm;
-    int n = 0;
+    const char *name;
 
     prepare_cache(disk, strstr(line, "cache.direct=on"));
-    line[strcspn(line, "\n")] = 0;
-    for (char *w = strtok(line, "\t"); w && n < WORDS; w = strtok(NULL, "\t")) {
-        argv[n++] = w;
-    }
-    start(&vm, argv + 1);
-    wait_for(&vm, "AEROSTAT-READY", text, sizeof text);
+    name = start_line(&vm, line);
     for (unsigned i = 0; i < sizeof loads / sizeof *loads; i++) {
-        one_load(&vm, argv[0], i, seconds);
+        one_load(&vm, name, i, seconds);
     }
     kill(vm.pid, SIGKILL);
     waitpid(vm.pid, NULL, 0);

@@ -6,6 +6,7 @@
 #ifndef AEROSTAT_BENCH_VM_RUN_H
 #define AEROSTAT_BENCH_VM_RUN_H
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -24,6 +25,8 @@ typedef struct {
     size_t len;
 } Vm;
 
+static const char vm_done[] = "AEROSTAT-DONE"; /* the agent's last word to each command */
+
 static inline void fail(Vm *vm, const char *what)
 {
     fprintf(stderr, "%s\n%.*s\n", what, (int)vm->len, vm->text);
@@ -38,6 +41,7 @@ static inline void wait_for(Vm *vm, const char *word, char *ret, size_t size)
 
     for (;;) {
         char *at = memmem(vm->text, vm->len, word, strlen(word));
+        char *end_word = memmem(vm->text, vm->len, vm_done, strlen(vm_done));
         char *eol = at ? memchr(at, '\n', vm->len - (size_t)(at - vm->text)) : NULL;
         struct pollfd p = {.fd = vm->out, .events = POLLIN};
         ssize_t n;
@@ -50,6 +54,9 @@ static inline void wait_for(Vm *vm, const char *word, char *ret, size_t size)
             vm->len -= used;
             return;
         }
+        if (!at && end_word && memchr(end_word, '\n', vm->len - (size_t)(end_word - vm->text))) {
+            fail(vm, "a command failed");
+        }
         if (time(NULL) > end || poll(&p, 1, 1000) < 0) {
             fail(vm, "nothing comes any more");
         }
@@ -61,6 +68,15 @@ static inline void wait_for(Vm *vm, const char *word, char *ret, size_t size)
             fail(vm, "the VMM ended");
         }
         vm->len += (size_t)n;
+    }
+}
+
+static inline void type(Vm *vm, const char *line)
+{
+    ssize_t n = (ssize_t)strlen(line);
+
+    if (write(vm->in, line, (size_t)n) != n) {
+        fail(vm, "cannot type");
     }
 }
 
@@ -87,25 +103,85 @@ static inline void start(Vm *vm, char **argv)
     vm->out = out[0];
 }
 
-/* Fields 14, 15 and 43 of /proc/PID/stat (proc(5)): user time has the guest's in it. */
-static inline void cpu_ticks(pid_t pid, long *ret_own, long *ret_guest)
+/* A line of a plan: starts what it says and waits for the guest. Returns the name, which is in line. */
+static inline const char *start_line(Vm *vm, char *line)
 {
-    char path[64], text[2048] = "", *at;
-    unsigned long long field[64] = {0};
-    int fd, n = 3;
+    char *argv[WORDS + 1] = {0}, text[sizeof vm->text];
+    int n = 0;
 
-    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
-    fd = open(path, O_RDONLY);
-    if (fd >= 0 && read(fd, text, sizeof text - 1) > 0 && (at = strrchr(text, ')'))) {
-        for (char *w = strtok(at + 1, " "); w && n < 64; w = strtok(NULL, " ")) {
-            field[n++] = strtoull(w, NULL, 10);
-        }
+    line[strcspn(line, "\n")] = 0;
+    for (char *w = strtok(line, "\t"); w && n < WORDS; w = strtok(NULL, "\t")) {
+        argv[n++] = w;
     }
+    start(vm, argv + 1);
+    wait_for(vm, "AEROSTAT-READY", text, sizeof text);
+    return argv[0];
+}
+
+typedef struct {
+    long long cpu_ns, vcpu_ns; /* of all threads; of those that run the guest */
+    long guest_ticks;          /* 1 / sysconf(_SC_CLK_TCK) s; part of both */
+} VmCpu;
+
+static inline void read_text(const char *path, char *ret, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? 0 : read(fd, ret, size - 1);
+
+    ret[n < 0 ? 0 : n] = 0;
     if (fd >= 0) {
         close(fd);
     }
-    *ret_guest = (long)field[43];
-    *ret_own = (long)(field[14] + field[15] - field[43]);
+}
+
+/* Field 43 of proc(5)'s stat. */
+static inline long guest_ticks(const char *path)
+{
+    char text[2048], *at, *w;
+    int n = 3;
+
+    read_text(path, text, sizeof text);
+    at = strrchr(text, ')');
+    for (w = at ? strtok(at + 1, " ") : NULL; w && n < 43; w = strtok(NULL, " ")) {
+        n++;
+    }
+    return w ? strtol(w, NULL, 10) : 0;
+}
+
+/* CPU time of one thread, to which of the two it belongs. */
+static inline void add_thread(pid_t pid, const char *tid, VmCpu *s)
+{
+    char path[600], text[128];
+    long guest;
+    long long ns;
+
+    snprintf(path, sizeof path, "/proc/%d/task/%s/schedstat", (int)pid, tid);
+    read_text(path, text, sizeof text);
+    ns = strtoll(text, NULL, 10);
+    snprintf(path, sizeof path, "/proc/%d/task/%s/stat", (int)pid, tid);
+    guest = guest_ticks(path);
+    s->cpu_ns += ns;
+    s->vcpu_ns += guest > 0 ? ns : 0;
+    s->guest_ticks += guest;
+}
+
+static inline VmCpu vm_cpu(pid_t pid)
+{
+    char path[64];
+    VmCpu s = {0};
+    DIR *dir;
+
+    snprintf(path, sizeof path, "/proc/%d/task", (int)pid);
+    dir = opendir(path);
+    for (struct dirent *e; dir && (e = readdir(dir));) {
+        if (e->d_name[0] != '.') {
+            add_thread(pid, e->d_name, &s);
+        }
+    }
+    if (dir) {
+        closedir(dir);
+    }
+    return s;
 }
 
 #endif

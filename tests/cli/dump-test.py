@@ -21,7 +21,7 @@ except ImportError:
 # Properties without which a type of device or object is refused; a type that needs another is left to the configs.
 NEEDED = {"virtio-blk": "drive=disk", "rng-random": "filename=/dev/urandom", "memory-backend-ram": "size=64M",
           "memory-backend-memfd": "size=64M", "memory-backend-file": "size=64M,mem-path=mem", "filter-dump": "netdev=n,file=f",
-          "filter-throttle": "netdev=n,bps=1000"}
+          "filter-throttle": "netdev=n,bps=1000", "balloon-policy": "device=b"}
 BEFORE = ["-drive", "file=disk.img,format=raw,if=none,id=disk", "-device", "virtio-serial"]
 NOT_ALONE = ("virtio-balloon", "virtio-serial")
 failures = []
@@ -95,7 +95,7 @@ def every_type(vmm, schema):
                      f"{name},id=d" + (",chardev=c" if "virtio" not in name else "")]
         check(f"{name} is in the dump", f'driver = "{name}"' in round_trip(vmm, name, words, schema))
     for name in types(vmm, "-object"):
-        words = ["-accel", "qtest", "-netdev", "null,id=n", "-object",
+        words = ["-accel", "qtest", "-netdev", "null,id=n", "-device", "virtio-balloon,id=b", "-object",
                  f"{name},id=o" + "".join(f",{v}" for k, v in NEEDED.items() if k == name)]
         check(f"{name} is in the dump", f'qom-type = "{name}"' in round_trip(vmm, name, words, schema))
 
@@ -169,7 +169,8 @@ def main():
             make_disks(path)
             round_trip(vmm, path, ["-readconfig", path, "-accel", "qtest", "-append", ""], schema)
         every_type(vmm, schema)
-        for words in (["-netdev", "user,id=n,hostfwd=tcp::5022-:22,hostfwd=tcp::5080-:80,ipv6=off"], ["-nic", "none"],
+        for words in (["-netdev", "user,id=n,hostfwd=tcp::5022-:22,hostfwd=tcp::5080-:80,ipv6=off"], ["-nic", "none"], ["-nic", "user"],
+                      ["-device", "virtio-net,id=card"],
                       ["-blockdev", "raw,node-name=n,file.driver=null-co,file.size=64M", "-device", "virtio-blk,drive=n"],
                       ["-blockdev", '{"driver": "null-co", "node-name": "n", "size": 1048576, "read-only": true}'],
                       ["-qmp", "null", "-qmp-pretty", "null", "-chardev", "null,id=c", "-mon", "c,mode=control,pretty=on"],

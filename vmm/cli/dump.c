@@ -33,6 +33,12 @@ static void put(Dump *d, const char *key, const char *value, const char *origin)
     g_string_append_printf(d->text, "  %s = \"%s\"  # %s\n", key, value, origin);
 }
 
+/* A network made for a card without one: made again when the dump is read. */
+static bool is_made_for_card(const char *key, const char *text)
+{
+    return !strcmp(key, "netdev") && text[0] == '#';
+}
+
 /* "FILE:LINE" of an origin that may go on with the name of the thing. */
 static char *origin_text(const Options *o, json_t *opts, const char *id)
 {
@@ -73,7 +79,9 @@ static void put_given(Dump *d, const char *key, json_t *value, const char *origi
             put_given(d, key, json_array_get(value, i), origin);
         }
     } else if (json_is_string(value)) {
-        put(d, key, json_string_value(value), origin);
+        if (!is_made_for_card(key, json_string_value(value))) {
+            put(d, key, json_string_value(value), origin);
+        }
     } else if (json_is_boolean(value)) {
         put(d, key, json_is_true(value) ? "on" : "off", origin);
     } else {

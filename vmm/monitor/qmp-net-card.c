@@ -115,6 +115,7 @@ const QmpCommand qmp_net_card_commands[] = {
     {.name = "query-rx-filter",
      .help = "what network cards let in; all of them or one",
      .args = {{"name", QMP_ARG_STR, true}},
-     .run = run_query_rx_filter},
+     .run = run_query_rx_filter,
+     .ret = "[RxFilterInfo]"},
     {0},
 };

@@ -47,6 +47,10 @@ const QmpType qmp_types[] = {
     {"QMPCapability", "=oob"},
     {"RunState", "=debug,inmigrate,internal-error,io-error,paused,postmigrate,prelaunch,finish-migrate,restore-vm,running,"
                  "save-vm,shutdown,suspended,watchdog,guest-panicked,colo"},
+    {"RxFilterInfo", "name:str,promiscuous:bool,multicast:RxState,unicast:RxState,vlan:RxState,broadcast-allowed:bool,"
+                     "multicast-overflow:bool,unicast-overflow:bool,main-mac:str,vlan-table:[int],unicast-table:[str],"
+                     "multicast-table:[str]"},
+    {"RxState", "=normal,none,all"},
     {"SchemaInfo", "name:str,meta-type:SchemaMetaType,*json-type:str,*element-type:str,*members:[any],*values:[str],"
                    "*arg-type:str,*ret-type:str"},
     {"SchemaMetaType", "=builtin,enum,array,object,alternate,command,event"},
@@ -78,10 +82,12 @@ const QmpType qmp_types[] = {
 
 const QmpType qmp_events[] = {
     {"BALLOON_CHANGE", "actual:int"},
+    {"BALLOON_POLICY", "id:str,action:str,reason:str,target:int,actual:int,host:str,decision:int,*used:int"},
     {"BLOCK_IO_ERROR", "device:str,*node-name:str,operation:IoOperationType,action:BlockErrorAction,*nospace:bool,reason:str"},
     {"DEVICE_DELETED", "*device:str,path:str"},
     {"NETDEV_STREAM_CONNECTED", "netdev-id:str,addr:SocketAddress"},
     {"NETDEV_STREAM_DISCONNECTED", "netdev-id:str"},
+    {"NIC_RX_FILTER_CHANGED", "*name:str,path:str"},
     {"POWERDOWN", NULL},
     {"RESET", "guest:bool,reason:ShutdownCause"},
     {"RESUME", NULL},
