@@ -322,7 +322,9 @@ static bool join_node(NbdQueue *nq, struct nbd_handle **ret_spare, GError **err)
     }
     pthread_mutex_unlock(&n->lock);
     return ok ||
-           error_set(err, "%s: the server takes one connection only: use one iothread for the disk",
+           error_set(err,
+                     "%s: the server takes one connection only, and each queue has its own: use "
+                     "num-queues=1, or let it take more (qemu-nbd --shared=N)",
                      n->server->filename);
 }
 
@@ -419,6 +421,7 @@ static bool take_limits(BlockNbd *n, GError **err)
     n->can_flush = n->server->lib.can_flush(n->spare) == 1;
     n->can_fua = n->server->lib.can_fua(n->spare) == 1;
     n->can_multi_conn = n->server->lib.can_multi_conn(n->spare) == 1;
+    l->max_queues = n->can_multi_conn ? 0 : 1;
     n->size = (uint64_t)size / min * min;
     l->size = (n->size + BLOCK_SECTOR - 1) / BLOCK_SECTOR * BLOCK_SECTOR;
     l->request_alignment = (uint32_t)min;

@@ -277,6 +277,7 @@ static bool overlay_open(BlockNode *node, GError **err)
     node->limits.request_alignment = BLOCK_SECTOR;
     node->limits.physical_block = below->physical_block;
     node->limits.opt_io = below->opt_io;
+    node->limits.max_queues = below->max_queues;
     node->limits.max_discard = file->limits.max_discard;
     node->limits.max_write_zeroes = file->limits.max_write_zeroes;
     node->limits.discard_alignment = file->limits.discard_alignment;

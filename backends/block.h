@@ -67,6 +67,7 @@ typedef struct {
     uint32_t physical_block, opt_io; /* of the storage, for topology; 0: not known */
     uint32_t max_iov;            /* pieces of a request; at least 1023 */
     uint64_t max_transfer;       /* bytes of a read or write */
+    uint32_t max_queues;         /* at a time; 0: any number */
     uint64_t max_discard, max_write_zeroes, max_secure_erase; /* bytes; 0: not served */
     uint32_t discard_alignment;  /* 0: none */
     bool read_only;

@@ -234,6 +234,33 @@ START_TEST(a_server_that_vanishes_fails_requests_until_it_is_back)
 }
 END_TEST
 
+/* As qemu-nbd is without --shared. */
+START_TEST(a_server_of_one_connection_gives_a_disk_of_one_queue)
+{
+    FakeMachine *m = fake_machine_new(0);
+    g_autoptr(FakeDriver) d = NULL;
+    g_autofree char *text = g_strdup_printf(
+        "{\"driver\": \"overlay\", \"node-name\": \"disk0\", \"backing\": {\"driver\": \"nbd\", "
+        "\"server\": {\"type\": \"unix\", \"path\": \"%s\"}}}",
+        sock);
+    json_t *opts = json_loads(text, 0, NULL);
+    g_autoptr(GError) err = NULL;
+
+    m->p.n_cpus = 3;
+    for (unsigned i = 0; block_types[i]; i++) {
+        type_register(block_types[i]);
+    }
+    nbd_serve(sock, "qemu-nbd -t -f raw -k %s %s", sock, image);
+    ck_assert_msg(block_node_add(m->p.root, m->p.loop, opts, &err) != NULL, "%s",
+                  err ? err->message : "");
+    json_decref(opts);
+    d = fake_driver_probe_on(m, "virtio-blk", (unsigned)_i, "drive=disk0");
+    ck_assert(!blk_offers(d, VIRTIO_BLK_F_MQ));
+    fake_driver_up(d);
+    ck_assert_int_eq(read_byte(d, 7), 0);
+}
+END_TEST
+
 START_TEST(a_server_that_vanishes_may_stop_the_vm)
 {
     uint8_t buf[SECTOR];
@@ -515,6 +542,8 @@ int main(void)
     suite_add_tcase(s, tc);
     if (nbd_servers_installed()) {
         tcase_add_loop_test(servers, a_server_that_vanishes_fails_requests_until_it_is_back, 0,
+                            FAKE_CELLS);
+        tcase_add_loop_test(servers, a_server_of_one_connection_gives_a_disk_of_one_queue, 0,
                             FAKE_CELLS);
         tcase_add_loop_test(servers, a_server_that_vanishes_may_stop_the_vm, 0, FAKE_CELLS);
         tcase_add_loop_test(servers, reset_ends_the_wait_for_a_server, 0, FAKE_CELLS);

@@ -201,7 +201,7 @@ static bool take_queues(VirtioBlk *s, GError **err)
     unsigned cpus = device_platform(DEVICE(s))->n_cpus;
 
     if (s->num_queues == QUEUES_AUTO) {
-        s->n_queues = CLAMP(cpus, 1, VIRTIO_QUEUES_MAX);
+        s->n_queues = CLAMP(cpus, 1, s->limits->max_queues ?: VIRTIO_QUEUES_MAX);
     } else if (s->num_queues == 0 || s->num_queues > VIRTIO_QUEUES_MAX) {
         return error_set(err, "num-queues=%" PRIu32 " must be between 1 and %d", s->num_queues,
                          VIRTIO_QUEUES_MAX);
@@ -425,6 +425,21 @@ static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, G
 
 /* --- life --- */
 
+static bool find_node(VirtioBlk *s, GError **err)
+{
+    if (!s->drive || !*s->drive) {
+        return error_set(err, "drive is missing: give drive=ID of a -drive or -blockdev");
+    }
+    s->node = block_node_find(device_platform(DEVICE(s))->root, s->drive);
+    if (!s->node) {
+        return error_set(err,
+                         "drive '%s' not found: no -drive has that id, no -blockdev that node name",
+                         s->drive);
+    }
+    s->limits = block_limits(s->node);
+    return true;
+}
+
 static bool attach(VirtioBlk *s, GError **err)
 {
     Device *dev = DEVICE(s);
@@ -438,16 +453,6 @@ static bool attach(VirtioBlk *s, GError **err)
         .opaque = s,
     };
 
-    if (!s->drive || !*s->drive) {
-        return error_set(err, "drive is missing: give drive=ID of a -drive or -blockdev");
-    }
-    s->node = block_node_find(device_platform(dev)->root, s->drive);
-    if (!s->node) {
-        return error_set(err,
-                         "drive '%s' not found: no -drive has that id, no -blockdev that node name",
-                         s->drive);
-    }
-    s->limits = block_limits(s->node);
     ops.writes = !s->limits->read_only;
     if (!dev->id && dev->bus->parent) {
         dev = dev->bus->parent; /* the proxy, which the user knows */
@@ -519,7 +524,8 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
 {
     VirtioBlk *s = VIRTIO_BLK(vdev);
 
-    if (!take_queues(s, err) || !check_rest(s, err) || !take_iothreads(s, err) || !attach(s, err)) {
+    if (!find_node(s, err) || !take_queues(s, err) || !check_rest(s, err) ||
+        !take_iothreads(s, err) || !attach(s, err)) {
         return false;
     }
     if (!take_block_sizes(s, err) || !take_topology(s, err)) {
@@ -547,7 +553,7 @@ static const Property virtio_blk_props[] = {
                 "the disk: id of -drive or node name of -blockdev"),
     PROP_STRING("serial", VirtioBlk, serial, NULL, "serial number, up to 20 bytes"),
     PROP_UINT32_OPTIONAL("num-queues", VirtioBlk, num_queues, QUEUES_AUTO,
-                         "request queues; not given: one per vCPU"),
+                         "request queues; not given: one per vCPU, or as many as the drive takes"),
     PROP_UINT32("queue-size", VirtioBlk, queue_size, QUEUE_SIZE, QUEUE_SIZE_MIN, QUEUE_SIZE_MAX,
                 "entries of each queue, a power of 2"),
     PROP_BOOL("seg-max-adjust", VirtioBlk, seg_max_adjust, true,
