@@ -21,9 +21,17 @@ static const char *card_name(Object *obj)
     return DEVICE(obj)->id;
 }
 
+/* All that RxFilterInfo must have, but for the name. */
+#define FILTER                                                                      \
+    "'promiscuous':false,'multicast':'none','unicast':'normal','vlan':'all',"       \
+    "'broadcast-allowed':true,'multicast-overflow':false,'unicast-overflow':false," \
+    "'main-mac':'52:54:00:00:00:01','vlan-table':[],'unicast-table':[],'multicast-table':[]}"
+
 static json_t *card_filter(Object *obj)
 {
-    return json_pack("{s:s}", "name", card_name(obj));
+    g_autofree char *text = g_strdup_printf("{'name':'%s'," FILTER, card_name(obj));
+
+    return json_loads(g_strdelimit(text, "'", '"'), 0, NULL);
 }
 
 static void card_announce(Object *obj)
@@ -67,8 +75,9 @@ START_TEST(filters_are_queried_of_all_cards_or_of_one)
     expect_return(client, "{'execute':'query-rx-filter'}", "[]");
     card_new("net0");
     card_new("net1");
-    expect_return(client, "{'execute':'query-rx-filter'}", "[{'name':'net0'},{'name':'net1'}]");
-    expect_return(client, QUERY "{'name':'net1'}}", "[{'name':'net1'}]");
+    expect_return(client, "{'execute':'query-rx-filter'}",
+                  "[{'name':'net0'," FILTER ",{'name':'net1'," FILTER "]");
+    expect_return(client, QUERY "{'name':'net1'}}", "[{'name':'net1'," FILTER "]");
     expect_error(client, QUERY "{'name':'net2'}}", "GenericError", "invalid net client name: net2");
     expect_return(client, "{'execute':'netdev_add','arguments':{'type':'null','id':'n0'}}", "{}");
     expect_error(client, QUERY "{'name':'n0'}}", "GenericError", "net client(n0) isn't a NIC");
