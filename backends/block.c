@@ -241,23 +241,29 @@ void block_queue_free(BlockQueue *q)
     queue_free(q);
 }
 
-static void queue_set_throttle(BlockQueue *q, ThrottleGroup *g)
+/* The queue's thread may be about to look at the timer of what goes. */
+static void queue_set_throttle(BlockQueue *q, EventLoop *held, ThrottleGroup *g)
 {
+    if (q->loop != held) {
+        loop_lock(q->loop);
+    }
     block_throttle_free(q->throttle);
     q->throttle = g ? block_throttle_new(q, g) : NULL;
+    if (q->loop != held) {
+        loop_unlock(q->loop);
+    }
 }
 
 void block_node_set_throttle(BlockNode *n, ThrottleGroup *g)
 {
     block_node_quiesce(n, true);
     for (unsigned i = 0; i < n->users->len; i++) {
-        BlockUser *u = n->users->pdata[i];
+        BlockUser *u =
+            n->users->pdata[i]; /* its queues come and go under the VM lock, which we have */
 
-        pthread_mutex_lock(&u->lock);
         for (unsigned k = 0; k < u->queues->len; k++) {
-            queue_set_throttle(u->queues->pdata[k], g);
+            queue_set_throttle(u->queues->pdata[k], n->loop, g);
         }
-        pthread_mutex_unlock(&u->lock);
     }
     object_unref(n->throttle);
     n->throttle = g ? object_ref(g) : NULL;

@@ -446,6 +446,36 @@ START_TEST(a_quiesced_device_submits_nothing_and_goes_on_afterwards)
 }
 END_TEST
 
+/* Who copies the image of a stopped VM has it whole. */
+START_TEST(a_stopped_vm_has_nothing_in_flight_and_goes_on_with_what_waited)
+{
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d = blk_start((unsigned)_i, NULL, NULL, &b);
+    BlkIo io[2];
+
+    b->hold = true;
+    io[0] = add_write(d, 0, 1);
+    fake_driver_kick(d, 0);
+    ck_assert_uint_eq(b->held->len, 1);
+    platform_run_changed(&d->m->p, false);
+    ck_assert_uint_eq(b->held->len, 0);
+    ck_assert_uint_eq(b->n_cancelled, 0);
+    io[1] = add_write(d, 10, 2); /* a kick that was on its way */
+    fake_driver_kick(d, 0);
+    fake_machine_run(d->m);
+    ck_assert_uint_eq(b->n_seen, 1);
+    b->hold = false;
+    block_node_quiesce(&b->parent_obj, true); /* both ways at once */
+    block_node_quiesce(&b->parent_obj, false);
+    ck_assert_uint_eq(b->n_seen, 1);
+    platform_run_changed(&d->m->p, false); /* once more is no more */
+    platform_run_changed(&d->m->p, true);
+    fake_machine_run(d->m);
+    ck_assert_uint_eq(blk_take(d, &io[0], NULL), VIRTIO_BLK_S_OK);
+    ck_assert_uint_eq(blk_take(d, &io[1], NULL), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
 START_TEST(a_resize_under_load_loses_nothing)
 {
     FakeBlock *b;
@@ -511,6 +541,8 @@ void add_blk_flight_tests(Suite *s)
     tcase_add_loop_test(tc, what_was_done_before_bus_mastering_went_is_told, FAKE_PCI_LEGACY,
                         FAKE_CELLS);
     tcase_add_loop_test(tc, a_quiesced_device_submits_nothing_and_goes_on_afterwards, 0,
+                        FAKE_CELLS);
+    tcase_add_loop_test(tc, a_stopped_vm_has_nothing_in_flight_and_goes_on_with_what_waited, 0,
                         FAKE_CELLS);
     tcase_add_loop_test(tc, a_resize_under_load_loses_nothing, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, each_queue_answers_for_itself, 0, FAKE_CELLS);

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/block-throttle.h"
 #include "backends/iothread.h"
 #include "backends/user-creatable.h"
 #include "qom/property.h"
@@ -394,9 +395,9 @@ END_TEST
 
 /* All at once: four queues on two iothreads, and a main thread that does not leave them in peace.
  */
-static void disturb(FakeDriver *d, BlockNode *n, GRand *r)
+static void disturb(FakeDriver *d, BlockNode *n, ThrottleGroup *g, GRand *r)
 {
-    switch (g_rand_int_range(r, 0, 8)) {
+    switch (g_rand_int_range(r, 0, 9)) {
     case 0:
         fake_driver_reset(d);
         virtio_lock(d->vdev);
@@ -415,7 +416,11 @@ static void disturb(FakeDriver *d, BlockNode *n, GRand *r)
         ck_assert(block_node_resize(n, (1 + (uint64_t)g_rand_boolean(r)) * DISK, NULL));
         break;
     case 4:
+        platform_run_changed(&d->m->p, false);
         platform_run_changed(&d->m->p, true);
+        break;
+    case 5:
+        block_node_set_throttle(n, g_rand_boolean(r) ? g : NULL);
         break;
     default:
         g_usleep((gulong)g_rand_int_range(r, 0, 100));
@@ -466,6 +471,7 @@ START_TEST(four_queues_on_two_iothreads_under_load)
     BlockNode *n = add_node(m, nodes[_i / FAKE_PCI_CELLS], &path);
     g_autoptr(FakeDriver) d = NULL;
     GRand *r = g_rand_new_with_seed(5 + (guint32)_i);
+    ThrottleGroup *g;
 
     unlink(path);
     if (!n) {
@@ -473,6 +479,10 @@ START_TEST(four_queues_on_two_iothreads_under_load)
         g_rand_free(r);
         return;
     }
+    type_register(&throttle_group_type);
+    g = throttle_group_make(m->p.root, "g");
+    ck_assert(
+        throttle_group_set(g, &(ThrottleLimits){.bucket[THROTTLE_IOPS_TOTAL].avg = 20000}, NULL));
     d = fake_driver_probe_on(
         m, "virtio-blk", (unsigned)_i % FAKE_PCI_CELLS,
         "drive=disk0,num-queues=4,queue-size=256,"
@@ -483,7 +493,7 @@ START_TEST(four_queues_on_two_iothreads_under_load)
             add_three(d, q);
             d->t->notify(d, q);
         }
-        disturb(d, n, r);
+        disturb(d, n, g, r);
         for (unsigned q = 0; q < 4; q++) {
             while (get_locked(d, q)) {
             }

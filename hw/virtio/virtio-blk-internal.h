@@ -139,7 +139,8 @@ struct VirtioBlk {
     uint32_t block_size;      /* bytes; requests are multiples of it */
     PlatformRunListener run;
     bool writeback;           /* cache mode: false: a write is on stable storage when it is done (§5.2.5) */
-    unsigned quiesced;        /* by the node, that many times: nothing is submitted */
+    unsigned quiesced;        /* by the node and while the VM is stopped, that many times: nothing is submitted */
+    bool paused;              /* the VM was stopped, which is one of them */
     bool retry_later;         /* the VM went on while quiesced */
 };
 

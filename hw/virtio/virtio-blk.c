@@ -72,6 +72,27 @@ static bool may_stop(const VirtioBlk *s)
            s->rerror == BLK_ON_ERROR_STOP;
 }
 
+/* Nothing is submitted while somebody wants so; the first one waits for what is in flight.
+ * virtio_lock is held. */
+static void quiesce(VirtioBlk *s, bool on)
+{
+    s->quiesced += on ? 1 : -1u;
+    for (unsigned i = 0; on && i < s->n_queues; i++) {
+        block_drain_start(s->queues[i].bq);
+    }
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        if (on) {
+            block_drain(s->queues[i].bq);
+        } else {
+            virtio_blk_queue_run(&s->queues[i]);
+        }
+    }
+}
+
+/*
+ * A stopped VM's image and memory do not change: whoever copies them has them whole. What is in
+ * flight is waited for, and what fails meanwhile is tried again with the rest that was stopped.
+ */
 static void run_changed(void *opaque, bool running)
 {
     VirtioBlk *s = opaque;
@@ -79,6 +100,10 @@ static void run_changed(void *opaque, bool running)
     virtio_lock(VIRTIO_DEVICE(s));
     if (running && may_stop(s)) {
         block_io_status_begin(s->user);
+    }
+    if (running == s->paused) {
+        s->paused = !running;
+        quiesce(s, s->paused);
     }
     s->retry_later = running && s->quiesced;
     if (running && !s->quiesced) {
@@ -94,17 +119,7 @@ static void node_quiesce(void *opaque, bool on)
     VirtioBlk *s = opaque;
 
     virtio_lock(VIRTIO_DEVICE(s));
-    s->quiesced += on ? 1 : -1u;
-    for (unsigned i = 0; on && i < s->n_queues; i++) {
-        block_drain_start(s->queues[i].bq);
-    }
-    for (unsigned i = 0; i < s->n_queues; i++) {
-        if (on) {
-            block_drain(s->queues[i].bq);
-        } else {
-            virtio_blk_queue_run(&s->queues[i]);
-        }
-    }
+    quiesce(s, on);
     if (!s->quiesced && s->retry_later) {
         s->retry_later = false;
         retry_stopped(s);

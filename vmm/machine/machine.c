@@ -103,9 +103,9 @@ static void enter_stopped_state(Machine *m, RunState state)
     bool was_running = m->state == RUN_STATE_RUNNING;
 
     m->state = state;
-    if (was_running) {
-        emit(m, "STOP", NULL);
+    if (was_running) { /* STOP says that nothing moves any more */
         platform_run_changed(&m->platform, false);
+        emit(m, "STOP", NULL);
     }
 }
 
