@@ -35,6 +35,7 @@ static const AcpiConfig full = {
     .lapic_base = 0xfee00000,
     .pci = &windows,
     .pci_gsi = {16, 17, 18, 19},
+    .pcihp_port = 0xae00,
     .serial_iobase = 0x3f8,
     .serial_irq = 4,
     .rtc = true,
@@ -438,6 +439,71 @@ START_TEST(virtio_windows_in_use_are_announced_with_place_and_interrupt)
 }
 END_TEST
 
+START_TEST(statements_on_registers_and_locals_are_encoded)
+{
+    g_autoptr(GByteArray) out = g_byte_array_new();
+
+    aml_load(out, "HPUP", AML_LOCAL1);
+    BYTES(out, "\x70HPUP\x61");
+    aml_store_int(out, 2, "HPEJ");
+    BYTES(out, "\x70\x0a\x02HPEJ");
+    aml_and(out, AML_LOCAL0, 0x100);
+    BYTES(out, "\x7b\x60\x0b\x00\x01\x00");
+    aml_call(out, "\\_SB.PCI0.PCNT");
+    BYTES(out, "\\\x2f\x03_SB_PCI0PCNT");
+    aml_io_register(out, "R", "F", 0xae08, 4);
+    BYTES(out, "\x5b\x80R___\x01\x0b\x08\xae\x0a\x04\x5b\x81\x0bR___\x43"
+               "F___\x20");
+}
+END_TEST
+
+/* Each slot but the host bridge's has an address, a number and an eject method, and the scan tells
+ * it of both. */
+START_TEST(slots_can_be_filled_and_ejected)
+{
+    g_autoptr(GByteArray) blob = NULL;
+    const uint8_t *t;
+    Gpa rsdp;
+
+    blob = acpi_build(&full, GPA(BASE), &rsdp);
+    t = find(blob, rsdp, "DSDT");
+    for (unsigned slot = 1; slot < 32; slot++) {
+        g_autoptr(GByteArray) eject = g_byte_array_new(), up = g_byte_array_new(),
+                              down = g_byte_array_new(), sun = g_byte_array_new();
+        g_autofree char *name = g_strdup_printf("S%02X", slot << 3);
+
+        aml_name_int(sun, "_ADR", slot << 16);
+        aml_name_int(sun, "_SUN", slot);
+        aml_store_int(eject, UINT32_C(1) << slot, "HPEJ");
+        aml_and(up, AML_LOCAL0, UINT32_C(1) << slot);
+        aml_notify(up, name, 1);
+        aml_and(down, AML_LOCAL1, UINT32_C(1) << slot);
+        aml_notify(down, name, 3);
+        ck_assert_uint_eq(count(t, sun->data, sun->len), 1);
+        ck_assert_uint_eq(count(t, eject->data, eject->len), 1);
+        ck_assert_uint_eq(count(t, up->data, up->len), 1);
+        ck_assert_uint_eq(count(t, down->data, down->len), 1);
+    }
+    ck_assert_uint_eq(COUNT(t, "_EJ0"), 31);
+    ck_assert_uint_eq(COUNT(t, "\\\x2f\x03_SB_PCI0PCNT"), 1); /* by the event's method */
+}
+END_TEST
+
+START_TEST(slots_without_registers_are_not_announced)
+{
+    AcpiConfig config = full;
+    g_autoptr(GByteArray) blob = NULL;
+    const uint8_t *t;
+    Gpa rsdp;
+
+    config.pcihp_port = 0;
+    blob = acpi_build(&config, GPA(BASE), &rsdp);
+    t = find(blob, rsdp, "DSDT");
+    ck_assert_uint_eq(COUNT(t, "_EJ0") + COUNT(t, "PCNT") + COUNT(t, "HPEJ"), 0);
+    ck_assert_uint_eq(COUNT(t, "PWRB"), 2);
+}
+END_TEST
+
 START_TEST(io_window_leaves_out_the_config_ports)
 {
     PciHostWindows w = windows;
@@ -557,6 +623,9 @@ static Suite *acpi_suite(void)
     tcase_add_test(tables, mcfg_and_bus_window_cover_what_ecam_covers);
     tcase_add_test(tables, prt_has_each_pin_of_each_slot);
     tcase_add_test(tables, virtio_windows_in_use_are_announced_with_place_and_interrupt);
+    tcase_add_test(aml, statements_on_registers_and_locals_are_encoded);
+    tcase_add_test(tables, slots_can_be_filled_and_ejected);
+    tcase_add_test(tables, slots_without_registers_are_not_announced);
     tcase_add_test(tables, io_window_leaves_out_the_config_ports);
     tcase_add_loop_test(iasl, iasl_finds_nothing_wrong, 0, 3);
     suite_add_tcase(s, aml);

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "hw/pci/acpi-pcihp.h"
+#include "hw/pci/pci.h"
 #include "hw/virtio/virtio.h"
 #include "tests/fake-accel.h"
 #include "tests/qmp-fixture.h"
@@ -316,6 +318,50 @@ START_TEST(virtqueues_are_told)
 }
 END_TEST
 
+/* --- devices that come and go while a guest runs --- */
+
+static void eject_slot_7(void)
+{
+    aspace_write(vm.m->platform.pio, ACPI_PCIHP_PORT + ACPI_PCIHP_EJECT, 1 << 7, 4);
+}
+
+START_TEST(a_device_comes_and_goes_when_the_guest_ejects_it)
+{
+    static const char add[] = "{'execute':'device_add','arguments':{'driver':'virtio-rng-pci',"
+                              "'id':'r','addr':'7'}}",
+                      del[] = "{'execute':'device_del','arguments':{'id':'r'}}";
+
+    expect_return(client, add, "{}");
+    expect_error(client, add, GENERIC, "duplicate id 'r'");
+    expect_return(client, del, "{}");
+    expect_nothing(client);
+    expect_error(client, del, GENERIC, "Device r is already in the process of unplug");
+    step_ms(5000);
+    expect_return(client, del, "{}");
+    expect_nothing(client);
+    eject_slot_7();
+    expect_event(client, "DEVICE_DELETED", "{'device':'r','path':'/machine/peripheral/r'}");
+    expect_error(client, del, "DeviceNotFound", "Device 'r' not found");
+    eject_slot_7();
+    expect_nothing(client);
+}
+END_TEST
+
+START_TEST(a_bus_whose_guest_is_not_told_keeps_its_devices)
+{
+    bus_set_hotplug_handler(bus_find(vm.m->main_bus, &pci_bus_type), NULL);
+    expect_error(client, "{'execute':'device_add','arguments':{'driver':'virtio-rng-pci'}}",
+                 GENERIC, "Bus 'pci.0' does not support hotplugging");
+    expect_error(client, "{'execute':'device_del','arguments':{'id':'balloon0'}}", GENERIC,
+                 "Bus 'pci.0' does not support hotplugging");
+    expect_error(client, "{'execute':'device_add','arguments':{'driver':'isa-debug-exit'}}",
+                 GENERIC, "Device 'isa-debug-exit' does not support hotplugging");
+    expect_error(client,
+                 "{'execute':'device_add','arguments':{'driver':'virtio-rng-pci','bus':'x'}}",
+                 GENERIC, "there is no bus 'x'");
+}
+END_TEST
+
 START_TEST(an_out_of_band_command_is_refused)
 {
     expect_error(client, "{'exec-oob':'query-status','id':1}", GENERIC,
@@ -344,6 +390,8 @@ int main(void)
     tcase_add_test(tc, pci_functions_are_told_with_their_bars);
     tcase_add_test(tc, virtio_devices_are_told_in_words);
     tcase_add_test(tc, virtqueues_are_told);
+    tcase_add_test(tc, a_device_comes_and_goes_when_the_guest_ejects_it);
+    tcase_add_test(tc, a_bus_whose_guest_is_not_told_keeps_its_devices);
     tcase_add_test(tc, an_out_of_band_command_is_refused);
     suite_add_tcase(s, tc);
     return suite_run(s);

@@ -129,6 +129,7 @@ static void detach(Device *dev)
     g_ptr_array_remove(dev->bus->devices, dev);
     dev->bus = NULL;
     dev->pending_unplug = false;
+    dev->ask_again_ns = 0;
 }
 
 static void run_unrealize(Device *dev)

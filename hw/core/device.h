@@ -22,6 +22,7 @@ struct Device {
     char *id;              /* -device id=, or NULL */
     bool realized;
     bool pending_unplug;   /* asked to leave, waiting for the guest */
+    int64_t ask_again_ns;  /* of the virtual clock: from then on it may be asked again; 0: never */
     Bus *bus;              /* where it is plugged; NULL before realize */
     GPtrArray *child_buses; /* borrowed: the buses are children in the composition tree */
 };
@@ -104,7 +105,7 @@ void bus_foreach(Bus *bus, void (*fn)(Device *dev, void *opaque), void *opaque);
 
 /*
  * Hotplug: implemented by a bus's parent device or by the machine (interface). unplug_request asks the guest and
- * sets pending_unplug, and the handler later calls device_unplug itself. Cold plug goes through plug as well.
+ * sets pending_unplug (and ask_again_ns), and the handler later calls device_unplug itself, on the main loop. Cold plug goes through plug as well.
  */
 typedef struct {
     ObjectClass parent_class;

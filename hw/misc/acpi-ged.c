@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Events and power control of a hardware-reduced ACPI machine (ACPI 6.5 section 4.1 and 5.6.9,
- * generic event device): power button, sleep control and status, reset. The only sleep state is S5,
- * off.
+ * generic event device): power button, PCI hotplug, sleep control and status, reset. The only sleep
+ * state is S5, off.
  */
 #include "core/log.h"
 #include "hw/isa/isa.h"
@@ -72,12 +72,24 @@ static const IoRegionOps acpi_ged_ops = {
     .max_size = 4,
 };
 
+static void acpi_ged_set_event(void *opaque, int event, int level)
+{
+    AcpiGed *s = opaque;
+
+    if (level) {
+        s->selector |= (uint32_t)event;
+        isa_irq_set(ISA_DEVICE(s), true);
+    }
+}
+
+IrqLine acpi_ged_event(Device *dev, uint32_t event)
+{
+    return (IrqLine){acpi_ged_set_event, ACPI_GED(dev), (int)event};
+}
+
 void acpi_ged_power_button(Device *dev)
 {
-    AcpiGed *s = ACPI_GED(dev);
-
-    s->selector |= ACPI_GED_EVENT_POWER;
-    isa_irq_set(ISA_DEVICE(s), true);
+    irq_pulse(acpi_ged_event(dev, ACPI_GED_EVENT_POWER));
 }
 
 static void acpi_ged_reset(Device *dev)

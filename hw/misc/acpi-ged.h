@@ -4,7 +4,8 @@
  * FADT's SLEEP_CONTROL_REG, SLEEP_STATUS_REG and RESET_REG are base + the offsets below, 8 bits wide, in system memory,
  * with RESET_VALUE; \_S5 is package {ACPI_GED_SLP_TYP_S5}. The DSDT's ACPI0013 device names the interrupt (property
  * "irq", level or edge triggered, active high) in _CRS; its _EVT reads the selector, 32 bits, once: that lowers the
- * wire. ACPI_GED_EVENT_POWER in it means Notify(PWRB, 0x80).
+ * wire. ACPI_GED_EVENT_POWER in it means Notify(PWRB, 0x80), ACPI_GED_EVENT_PCI_HOTPLUG a look at the registers of
+ * hw/pci/acpi-pcihp.h.
  */
 #ifndef AEROSTAT_HW_MISC_ACPI_GED_H
 #define AEROSTAT_HW_MISC_ACPI_GED_H
@@ -21,6 +22,7 @@ enum {
     ACPI_GED_RESET = 0x6,         /* 8 bits */
 
     ACPI_GED_EVENT_POWER = 1 << 0,
+    ACPI_GED_EVENT_PCI_HOTPLUG = 1 << 1,
     ACPI_GED_RESET_VALUE = 0x42,
     ACPI_GED_SLP_TYP_S5 = 5,
     ACPI_GED_SLP_TYP_SHIFT = 2,
@@ -31,5 +33,8 @@ extern const TypeInfo acpi_ged_type;
 
 /* Presses the power button. */
 void acpi_ged_power_button(Device *dev);
+
+/* A wire whose rising makes that event (one of ACPI_GED_EVENT_*). */
+IrqLine acpi_ged_event(Device *dev, uint32_t event);
 
 #endif

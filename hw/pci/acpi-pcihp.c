@@ -1,32 +1,28 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * PCI hotplug registers by ports, with the places and bits of QEMU's pc
- * (docs/specs/acpi_pci_hotplug of QEMU): a guest learns here which slots of bus 0 were filled and
- * which ones it shall free, and ejects a slot when its driver has let go. There is no notification
- * and nothing in the ACPI tables yet, so the machine has it only where a client of the qtest server
- * plays the guest. Not here: buses behind bridges.
+ * PCI hotplug by registers (acpi-pcihp.h): a guest is told to look here, learns which slots of bus
+ * 0 were filled and which ones it shall free, and ejects a slot when its driver has let go. A guest
+ * may eject what nobody asked for; it says nothing when it will not let go of a device. Not here:
+ * buses behind bridges.
  */
+#include "hw/pci/acpi-pcihp.h"
+
+#include "core/log.h"
 #include "hw/pci/pci.h"
 
-enum {
-    PORT = 0xae00,
-    SIZE = 0x18,
-
-    /* dwords, bit N is slot N */
-    REG_UP = 0x00,    /* filled since it was read last */
-    REG_DOWN = 0x04,  /* asked to be freed */
-    REG_EJECT = 0x08, /* a written 1 ejects */
-    REG_REMOVABLE = 0x0c,
-    REG_BUS = 0x10, /* which bus the others are about; there is bus 0 alone */
-};
+/* How long a guest has before it may be asked for the same device again, as in QEMU. */
+#define ASK_AGAIN_NS (INT64_C(5) * 1000 * 1000 * 1000)
 
 OBJECT_DECLARE(AcpiPcihp, acpi_pcihp, ACPI_PCIHP)
 
 struct AcpiPcihp {
     Device parent_obj;
     PciBus *bus; /* property */
+    IrqLine notify;
     IoRegion io;
+    LoopBh *eject_bh;
     uint32_t up, down;
+    uint32_t ejecting; /* slots that eject_bh will see to */
     uint32_t selected;
 };
 
@@ -54,13 +50,38 @@ static void eject_slot(AcpiPcihp *s, unsigned slot)
     }
 }
 
-static void eject(AcpiPcihp *s, uint32_t slots)
+static void eject_now(AcpiPcihp *s, uint32_t slots)
 {
     for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
         if (slots & UINT32_C(1) << slot) {
             eject_slot(s, slot);
         }
     }
+}
+
+static void eject_cb(void *opaque)
+{
+    AcpiPcihp *s = opaque;
+    uint32_t slots = s->ejecting;
+
+    s->ejecting = 0;
+    eject_now(s, slots);
+}
+
+/*
+ * Devices end on the main loop, where their requests do. To a vCPU their slots stop asking at once,
+ * and are free a moment later.
+ */
+static void eject(AcpiPcihp *s, uint32_t slots)
+{
+    TRACE(acpi_pcihp_eject, "slots 0x%x", slots);
+    s->down &= ~slots;
+    if (loop_in_thread(device_platform(&s->parent_obj)->loop)) {
+        eject_now(s, slots);
+        return;
+    }
+    s->ejecting |= slots;
+    loop_bh_schedule(s->eject_bh);
 }
 
 static uint32_t removable_slots(const AcpiPcihp *s)
@@ -82,20 +103,20 @@ static uint64_t pcihp_read(void *opaque, uint64_t off, unsigned size)
     AcpiPcihp *s = opaque;
     uint32_t value;
 
-    if (off == REG_BUS) {
+    if (off == ACPI_PCIHP_BUS) {
         return s->selected;
     }
     if (s->selected != 0) {
         return 0;
     }
     switch (off) {
-    case REG_UP:
+    case ACPI_PCIHP_UP:
         value = s->up;
         s->up = 0;
         return value;
-    case REG_DOWN:
+    case ACPI_PCIHP_DOWN:
         return s->down;
-    case REG_REMOVABLE:
+    case ACPI_PCIHP_REMOVABLE:
         return removable_slots(s);
     default:
         return 0;
@@ -106,9 +127,9 @@ static void pcihp_write(void *opaque, uint64_t off, uint64_t value, unsigned siz
 {
     AcpiPcihp *s = opaque;
 
-    if (off == REG_BUS) {
+    if (off == ACPI_PCIHP_BUS) {
         s->selected = (uint32_t)value;
-    } else if (off == REG_EJECT && s->selected == 0) {
+    } else if (off == ACPI_PCIHP_EJECT && s->selected == 0) {
         eject(s, (uint32_t)value);
     }
 }
@@ -119,14 +140,21 @@ static const IoRegionOps pcihp_ops = {pcihp_read, pcihp_write, 4, 4};
 
 static bool pcihp_plug(Object *handler, Device *dev, GError **err)
 {
-    ACPI_PCIHP(handler)->up |= slot_bit(dev);
+    AcpiPcihp *s = ACPI_PCIHP(handler);
+
+    s->up |= slot_bit(dev);
+    irq_pulse(s->notify);
     return true;
 }
 
 static bool pcihp_unplug_request(Object *handler, Device *dev, GError **err)
 {
-    ACPI_PCIHP(handler)->down |= slot_bit(dev);
+    AcpiPcihp *s = ACPI_PCIHP(handler);
+
+    s->down |= slot_bit(dev);
     dev->pending_unplug = true;
+    dev->ask_again_ns = clock_now(device_platform(dev)->vclock) + ASK_AGAIN_NS;
+    irq_pulse(s->notify);
     return true;
 }
 
@@ -138,13 +166,20 @@ static void pcihp_unplug(Object *handler, Device *dev)
 
 /* --- life --- */
 
+void acpi_pcihp_set_notify(Device *dev, IrqLine notify)
+{
+    g_assert(!dev->realized);
+    ACPI_PCIHP(dev)->notify = notify;
+}
+
 /* The guest that was asked is gone: what was to leave does. */
 static void pcihp_reset(Device *dev)
 {
     AcpiPcihp *s = ACPI_PCIHP(dev);
 
-    eject(s, s->down);
-    s->up = s->down = s->selected = 0;
+    eject_now(s, s->down | s->ejecting);
+    loop_bh_cancel(s->eject_bh);
+    s->up = s->down = s->ejecting = s->selected = 0;
 }
 
 static bool pcihp_realize(Device *dev, GError **err)
@@ -155,8 +190,9 @@ static bool pcihp_realize(Device *dev, GError **err)
     if (!s->bus || !p->pio) {
         return error_set(err, "acpi-pcihp: needs a PCI bus and port I/O");
     }
-    io_region_init(&s->io, "acpi-pcihp", &pcihp_ops, s, SIZE);
-    aspace_map(p->pio, &s->io, PORT, 0);
+    s->eject_bh = loop_bh_new(p->loop, eject_cb, s);
+    io_region_init(&s->io, "acpi-pcihp", &pcihp_ops, s, ACPI_PCIHP_SIZE);
+    aspace_map(p->pio, &s->io, ACPI_PCIHP_PORT, 0);
     bus_set_hotplug_handler(&s->bus->parent_obj, OBJECT(dev));
     return true;
 }
@@ -167,6 +203,8 @@ static void pcihp_unrealize(Device *dev)
 
     bus_set_hotplug_handler(&s->bus->parent_obj, NULL);
     io_region_finish(&s->io);
+    loop_bh_free(s->eject_bh);
+    s->eject_bh = NULL;
 }
 
 static const Property pcihp_props[] = {

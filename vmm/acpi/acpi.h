@@ -14,6 +14,7 @@ typedef struct {
     uint64_t ioapic_base, lapic_base;
     const PciHostWindows *pci;   /* NULL: no PCI */
     unsigned pci_gsi[4];         /* INTA to INTD of the host bridge */
+    uint16_t pcihp_port;         /* registers of acpi-pcihp; 0: none, the root bus's slots stay as they are */
     uint16_t serial_iobase;      /* 0: no COM1 */
     unsigned serial_irq;
     bool rtc;                    /* CMOS RTC at 0x70, IRQ 8; else the FADT says that there is none */

@@ -26,6 +26,7 @@ enum {
     OP_EXT_REGION = 0x80,
     OP_EXT_FIELD = 0x81,
     OP_EXT_DEVICE = 0x82,
+    OP_STORE = 0x70,
     OP_AND = 0x7b,
     OP_NOTIFY = 0x86,
     OP_IF = 0xa0,
@@ -246,10 +247,12 @@ void aml_name_resources(GByteArray *out, const char *path, GByteArray *resources
     aml_end(out, mark);
 }
 
-void aml_mmio_register(GByteArray *out, const char *region, const char *field, uint64_t base,
-                       unsigned size)
+enum { SYSTEM_MEMORY = 0, SYSTEM_IO = 1 };
+
+static void put_register(GByteArray *out, uint8_t space, const char *region, const char *field,
+                         uint64_t base, unsigned size)
 {
-    enum { SYSTEM_MEMORY = 0, WRITE_AS_ZEROS = 2 << 5 };
+    enum { WRITE_AS_ZEROS = 2 << 5 };
     uint8_t enc[4];
     AmlMark mark;
 
@@ -257,7 +260,7 @@ void aml_mmio_register(GByteArray *out, const char *region, const char *field, u
     put8(out, OP_EXT);
     put8(out, OP_EXT_REGION);
     aml_path(out, region);
-    put8(out, SYSTEM_MEMORY);
+    put8(out, space);
     aml_int(out, base);
     aml_int(out, size);
 
@@ -273,12 +276,43 @@ void aml_mmio_register(GByteArray *out, const char *region, const char *field, u
     aml_end(out, mark);
 }
 
+void aml_mmio_register(GByteArray *out, const char *region, const char *field, uint64_t base,
+                       unsigned size)
+{
+    put_register(out, SYSTEM_MEMORY, region, field, base, size);
+}
+
+void aml_io_register(GByteArray *out, const char *region, const char *field, uint16_t port,
+                     unsigned size)
+{
+    put_register(out, SYSTEM_IO, region, field, port, size);
+}
+
 /* --- statements and expressions --- */
 
-void aml_and(GByteArray *out, const char *name, uint64_t mask)
+void aml_load(GByteArray *out, const char *name, AmlLocal local)
+{
+    put8(out, OP_STORE);
+    aml_path(out, name);
+    put8(out, local);
+}
+
+void aml_store_int(GByteArray *out, uint64_t value, const char *name)
+{
+    put8(out, OP_STORE);
+    aml_int(out, value);
+    aml_path(out, name);
+}
+
+void aml_call(GByteArray *out, const char *path)
+{
+    aml_path(out, path);
+}
+
+void aml_and(GByteArray *out, AmlLocal local, uint64_t mask)
 {
     put8(out, OP_AND);
-    aml_path(out, name);
+    put8(out, local);
     aml_int(out, mask);
     put8(out, OP_ZERO); /* no target */
 }

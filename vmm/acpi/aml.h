@@ -45,8 +45,16 @@ void aml_end(GByteArray *out, AmlMark mark);
 /* OperationRegion(region, SystemMemory, base, size) and a Field of one register of that size at its beginning. */
 void aml_mmio_register(GByteArray *out, const char *region, const char *field, uint64_t base, unsigned size);
 
+/* The same in port I/O space. */
+void aml_io_register(GByteArray *out, const char *region, const char *field, uint16_t port, unsigned size);
+
 /* --- statements and expressions --- */
-void aml_and(GByteArray *out, const char *name, uint64_t mask); /* And(name, mask), result unstored */
+typedef enum { AML_LOCAL0 = 0x60, AML_LOCAL1 = 0x61 } AmlLocal;
+
+void aml_load(GByteArray *out, const char *name, AmlLocal local);             /* Store(name, local) */
+void aml_store_int(GByteArray *out, uint64_t value, const char *name);        /* Store(value, name) */
+void aml_call(GByteArray *out, const char *path);                             /* a method without arguments */
+void aml_and(GByteArray *out, AmlLocal local, uint64_t mask);                 /* And(local, mask), result unstored */
 void aml_notify(GByteArray *out, const char *path, uint64_t value);
 
 /* --- resource descriptors --- */

@@ -2,10 +2,11 @@
 /*
  * The DSDT: what the guest cannot find by itself. ACPI 6.5 chapters 5 and 6, PCI Firmware
  * Specification 3.3 §4. Kept small: each node costs the guest instructions at boot. There is no
- * _OSC, so PCI Express features stay with the platform (no native hotplug or AER), and no PS/2
- * keyboard.
+ * _OSC, so PCI Express features stay with the platform (no native hotplug or AER; slots of the root
+ * bus have ACPI's), and no PS/2 keyboard.
  */
 #include "hw/misc/acpi-ged.h"
+#include "hw/pci/acpi-pcihp.h"
 #include "vmm/acpi/acpi-internal.h"
 #include "vmm/acpi/aml.h"
 
@@ -94,6 +95,70 @@ static void add_prt(GByteArray *out, const unsigned gsi[PCI_PINS])
     aml_end(out, prt);
 }
 
+/* --- slots of the root bus that devices come to and leave while the guest runs: ACPI 6.5 §6.1.1,
+ * §6.1.11, §6.3.3, by the registers of hw/pci/acpi-pcihp.h --- */
+
+/* Slot 0 is the host bridge's own. */
+enum { FIRST_HOTPLUG_SLOT = 1 };
+
+static void slot_name(char name[5], unsigned slot)
+{
+    g_snprintf(name, 5, "S%02X", PCI_DEVFN_OF(slot, 0) & 0xff);
+}
+
+/* There is no _STA: whether a slot is filled, configuration space says. */
+static void add_slot(GByteArray *out, unsigned slot)
+{
+    AmlMark dev, eject;
+    char name[5];
+
+    slot_name(name, slot);
+    dev = aml_device_begin(out, name);
+    aml_name_int(out, "_ADR", slot << 16);
+    aml_name_int(out, "_SUN", slot);
+    eject = aml_method_begin(out, "_EJ0", 1, false);
+    aml_store_int(out, UINT32_C(1) << slot, "HPEJ");
+    aml_end(out, eject);
+    aml_end(out, dev);
+}
+
+static void add_slot_notify(GByteArray *out, AmlLocal slots, unsigned slot, uint64_t what)
+{
+    AmlMark cond = aml_if_begin(out);
+    char name[5];
+
+    slot_name(name, slot);
+    aml_and(out, slots, UINT32_C(1) << slot);
+    aml_notify(out, name, what);
+    aml_end(out, cond);
+}
+
+/* Tells the operating system what the registers say. */
+static void add_slot_scan(GByteArray *out)
+{
+    enum { DEVICE_CHECK = 1, EJECT_REQUEST = 3 };
+    AmlMark scan = aml_method_begin(out, "PCNT", 0, true);
+
+    aml_load(out, "HPUP", AML_LOCAL0);
+    aml_load(out, "HPDN", AML_LOCAL1);
+    for (unsigned slot = FIRST_HOTPLUG_SLOT; slot < PCI_SLOTS; slot++) {
+        add_slot_notify(out, AML_LOCAL0, slot, DEVICE_CHECK);
+        add_slot_notify(out, AML_LOCAL1, slot, EJECT_REQUEST);
+    }
+    aml_end(out, scan);
+}
+
+static void add_slots(GByteArray *out, uint16_t port)
+{
+    aml_io_register(out, "HPRU", "HPUP", port + ACPI_PCIHP_UP, 4);
+    aml_io_register(out, "HPRD", "HPDN", port + ACPI_PCIHP_DOWN, 4);
+    aml_io_register(out, "HPRE", "HPEJ", port + ACPI_PCIHP_EJECT, 4);
+    for (unsigned slot = FIRST_HOTPLUG_SLOT; slot < PCI_SLOTS; slot++) {
+        add_slot(out, slot);
+    }
+    add_slot_scan(out);
+}
+
 static void add_pci_host(GByteArray *out, const AcpiConfig *config)
 {
     const PciHostWindows *w = config->pci;
@@ -110,6 +175,9 @@ static void add_pci_host(GByteArray *out, const AcpiConfig *config)
     aml_name_int(out, "_BBN", 0);
     add_pci_crs(out, w);
     add_prt(out, config->pci_gsi);
+    if (config->pcihp_port) {
+        add_slots(out, config->pcihp_port);
+    }
     aml_end(out, dev);
 }
 
@@ -143,14 +211,21 @@ static void add_isa_device(GByteArray *out, const char *name, const char *id, ui
 
 /* --- events: ACPI 6.5 §5.6.9.2, one interrupt and a selector that reading clears --- */
 
-static void add_evt(GByteArray *out)
+static void add_evt(GByteArray *out, const AcpiConfig *config)
 {
-    AmlMark evt = aml_method_begin(out, "_EVT", 1, true);
-    AmlMark cond = aml_if_begin(out);
+    AmlMark evt = aml_method_begin(out, "_EVT", 1, true), cond;
 
-    aml_and(out, "ESEL", ACPI_GED_EVENT_POWER);
+    aml_load(out, "ESEL", AML_LOCAL0);
+    cond = aml_if_begin(out);
+    aml_and(out, AML_LOCAL0, ACPI_GED_EVENT_POWER);
     aml_notify(out, "\\_SB.PWRB", 0x80);
     aml_end(out, cond);
+    if (config->pci && config->pcihp_port) {
+        cond = aml_if_begin(out);
+        aml_and(out, AML_LOCAL0, ACPI_GED_EVENT_PCI_HOTPLUG);
+        aml_call(out, "\\_SB.PCI0.PCNT");
+        aml_end(out, cond);
+    }
     aml_end(out, evt);
 }
 
@@ -168,7 +243,7 @@ static void add_ged(GByteArray *out, const AcpiConfig *config)
                 AML_LEVEL_HIGH); /* a press before the driver is there must not get lost */
     aml_name_resources(out, "_CRS", res);
     aml_mmio_register(out, "EREG", "ESEL", config->ged_base + ACPI_GED_SELECTOR, 4);
-    add_evt(out);
+    add_evt(out, config);
     aml_end(out, dev);
 }
 

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Machine "pc" (x86_64): the common board (x86-board.h) with a PCI host bridge that has
- * configuration ports and ECAM, a CMOS RTC, the firmware configuration ports, the i8042's reset
- * line and, under "qtest", PCI hotplug registers.
+ * configuration ports and ECAM, ACPI hotplug of its slots, a CMOS RTC, the firmware configuration
+ * ports and the i8042's reset line.
  *
  * Memory map, besides the common one:
  *   0xb0000000   ECAM, 1 MiB for bus 0; RAM below ends here
  *   0xc0000000   PCI memory window (32-bit)
  */
 #include "vmm/machine/x86-board.h"
+
+#include "hw/misc/acpi-ged.h"
+#include "hw/pci/acpi-pcihp.h"
 
 OBJECT_DECLARE(PcMachine, pc_machine, PC_MACHINE)
 
@@ -21,7 +24,7 @@ enum { PC_PIO_BASE = 0xc000, PC_PIO_SIZE = 0x4000, PC_GSI_PCI = 16 };
 
 struct PcMachine {
     X86Machine parent_obj;
-    bool i8042_on; /* property */
+    bool i8042_on, hotplug_on; /* properties */
 };
 
 static bool pc_add_fw_cfg(X86Machine *x, GError **err)
@@ -35,17 +38,15 @@ static bool pc_add_fw_cfg(X86Machine *x, GError **err)
            device_realize(dev, m->main_bus, err);
 }
 
-/* A guest would not be told to look at the registers, a client knows when to. */
 static bool pc_add_hotplug(X86Machine *x, GError **err)
 {
-    Device *dev;
+    Device *dev = machine_new_device(&x->parent_obj, "acpi-pcihp", "pcihp", err);
 
-    if (accel_runs_guests(x->parent_obj.accel)) {
-        return true;
+    if (!dev || !property_set_link(OBJECT(dev), "bus", OBJECT(pci_host_bus(x->pci)), err)) {
+        return false;
     }
-    dev = machine_new_device(&x->parent_obj, "acpi-pcihp", "pcihp", err);
-    return dev && property_set_link(OBJECT(dev), "bus", OBJECT(pci_host_bus(x->pci)), err) &&
-           device_realize(dev, x->parent_obj.main_bus, err);
+    acpi_pcihp_set_notify(dev, acpi_ged_event(x->ged, ACPI_GED_EVENT_PCI_HOTPLUG));
+    return device_realize(dev, x->parent_obj.main_bus, err);
 }
 
 static bool pc_init(Machine *m, GError **err)
@@ -63,7 +64,7 @@ static bool pc_init(Machine *m, GError **err)
 
     x->low_ram_max = PC_ECAM_BASE;
     return x86_init_board(x, err) && x86_init_pci(x, windows, PC_GSI_PCI, err) &&
-           pc_add_hotplug(x, err) && pc_add_fw_cfg(x, err) &&
+           (!PC_MACHINE(m)->hotplug_on || pc_add_hotplug(x, err)) && pc_add_fw_cfg(x, err) &&
            (!PC_MACHINE(m)->i8042_on || x86_add_isa_device(x, "i8042", "i8042", -1, err));
 }
 
@@ -71,7 +72,7 @@ static bool pc_init(Machine *m, GError **err)
  */
 static bool pc_load(Machine *m, CpuStartState *ret_state, GError **err)
 {
-    AcpiConfig config = {0};
+    AcpiConfig config = {.pcihp_port = PC_MACHINE(m)->hotplug_on ? ACPI_PCIHP_PORT : 0};
 
     return x86_load(X86_MACHINE(m), &config, ret_state, err);
 }
@@ -80,6 +81,8 @@ static const Property pc_props[] = {
     PROP_BOOL("pit", PcMachine, parent_obj.pit_on, true, "the 8254 interval timer"),
     PROP_BOOL("rtc", PcMachine, parent_obj.rtc_on, true, "a CMOS real-time clock"),
     PROP_BOOL("i8042", PcMachine, i8042_on, true, "the keyboard controller's reset line"),
+    PROP_BOOL("pci-hotplug", PcMachine, hotplug_on, true,
+              "device_add and device_del on PCI slots while the guest runs"),
     PROP_BOOL("isa-serial", PcMachine, parent_obj.serial_on, true, "COM1"),
     PROP_END,
 };

@@ -1,22 +1,42 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * QMP commands that add and remove devices while the VM runs. So far no machine tells its guest of
- * that, so both work only where there is none: on the accelerator "qtest". A device on pc's PCI bus
- * leaves when the client ejects its slot (hw/pci/acpi-pcihp.c) or at the next reset, any other at
- * once.
+ * QMP commands that add and remove devices while the VM runs. A guest must be told, so where one
+ * runs a bus must have somebody who does that. A device on pc's PCI bus leaves when the guest
+ * ejects its slot (hw/pci/acpi-pcihp.c) or at the next reset. Under the accelerator "qtest" any bus
+ * will do and a device that nobody answers for leaves at once.
  */
 #include "vmm/monitor/qmp-command.h"
 
 #include <string.h>
 
-static bool check_hotplug(Machine *m, const char *name, const TypeInfo *type, GError **err)
+/* The driver of a virtio-serial device hears of its ports from the device itself. */
+static bool guest_is_told(Bus *bus)
 {
-    if (accel_runs_guests(m->accel)) {
-        return error_set(err, "Device '%s': no hotplug while a guest runs, it would not be told",
-                         name);
+    return bus_hotplug_handler(bus) || !strcmp(object_type_name(bus), "virtio-serial-bus");
+}
+
+/* bus NULL: there is none, which is not said here. */
+static bool check_hotplug(Machine *m, const char *name, const TypeInfo *type, Bus *bus,
+                          GError **err)
+{
+    if (!DEVICE_CLASS(type_class(type))->hotpluggable) {
+        return error_set(err, "Device '%s' does not support hotplugging", name);
     }
-    return DEVICE_CLASS(type_class(type))->hotpluggable ||
-           error_set(err, "Device '%s' does not support hotplugging", name);
+    return !accel_runs_guests(m->accel) || !bus || guest_is_told(bus) ||
+           error_set(err, "Bus '%s' does not support hotplugging",
+                     bus->parent_obj.name ?: object_type_name(bus));
+}
+
+/* Where a device with those arguments will be; NULL: nowhere. */
+static Bus *future_bus(Machine *m, const TypeInfo *type, json_t *args)
+{
+    const char *name = json_string_value(json_object_get(args, "bus"));
+    const TypeInfo *wanted = DEVICE_CLASS(type_class(type))->bus_type;
+
+    if (!wanted) {
+        return m->main_bus;
+    }
+    return name ? bus_find_by_name(m->main_bus, name) : bus_find(m->main_bus, wanted);
 }
 
 static json_t *run_device_add(Machine *m, json_t *args, GError **err)
@@ -24,7 +44,8 @@ static json_t *run_device_add(Machine *m, json_t *args, GError **err)
     const char *driver = json_string_value(json_object_get(args, "driver"));
     const TypeInfo *type = machine_device_type(m, driver, err);
 
-    if (!type || !check_hotplug(m, type->name, type, err) || !machine_add_device(m, args, err)) {
+    if (!type || !check_hotplug(m, type->name, type, future_bus(m, type, args), err) ||
+        !machine_add_device(m, args, err)) {
         return NULL;
     }
     return json_object();
@@ -61,10 +82,11 @@ static json_t *run_device_del(Machine *m, json_t *args, GError **err)
         error_set(err, "Device '%s' is part of the machine or of another device", id);
         return NULL;
     }
-    if (!dev || !check_hotplug(m, id, dev->parent_obj.klass->type, err)) {
+    if (!dev || !check_hotplug(m, id, dev->parent_obj.klass->type, dev->bus, err)) {
         return NULL;
     }
-    if (dev->pending_unplug) {
+    if (dev->pending_unplug &&
+        (!dev->ask_again_ns || clock_now(m->platform.vclock) < dev->ask_again_ns)) {
         error_set(err, "Device %s is already in the process of unplug", id);
         return NULL;
     }
