@@ -386,7 +386,7 @@ static void send_again(void *opaque)
 /* --- from the network --- */
 
 /* One frame that the user can take as it is; false: refused by a filter or by the user. */
-static bool receive_one(NetQueue *q, const NetFrame *f)
+static inline __attribute__((always_inline)) bool receive_one(NetQueue *q, const NetFrame *f)
 {
     NetBackend *b = q->b;
     const NetUserOps *ops = &b->user->ops;
@@ -406,7 +406,7 @@ static bool receive_one(NetQueue *q, const NetFrame *f)
 
 /* The user has switched an offload off since the host made the frame. What finds no room is lost.
  */
-static void receive_cut(NetQueue *q, const NetFrame *f)
+static __attribute__((noinline)) void receive_cut(NetQueue *q, const NetFrame *f)
 {
     NetFrame cur;
 
@@ -429,12 +429,13 @@ static void receive_cut(NetQueue *q, const NetFrame *f)
 bool net_deliver(NetBackend *b, unsigned queue, const NetFrame *f)
 {
     NetQueue *q = &b->queues[queue];
+    bool plain = is_plain(&f->hdr);
 
-    if (!size_is_good(f) || (!is_plain(&f->hdr) && !net_offload_check(f))) {
+    if (!size_is_good(f) || (!plain && !net_offload_check(f))) {
         net_count_errors(b, queue, NET_DIR_RX, 1);
     } else if (!net_link_up(b) || q->rx.len || !b->user) {
         net_count_dropped(b, queue, NET_DIR_RX, 1);
-    } else if (net_offload_needed(&f->hdr) & ~b->now_offloads) {
+    } else if (!plain && (net_offload_needed(&f->hdr) & ~b->now_offloads)) {
         receive_cut(q, f);
     } else if (!receive_one(q, f)) {
         keep(&q->rx, f);

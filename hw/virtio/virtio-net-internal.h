@@ -118,6 +118,7 @@ struct VirtioNet {
     bool steer;                /* RSS_CONFIG was given: rss chooses the queue */
     NetRxFilter filter;        /* filter.mac is the mac of configuration space */
     NetRss rss;
+    uint8_t head[NET_RSS_HEAD]; /* first bytes of the frame that is being received, where it comes in pieces */
     NetCoalParams rx_coal, tx_coal; /* of RX_SET and TX_SET: what a queue gets when it is enabled again */
 };
 

@@ -5,6 +5,8 @@
  * may be merged. When there are none the backend keeps it, and reads no more, until the driver
  * brings some.
  */
+#include <string.h>
+
 #include "core/log.h"
 #include "hw/virtio/virtio-net-internal.h"
 
@@ -65,20 +67,15 @@ static bool is_buffer(VirtioNet *s, VirtioNetPair *p, const VqElem *e, unsigned 
     return true;
 }
 
-/* Takes buffers for need bytes out of the ring: p->in[0..*ret_n). Else none are taken. */
-static int take_buffers(VirtioNet *s, VirtioNetPair *p, size_t need, unsigned *ret_n)
+/* take_buffers, where e, the first of them, is not enough, or is none. */
+static __attribute__((noinline)) int take_more(VirtioNet *s, VirtioNetPair *p, VqElem *e,
+                                               size_t need, unsigned *ret_n)
 {
     bool mergeable = virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_MRG_RXBUF);
     unsigned n = 0, most = mergeable ? virtqueue_size(p->rx) : 1;
     size_t room = 0;
-    VqElem *e;
 
-    while (room < need) {
-        if (n == most) { /* it will never fit */
-            put_back(p, n);
-            return DROPPED;
-        }
-        e = virtqueue_pop(p->rx);
+    for (;; e = virtqueue_pop(p->rx)) {
         if (!e) {
             put_back(p, n);
             return virtio_is_broken(VIRTIO_DEVICE(s)) ? DROPPED : NO_ROOM;
@@ -90,9 +87,36 @@ static int take_buffers(VirtioNet *s, VirtioNetPair *p, size_t need, unsigned *r
         }
         room += vq_elem_in_left(e);
         p->in[n++] = e;
+        if (room >= need) {
+            *ret_n = n;
+            return TAKEN;
+        }
+        if (n == most) { /* it will never fit */
+            put_back(p, n);
+            return DROPPED;
+        }
     }
-    *ret_n = n;
-    return TAKEN;
+}
+
+/*
+ * Takes buffers for need bytes out of the ring: p->in[0..*ret_n). Else none are taken, and kicks
+ * are on where there is no room.
+ */
+static int take_buffers(VirtioNet *s, VirtioNetPair *p, size_t need, unsigned *ret_n)
+{
+    VqElem *e = virtqueue_pop(p->rx);
+    int how;
+
+    if (G_LIKELY(e && vq_elem_in_left(e) >= need)) {
+        p->in[0] = e;
+        *ret_n = 1;
+        return TAKEN;
+    }
+    how = take_more(s, p, e, need, ret_n);
+    if (how == NO_ROOM && virtqueue_enable_kicks(p->rx)) {
+        how = take_more(s, p, virtqueue_pop(p->rx), need, ret_n);
+    }
+    return how;
 }
 
 /* Copies the frame behind what is written already; each buffer but the last is filled (§5.1.6.4).
@@ -115,6 +139,26 @@ static void copy_frame(VirtioNetPair *p, const NetFrame *f)
     }
 }
 
+/* Header and frame into the n buffers of p->in, which go back to the driver: it sees them together,
+ * at the end of the round. */
+static void fill_buffers(VirtioNetPair *p, const NetFrame *f, const WireHdr *wire, size_t hdr_len,
+                         unsigned n)
+{
+    uint8_t *room = f->niov == 1 ? vq_elem_write_place(p->in[0], hdr_len + f->len) : NULL;
+
+    if (G_LIKELY(room)) { /* all in one piece: n is 1 */
+        memcpy(room, wire, hdr_len);
+        memcpy(room + hdr_len, f->iov->iov_base, f->len);
+        virtqueue_fill(p->in[0]);
+        return;
+    }
+    vq_elem_write_some(p->in[0], wire, hdr_len);
+    copy_frame(p, f);
+    for (unsigned i = 0; i < n; i++) {
+        virtqueue_fill(p->in[i]);
+    }
+}
+
 static int put_frame(VirtioNet *s, VirtioNetPair *p, const NetFrame *f, NetHash hash)
 {
     size_t hdr_len = virtio_net_hdr_len(s);
@@ -122,20 +166,14 @@ static int put_frame(VirtioNet *s, VirtioNetPair *p, const NetFrame *f, NetHash 
     int how = take_buffers(s, p, hdr_len + f->len, &n);
     WireHdr wire;
 
-    if (how == NO_ROOM && virtqueue_enable_kicks(p->rx)) {
-        how = take_buffers(s, p, hdr_len + f->len, &n);
-    }
     if (how != TAKEN) {
         return how;
     }
     make_header(s, f, hash, n, &wire);
-    vq_elem_write_some(p->in[0], &wire, hdr_len);
-    copy_frame(p, f);
-    for (unsigned i = 0; i < n; i++) { /* seen by the driver together, at the end of the round */
-        virtqueue_fill(p->in[i]);
+    fill_buffers(p, f, &wire, hdr_len, n);
+    if (p->received++ == 0) { /* else it is scheduled */
+        loop_bh_schedule(p->round);
     }
-    p->received++;
-    loop_bh_schedule(p->round);
     return TAKEN;
 }
 
@@ -143,7 +181,7 @@ static int put_frame(VirtioNet *s, VirtioNetPair *p, const NetFrame *f, NetHash 
 
 static bool queue_is_there(const VirtioNet *s, unsigned pair)
 {
-    return virtio_queue_enabled((VirtIODevice *)&s->parent_obj, 2 * pair);
+    return virtqueue_enabled(s->pairs[pair].rx);
 }
 
 /*
@@ -158,6 +196,9 @@ static VirtioNetPair *choose_pair(VirtioNet *s, unsigned queue, NetHash hash)
         unsigned i = net_rss_queue(&s->rss, hash);
 
         return i < s->n_pairs && queue_is_there(s, i) ? &s->pairs[i] : NULL;
+    }
+    if (G_LIKELY(queue < n && queue_is_there(s, queue))) {
+        return &s->pairs[queue];
     }
     for (unsigned i = 0; i < n; i++) {
         unsigned pair = (queue + i) % n;
@@ -184,28 +225,28 @@ static bool is_too_large(const VirtioNet *s, const NetFrame *f, const uint8_t *h
     return f->len > most;
 }
 
-/* The frame's first bytes in one piece, in buf where they are not. */
-static const uint8_t *first_bytes(const NetFrame *f, size_t want, uint8_t *buf, size_t *ret_len)
-{
-    if (f->iov[0].iov_len >= MIN(want, f->len)) {
-        *ret_len = f->iov[0].iov_len;
-        return f->iov[0].iov_base;
-    }
-    *ret_len = net_frame_read(f, 0, buf, want);
-    return buf;
-}
-
 static bool drop(VirtioNet *s)
 {
     virtio_net_count(&s->stats.rx_dropped, 1);
     return true;
 }
 
+/* The frame's first bytes in one piece, which filter and hash look at; copied where they are not.
+ */
+static const uint8_t *first_bytes(VirtioNet *s, const NetFrame *f, size_t want, size_t *ret_len)
+{
+    if (G_LIKELY(f->iov[0].iov_len >= MIN(want, f->len))) {
+        *ret_len = f->iov[0].iov_len;
+        return f->iov[0].iov_base;
+    }
+    *ret_len = net_frame_read(f, 0, s->head, want);
+    return s->head;
+}
+
 bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
 {
     VirtioNet *s = opaque;
     bool hashing = s->steer || virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_HASH_REPORT);
-    uint8_t buf[NET_RSS_HEAD];
     size_t len;
     const uint8_t *head;
     NetHash hash = {0};
@@ -217,12 +258,12 @@ bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
     if (!virtio_running(VIRTIO_DEVICE(s))) {
         return drop(s);
     }
-    head = first_bytes(f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, buf, &len);
+    head = first_bytes(s, f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, &len);
     if (!net_rx_filter_accepts(&s->filter, head, len)) {
         virtio_net_count(&s->stats.rx_filtered, 1);
         return true;
     }
-    if (hashing) {
+    if (G_UNLIKELY(hashing)) {
         hash = net_rss_hash(&s->rss, head, len);
     }
     p = choose_pair(s, queue, hash);

@@ -331,6 +331,11 @@ uint16_t virtqueue_index(const VirtQueue *vq)
     return vq->index;
 }
 
+bool virtqueue_enabled(const VirtQueue *vq)
+{
+    return vq->setup.enabled;
+}
+
 unsigned virtqueue_size(const VirtQueue *vq)
 {
     return vq->num;
@@ -648,8 +653,29 @@ static void cursor_move(struct iovec *iov, uint32_t *pos, size_t len, uint8_t *d
     }
 }
 
+/*
+ * The same without copying, of *left bytes in all, where the piece v and what follows it have more
+ * than len: most of what a small packet costs. False: nothing is done. v is there if *left > len.
+ */
+static inline bool cursor_step(struct iovec *v, uint64_t *left, size_t len)
+{
+    if (len >= *left || len >= v->iov_len) {
+        return false;
+    }
+    v->iov_base = (uint8_t *)v->iov_base + len;
+    v->iov_len -= len;
+    *left -= len;
+    return true;
+}
+
 size_t vq_elem_read_some(VqElem *e, void *dst, size_t len)
 {
+    struct iovec *v = &e->iov[e->out_pos];
+
+    if (G_LIKELY(cursor_step(v, &e->out_left, len))) {
+        memcpy(dst, (uint8_t *)v->iov_base - len, len);
+        return len;
+    }
     len = MIN(len, e->out_left);
     cursor_move(e->iov, &e->out_pos, len, dst, NULL);
     e->out_left -= len;
@@ -658,6 +684,13 @@ size_t vq_elem_read_some(VqElem *e, void *dst, size_t len)
 
 size_t vq_elem_write_some(VqElem *e, const void *src, size_t len)
 {
+    struct iovec *v = &e->iov[e->in_pos];
+
+    if (G_LIKELY(cursor_step(v, &e->in_left, len))) {
+        memcpy((uint8_t *)v->iov_base - len, src, len);
+        e->written += (uint32_t)len;
+        return len;
+    }
     len = MIN(len, e->in_left);
     cursor_move(e->iov, &e->in_pos, len, NULL, src);
     e->in_left -= len;
@@ -680,8 +713,10 @@ bool vq_elem_skip_out(VqElem *e, size_t len)
     if (len > e->out_left) {
         return false;
     }
-    cursor_move(e->iov, &e->out_pos, len, NULL, NULL);
-    e->out_left -= len;
+    if (!cursor_step(&e->iov[e->out_pos], &e->out_left, len)) {
+        cursor_move(e->iov, &e->out_pos, len, NULL, NULL);
+        e->out_left -= len;
+    }
     return true;
 }
 
@@ -700,9 +735,22 @@ const struct iovec *vq_elem_in_iov(VqElem *e, unsigned *ret_n)
 void vq_elem_wrote(VqElem *e, size_t len)
 {
     len = MIN(len, e->in_left);
-    cursor_move(e->iov, &e->in_pos, len, NULL, NULL);
-    e->in_left -= len;
     e->written += (uint32_t)len;
+    if (!cursor_step(&e->iov[e->in_pos], &e->in_left, len)) {
+        cursor_move(e->iov, &e->in_pos, len, NULL, NULL);
+        e->in_left -= len;
+    }
+}
+
+void *vq_elem_write_place(VqElem *e, size_t len)
+{
+    struct iovec *v = &e->iov[e->in_pos];
+
+    if (!cursor_step(v, &e->in_left, len)) {
+        return NULL;
+    }
+    e->written += (uint32_t)len;
+    return (uint8_t *)v->iov_base - len;
 }
 
 /* Pieces are never empty. */

@@ -29,6 +29,7 @@ enum { VIRTQUEUE_MAX_SIZE = 32768 };
 
 uint16_t virtqueue_index(const VirtQueue *vq); /* its number, as the driver knows it */
 unsigned virtqueue_size(const VirtQueue *vq);  /* entries that the driver gave it; 0: it is not in use */
+bool virtqueue_enabled(const VirtQueue *vq);     /* by the driver */
 
 /*
  * The next available element, or NULL: the ring is empty, not set up, or the driver broke it. A broken ring
@@ -99,5 +100,8 @@ void vq_elem_write_tail(VqElem *e, uint8_t byte);
 /* Tells that len bytes at the in cursor were written by somebody else (readv into vq_elem_in_iov): they count as
  * used and the cursor moves over them. */
 void vq_elem_wrote(VqElem *e, size_t len);
+/* The next len bytes to write, in one piece, for the caller to fill before it gives e back: they count as written. NULL:
+ * the next piece has no more than len bytes; nothing is done. */
+void *vq_elem_write_place(VqElem *e, size_t len);
 
 #endif
