@@ -36,5 +36,6 @@ void group_disk_iothreads(void);
 void group_net_pc(void);
 void group_net_pc_legacy(void);
 void group_net_microvm(void);
+void group_net_tap(void);
 
 #endif

@@ -53,6 +53,7 @@ static const struct {
     {"net-pc", group_net_pc},
     {"net-pc-legacy", group_net_pc_legacy},
     {"net-microvm", group_net_microvm},
+    {"net-tap", group_net_tap},
 };
 
 int main(int argc, char **argv)
