@@ -42,15 +42,15 @@ static gpointer serve_http(gpointer opaque)
 
 static void get_address(Vm *vm)
 {
-    g_autofree char *script = net_ask(
+    g_autofree char *lease = NULL, *mac = NULL;
+
+    g_free(net_ask(
         vm,
         "run printf '#!/bin/sh\\n[ $1 = bound ] || exit 0\\nip addr add $ip/24 dev $interface\\n"
         "ip route add default via $router\\necho $ip $router $dns >/tmp/lease\\n' >/tmp/dhcp; "
-        "chmod +x /tmp/dhcp; ip link set lo up; ip link set eth0 up");
-    g_autofree char *lease =
-        net_ask(vm, "run udhcpc -i eth0 -n -q -s /tmp/dhcp 2>&1; cat /tmp/lease");
-    g_autofree char *mac = net_ask(vm, "run cat /sys/class/net/eth0/address");
-
+        "chmod +x /tmp/dhcp; ip link set lo up; ip link set eth0 up"));
+    lease = net_ask(vm, "run udhcpc -i eth0 -n -q -s /tmp/dhcp 2>&1; cat /tmp/lease");
+    mac = net_ask(vm, "run cat /sys/class/net/eth0/address");
     net_expect_text(lease, "10.0.2.15 10.0.2.2 10.0.2.3");
     net_expect_text(mac, "52:54:00:12:34:56");
     passed("an address by DHCP");
@@ -100,10 +100,9 @@ static void use_port(Vm *vm, unsigned port)
                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
                             .sin_port = htons((uint16_t)port)};
     int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    g_autofree char *started_it =
-        net_ask(vm, "run (nc -ll -p 7 -e cat >/dev/null 2>&1 &); sleep 1");
     uint8_t *back = g_malloc(ECHO_BYTES);
 
+    g_free(net_ask(vm, "run (nc -ll -p 7 -e cat >/dev/null 2>&1 &); sleep 1"));
     if (connect(s, (struct sockaddr *)&a, sizeof a) < 0) {
         fail("nobody is at the forwarded port");
     }
