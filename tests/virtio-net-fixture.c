@@ -159,7 +159,25 @@ typedef struct {
     size_t len[FAKE_RING_MAX];
 } Posted;
 
-static Posted posted[FAKE_QUEUES_MAX];
+/* Of two drivers at most. */
+static struct {
+    const FakeDriver *driver;
+    Posted queues[FAKE_QUEUES_MAX];
+} posted[2];
+
+static Posted *posted_of(const FakeDriver *d, unsigned q)
+{
+    static unsigned oldest;
+
+    for (unsigned i = 0; i < G_N_ELEMENTS(posted); i++) {
+        if (posted[i].driver == d) {
+            return &posted[i].queues[q];
+        }
+    }
+    oldest = !oldest;
+    posted[oldest].driver = d;
+    return &posted[oldest].queues[q];
+}
 
 static void post(FakeDriver *d, unsigned q, size_t len, size_t piece)
 {
@@ -173,8 +191,8 @@ static void post(FakeDriver *d, unsigned q, size_t len, size_t piece)
     }
     bufs[n] = END;
     head = fake_driver_add_bufs(d, q, bufs, NULL);
-    posted[q].at[head] = at;
-    posted[q].len[head] = len;
+    posted_of(d, q)->at[head] = at;
+    posted_of(d, q)->len[head] = len;
 }
 
 void vnet_post_one(FakeDriver *d, unsigned q, size_t len)
@@ -215,16 +233,18 @@ unsigned vnet_hdr16(const VnetGot *g, unsigned off)
 /* One buffer, behind what is there. */
 static bool get_buffer(FakeDriver *d, unsigned q, uint8_t *all, size_t *len, bool *ret_full)
 {
+    const Posted *p;
     uint16_t head;
     uint32_t used;
 
     if (!fake_driver_get(d, q, &head, &used)) {
         return false;
     }
-    ck_assert_uint_le(used, posted[q].len[head]);
+    p = posted_of(d, q);
+    ck_assert_uint_le(used, p->len[head]);
     ck_assert_uint_gt(used, 0);
-    ck_assert(gmem_read(d->m->p.mem, posted[q].at[head], all + *len, used));
-    *ret_full = used == posted[q].len[head];
+    ck_assert(gmem_read(d->m->p.mem, p->at[head], all + *len, used));
+    *ret_full = used == p->len[head];
     *len += used;
     return true;
 }

@@ -54,6 +54,7 @@ static const struct {
     {"net-pc-legacy", group_net_pc_legacy},
     {"net-microvm", group_net_microvm},
     {"hotplug", group_hotplug},
+    {"net-tap", group_net_tap},
 };
 
 int main(int argc, char **argv)
