@@ -97,10 +97,21 @@ static void arm(NbdQueue *nq)
     }
 }
 
+/*
+ * Whoever drains holds up the VM: it does not wait for a connection as long as requests do, which
+ * fail then. Those that come later have all the patience that is left again.
+ */
 static void lose_patience(NbdQueue *nq)
 {
-    if (!nq->nbd && !nq->lost && !nq->opening && clock_now(nq->clock) >= patience_end(nq)) {
+    int64_t now = clock_now(nq->clock);
+
+    if (nq->nbd || nq->lost) {
+        return;
+    }
+    if (!nq->opening && now >= patience_end(nq)) {
         nq->lost = true;
+        nbd_fail_waiting(nq);
+    } else if (nq->q.draining && now >= nq->lost_at + NBD_DRAIN_LOST_MS * ms) {
         nbd_fail_waiting(nq);
     }
 }

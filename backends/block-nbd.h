@@ -16,6 +16,7 @@ enum {
     NBD_RETRY_MS = 500,      /* between attempts to connect */
     NBD_CONNECT_MS = 30000,  /* for one attempt, without looking the name up */
     NBD_DRAIN_MS = 30000,    /* without an answer while somebody waits for all requests: the connection counts as lost */
+    NBD_DRAIN_LOST_MS = 5000, /* since the connection was lost: so long waits for the next who waits for all requests */
     NBD_CANCEL_MS = 500,     /* for all answers that nobody wants any more: a reset waits for them */
 };
 
