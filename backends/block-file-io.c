@@ -256,6 +256,15 @@ static void next_step(FileQueue *fq, BlockRequest *req, FileStep step)
     }
 }
 
+/* The kernel forgets what it could not write back, and tells of that once. */
+static void sync_failed(BlockFile *n, int64_t result)
+{
+    if (!n->direct && !atomic_exchange(&n->sync_failed, true)) {
+        log_warn("%s: a flush failed (%s): data is lost, all later flushes fail, too", n->filename,
+                 g_strerror((int)-result));
+    }
+}
+
 /* The data is written; FUA may want more than that. */
 static void written(FileQueue *fq, BlockRequest *req, bool synced)
 {
@@ -282,6 +291,10 @@ static void transfer_done(FileQueue *fq, BlockRequest *req, int64_t result)
         return;
     }
     if (result < 0) {
+        if (f->dsync &&
+            result == -EIO) { /* not ENOSPC: a full disk loses nothing, and is retried */
+            sync_failed(n, result);
+        }
         end(fq, req, (int)result);
         return;
     }
@@ -307,10 +320,8 @@ static void transfer_done(FileQueue *fq, BlockRequest *req, int64_t result)
 
 static void sync_done(FileQueue *fq, BlockRequest *req, int64_t result)
 {
-    if (result < 0 && result != -ECANCELED && !fq->node->direct &&
-        !atomic_exchange(&fq->node->sync_failed, true)) {
-        log_warn("%s: a flush failed (%s): data is lost, all later flushes fail, too",
-                 fq->node->filename, g_strerror((int)-result));
+    if (result < 0 && result != -ECANCELED) {
+        sync_failed(fq->node, result);
     }
     end(fq, req, (int)result);
 }

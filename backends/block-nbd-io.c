@@ -1,13 +1,16 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Requests of the driver "nbd". libnbd takes one buffer per command: requests in several pieces go
- * through bounce buffers. A command whose connection died is sent again on the next one; reading or
- * writing the same bytes twice does no harm.
+ * through bounce buffers. A request whose connection died is done again from its start on the next
+ * one; reading or writing the same bytes twice does no harm.
  */
 #include "backends/block-nbd.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
+
+#include "core/log.h"
 
 /* --- lists --- */
 
@@ -93,6 +96,47 @@ static void end(NbdQueue *nq, BlockRequest *req, int ret)
     block_complete_later(req, ret); /* legal wherever this is called from */
 }
 
+/* --- what is not flushed --- */
+
+void nbd_note_loss(BlockNbd *n)
+{
+    pthread_mutex_lock(&n->lock);
+    n->lost = MAX(n->lost, atomic_load(&n->written));
+    pthread_mutex_unlock(&n->lock);
+}
+
+/* The server answered a flush. What was lost before is told once: there is no more to lose. */
+static int flushed(BlockNbd *n, uint64_t covers)
+{
+    static LogRate rate;
+    bool lost;
+
+    pthread_mutex_lock(&n->lock);
+    lost = n->lost > n->flushed;
+    n->flushed = MAX(n->flushed, lost ? n->lost : covers);
+    pthread_mutex_unlock(&n->lock);
+    if (lost) {
+        log_warn_rated(&rate,
+                       "%s: the connection was lost before what had been written was flushed, and "
+                       "the server may have lost that: a flush fails",
+                       n->server->filename);
+    }
+    return lost ? -EIO : 0;
+}
+
+/* All commands of req succeeded. */
+static int success(NbdQueue *nq, BlockRequest *req)
+{
+    if (nbd_req(req)->syncing || req->op == BLOCK_FLUSH) {
+        return flushed(nq->node, nbd_req(req)->covers);
+    }
+    if ((req->op == BLOCK_WRITE || req->op == BLOCK_WRITE_ZEROES) && !(req->flags & BLOCK_FUA) &&
+        nq->node->can_flush) {
+        atomic_fetch_add(&nq->node->written, 1);
+    }
+    return 0;
+}
+
 /* --- sending --- */
 
 static int on_answer(void *opaque, int *error)
@@ -149,6 +193,7 @@ static int64_t send_command(NbdQueue *nq, BlockRequest *req)
     NbdReq *r = nbd_req(req);
 
     if (r->syncing || req->op == BLOCK_FLUSH) {
+        r->covers = atomic_load(&nq->node->written);
         return nq->lib->aio_flush(nq->nbd, cb, 0);
     }
     if (req->op == BLOCK_READ || req->op == BLOCK_WRITE) {
@@ -162,6 +207,14 @@ static int64_t send_command(NbdQueue *nq, BlockRequest *req)
     return nq->lib->aio_zero(nq->nbd, there(nq, req->offset, req->bytes), req->offset, cb, flags);
 }
 
+/* What the last connection did of it may be lost. */
+static void wait_for_connection(NbdQueue *nq, BlockRequest *req)
+{
+    nbd_req(req)->pos = 0;
+    nbd_req(req)->syncing = false;
+    nbd_list_push(&nq->waiting, req);
+}
+
 /* libnbd refuses what it knows the server cannot do; else the connection died, and nbd_watch will
  * see. */
 static void not_sent(NbdQueue *nq, BlockRequest *req)
@@ -171,7 +224,7 @@ static void not_sent(NbdQueue *nq, BlockRequest *req)
     if (nq->lib->aio_is_ready(nq->nbd)) {
         end(nq, req, nq->lib->get_errno() ? -nq->lib->get_errno() : -EIO);
     } else {
-        nbd_list_push(&nq->waiting, req);
+        wait_for_connection(nq, req);
     }
 }
 
@@ -189,7 +242,7 @@ static void send_or_wait(NbdQueue *nq, BlockRequest *req)
     } else if (nq->lost || nq->waiting.n >= NBD_WAITING_MAX) {
         end(nq, req, -EIO);
     } else {
-        nbd_list_push(&nq->waiting, req);
+        wait_for_connection(nq, req);
     }
 }
 
@@ -234,7 +287,7 @@ void nbd_fail_waiting(NbdQueue *nq)
 
 /* --- answers --- */
 
-/* Not an answer of the server: the connection went. */
+/* The connection went, or the server answered that it ends, and will hear nothing more. */
 static bool is_loss(int error)
 {
     return error == ENOTCONN || error == ESHUTDOWN || error == ECONNRESET || error == EPIPE;
@@ -246,6 +299,11 @@ static void answered(NbdQueue *nq, BlockRequest *req)
     bool fua = (req->flags & BLOCK_FUA) && !nq->node->can_fua && nq->node->can_flush;
 
     if (is_loss(r->error)) {
+        if (nq->nbd && !nq->lib->aio_is_dead(nq->nbd) && !nq->lib->aio_is_closed(nq->nbd)) {
+            nbd_break(nq, "says that it shuts down");
+            nq->retry_at =
+                clock_now(nq->clock) + NBD_RETRY_MS * 1000000ll; /* it may take a while */
+        }
         send_or_wait(nq, req);
         return;
     }
@@ -263,7 +321,7 @@ static void answered(NbdQueue *nq, BlockRequest *req)
         r->syncing = true;
         send_or_wait(nq, req);
     } else {
-        end(nq, req, 0);
+        end(nq, req, success(nq, req));
     }
 }
 

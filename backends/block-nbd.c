@@ -5,7 +5,8 @@
  * again; for reconnect-delay seconds requests wait for that, then they fail until it has come back.
  * So does one whose server owes answers but says nothing, after request-timeout seconds, or sooner
  * when the whole VM waits for it.
- * What the server had acknowledged, but lost with its own life, no reconnection can tell.
+ * What the server had acknowledged, but not flushed, it may have lost with its own life, which no
+ * reconnection can tell: the next flush fails.
  */
 #include "backends/block-nbd.h"
 
@@ -58,10 +59,11 @@ static int64_t patience_left(NbdQueue *nq)
     return MAX(end - now, 0);
 }
 
-/* As if the server had: libnbd then gives the requests back. */
-static void break_connection(NbdQueue *nq)
+void nbd_break(NbdQueue *nq, const char *why)
 {
-    log_warn("%s: the server does not answer", nq->node->server->filename);
+    static LogRate rate;
+
+    log_warn_rated(&rate, "%s: the server %s", nq->node->server->filename, why);
     shutdown(nq->lib->aio_get_fd(nq->nbd), SHUT_RDWR);
     while (!nq->lib->aio_is_dead(nq->nbd) && !nq->lib->aio_is_closed(nq->nbd)) {
         unsigned dir = nq->lib->aio_get_direction(nq->nbd);
@@ -97,10 +99,21 @@ static void arm(NbdQueue *nq)
     }
 }
 
+/*
+ * Whoever drains holds up the VM: it does not wait for a connection as long as requests do, which
+ * fail then. Those that come later have all the patience that is left again.
+ */
 static void lose_patience(NbdQueue *nq)
 {
-    if (!nq->nbd && !nq->lost && !nq->opening && clock_now(nq->clock) >= patience_end(nq)) {
+    int64_t now = clock_now(nq->clock);
+
+    if (nq->nbd || nq->lost) {
+        return;
+    }
+    if (!nq->opening && now >= patience_end(nq)) {
         nq->lost = true;
+        nbd_fail_waiting(nq);
+    } else if (nq->q.draining && now >= nq->lost_at + NBD_DRAIN_LOST_MS * ms) {
         nbd_fail_waiting(nq);
     }
 }
@@ -205,7 +218,9 @@ static void connection_lost(NbdQueue *nq)
                    nq->node->reconnect_delay ? "requests wait for the next" : "requests fail");
     drop_connection(nq);
     nbd_settle(nq);
-    nq->lost_at = nq->retry_at = clock_now(nq->clock);
+    nbd_note_loss(nq->node);
+    nq->lost_at = clock_now(nq->clock);
+    nq->retry_at = MAX(nq->retry_at, nq->lost_at);
     lose_patience(nq);
 }
 
@@ -253,7 +268,7 @@ static void on_timer(void *opaque)
 
     lose_patience(nq);
     if (nq->nbd && patience_left(nq) == 0) {
-        break_connection(nq);
+        nbd_break(nq, "does not answer");
         nbd_settle(nq);
     } else if (!nq->nbd && !nq->dial && now >= nq->retry_at) {
         dial(nq);
@@ -351,6 +366,7 @@ static bool connect_queue(NbdQueue *nq, struct nbd_handle *spare, GError **err)
 
     if (h && !nq->lib->aio_is_ready(h)) {
         nq->lib->close(g_steal_pointer(&h));
+        nbd_note_loss(n);
     }
     if (!h && loop_in_thread(n->parent_obj.loop)) {
         nq->opening = true;

@@ -16,6 +16,7 @@ enum {
     NBD_RETRY_MS = 500,      /* between attempts to connect */
     NBD_CONNECT_MS = 30000,  /* for one attempt, without looking the name up */
     NBD_DRAIN_MS = 30000,    /* without an answer while somebody waits for all requests: the connection counts as lost */
+    NBD_DRAIN_LOST_MS = 5000, /* since the connection was lost: so long waits for the next who waits for all requests */
     NBD_CANCEL_MS = 500,     /* for all answers that nobody wants any more: a reset waits for them */
 };
 
@@ -40,8 +41,12 @@ typedef struct {
     uint64_t size;           /* bytes; that of the disk is rounded up to whole sectors, what is missing reads as zeroes */
     struct nbd_handle *spare; /* connected, for the next queue: some servers end with their last client */
     NbdServer *server;       /* owned reference; NULL: not open */
-    pthread_mutex_t lock;    /* guards spare and queues */
+    pthread_mutex_t lock;    /* guards spare, queues, flushed and lost */
     GPtrArray *queues;       /* of NbdQueue *, borrowed */
+    /* Writes that were acknowledged, but need a flush, are counted: all of them, those that are flushed or given up, and
+     * those before the last connection that was lost. */
+    _Atomic uint64_t written;
+    uint64_t flushed, lost;
 } BlockNbd;
 
 enum { NBD_SERVER_UNSET, NBD_SERVER_UNIX, NBD_SERVER_INET };
@@ -91,6 +96,7 @@ typedef struct {
 typedef struct {
     uint64_t pos;            /* bytes done */
     NbdSlot *slot;
+    uint64_t covers;         /* of a flush: BlockNbd.written when it was sent */
     uint32_t len;            /* of the command */
     int32_t error;           /* errno of the answer */
     bool syncing;            /* FUA by way of a flush */
@@ -130,9 +136,12 @@ void nbd_cancel(BlockQueue *q, BlockRequest *req);
 bool nbd_settle(NbdQueue *nq);     /* ends what was answered; false: nothing was */
 void nbd_send_waiting(NbdQueue *nq);
 void nbd_fail_waiting(NbdQueue *nq);
+void nbd_note_loss(BlockNbd *n);   /* a connection is no more: what was not flushed may be lost */
 void nbd_slots_free(NbdQueue *nq);
 
 /* --- block-nbd.c --- */
+/* Ends the connection, as if the server had; libnbd then gives the requests back, to be settled. Logs why. */
+void nbd_break(NbdQueue *nq, const char *why);
 void nbd_watch(NbdQueue *nq);      /* tells the loop what nbd waits for, and notices its death */
 
 #endif

@@ -36,6 +36,7 @@ ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int niov, off_t at, int
 
 static atomic_bool cut;
 static atomic_uint cuts;
+static atomic_int dsync_error; /* of the next write that is to be on the disk */
 
 /* A number below len, another each time. */
 static size_t shorter(size_t len)
@@ -72,6 +73,12 @@ ssize_t __wrap_pwritev2(int fd, const struct iovec *iov, int niov, off_t at, int
 {
     struct iovec first = {iov->iov_base, iov->iov_len};
 
+    if (flags & RWF_DSYNC) {
+        errno = atomic_exchange(&dsync_error, 0);
+        if (errno) {
+            return -1;
+        }
+    }
     if (!cut) {
         return __real_pwritev2(fd, iov, niov, at, flags);
     }
@@ -94,6 +101,28 @@ START_TEST(short_transfers_go_on_where_they_ended)
     model_run(&d, &spec);
     cut = false;
     ck_assert_uint_gt(cuts, 200);
+    disk_close(&d);
+}
+END_TEST
+
+/* The kernel tells of a failed write-back once, and it told the write. A full disk is another case:
+ * it is retried. */
+START_TEST(after_a_failed_write_through_no_flush_succeeds)
+{
+    static const int errors[] = {EIO, ENOSPC, EINVAL};
+    g_autofree char *path = make_file("disk", MIB);
+    uint8_t buf[512] = {0};
+    Disk d;
+    Io io;
+
+    disk_open(&d, node_add("{'driver':'file','filename':'%s','aio':'threads'}", path), true);
+    dsync_error = errors[_i];
+    io_init(&io, BLOCK_WRITE, 0, buf, sizeof buf);
+    io.req.flags = BLOCK_FUA;
+    block_submit(d.q, &io.req);
+    io_wait(&d, &io);
+    ck_assert_int_eq(io.ret, -errors[_i]);
+    ck_assert_int_eq(disk_io(&d, BLOCK_FLUSH, 0, NULL, 0), errors[_i] == EIO ? -EIO : 0);
     disk_close(&d);
 }
 END_TEST
@@ -308,6 +337,7 @@ int main(void)
     TCase *tc = block_case(s, "short transfers");
     TCase *device = tcase_create("device");
 
+    tcase_add_loop_test(tc, after_a_failed_write_through_no_flush_succeeds, 0, 3);
     tcase_add_loop_test(tc, short_transfers_go_on_where_they_ended, 0, 2 * ENGINES);
     tcase_add_checked_fixture(device, setup, block_teardown);
     suite_add_tcase(s, device);

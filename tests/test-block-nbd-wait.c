@@ -226,6 +226,34 @@ START_TEST(a_server_that_answers_keeps_its_connection_through_a_reset)
 }
 END_TEST
 
+/* Not for all of reconnect-delay; what comes later waits again. */
+START_TEST(a_lost_server_does_not_hold_up_who_drains)
+{
+    int64_t begin = g_get_monotonic_time();
+    uint8_t buf[512] = {0};
+    Disk d;
+    Io io;
+
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    disk_open(&d, unix_node(",'reconnect-delay':3600"), true);
+    nbd_server_kill();
+    io_init(&io, BLOCK_WRITE, 0, buf, sizeof buf);
+    block_submit(d.q, &io.req);
+    block_drain(d.q);
+    ck_assert_uint_eq(io.done, 1);
+    ck_assert_int_eq(io.ret, -EIO);
+    ck_assert_int_lt(g_get_monotonic_time() - begin, 20 * G_USEC_PER_SEC);
+    io_init(&io, BLOCK_WRITE, 0, buf, sizeof buf);
+    block_submit(d.q, &io.req);
+    run_rounds(50);
+    ck_assert_uint_eq(io.done, 0);
+    nbd_serve(sock, "nbdkit -f -U %s memory 1M", sock);
+    io_wait(&d, &io);
+    ck_assert_int_eq(io.ret, 0);
+    disk_close(&d);
+}
+END_TEST
+
 /* --- names --- */
 
 START_TEST(the_loop_runs_while_a_name_is_looked_up)
@@ -393,6 +421,7 @@ int main(void)
     tcase_add_test(tc, all_queues_of_a_silent_server_are_reset_in_the_time_of_one);
     tcase_add_test(tc, what_a_server_says_after_a_reset_reaches_nobodys_memory);
     tcase_add_test(tc, a_server_that_answers_keeps_its_connection_through_a_reset);
+    tcase_add_test(tc, a_lost_server_does_not_hold_up_who_drains);
     tcase_add_loop_test(tc, the_loop_runs_while_a_name_is_looked_up, 0, 3);
     tcase_add_test(tc, the_vm_runs_while_blockdev_add_waits_for_a_server);
     tcase_add_loop_test(tc, a_queue_that_is_opened_later_connects_meanwhile, 0, 2);

@@ -349,6 +349,63 @@ START_TEST(a_server_killed_with_requests_under_way_loses_none_of_them)
 }
 END_TEST
 
+/* The server may have had them in its cache alone, and be another one now. */
+START_TEST(writes_that_a_lost_server_did_not_flush_fail_the_next_flush)
+{
+    g_autofree char *image = make_file("image", MIB);
+    uint8_t buf[512] = {1};
+    BlockQueue *other;
+    Io io;
+    Disk d;
+
+    nbd_serve(sock, "qemu-nbd -f raw -t -e 2 -k %s %s", sock, image);
+    nbd_disk(&d, ",'reconnect-delay':60");
+    other = block_queue_new(d.user, loop, NULL);
+    ck_assert_ptr_nonnull(other);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    if (_i == 1) { /* what was flushed is safe */
+        ck_assert_int_eq(disk_io(&d, BLOCK_FLUSH, 0, NULL, 0), 0);
+    }
+    nbd_server_kill();
+    nbd_serve(sock, "qemu-nbd -f raw -t -e 2 -k %s %s", sock, image);
+    if (_i == 0) {
+        ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 512, buf, 512), 0);
+    }
+    io_init(&io, BLOCK_FLUSH, 0, NULL, 0);
+    block_submit(_i == 2 ? other : d.q, &io.req);
+    io_wait(&d, &io);
+    ck_assert_int_eq(io.ret, _i == 1 ? 0 : -EIO);
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), 0);
+    ck_assert_int_eq(disk_io(&d, BLOCK_FLUSH, 0, NULL, 0), 0); /* the guest was told */
+    block_queue_free(other);
+    disk_close(&d);
+}
+END_TEST
+
+START_TEST(a_server_that_says_it_shuts_down_is_left)
+{
+    g_autofree char *trigger = path_of("trigger");
+    uint8_t buf[512] = {1};
+    int64_t end;
+    Disk d;
+
+    nbd_serve(sock,
+              "nbdkit -f -U %s memory 1M --filter=error error=ESHUTDOWN error-pwrite-rate=100%% "
+              "error-file=%s",
+              sock, trigger);
+    nbd_disk(&d, "");
+    ck_assert(g_file_set_contents(trigger, "", 0, NULL));
+    ck_assert_int_eq(disk_io(&d, BLOCK_WRITE, 0, buf, 512), -EIO);
+    unlink(trigger);
+    end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    while (disk_io(&d, BLOCK_WRITE, 0, buf, 512) != 0) {
+        ck_assert_int_lt(g_get_monotonic_time(), end);
+        g_usleep(20000);
+    }
+    disk_close(&d);
+}
+END_TEST
+
 START_TEST(the_only_connection_that_a_server_takes_is_kept_for_the_queue)
 {
     g_autofree char *image = make_file("image", MIB);
@@ -575,6 +632,8 @@ int main(void)
     tcase_add_loop_test(tc, requests_wait_for_a_server_that_comes_back, 0, 2);
     tcase_add_test(tc, without_patience_requests_fail_until_the_server_is_back);
     tcase_add_test(tc, a_server_killed_with_requests_under_way_loses_none_of_them);
+    tcase_add_loop_test(tc, writes_that_a_lost_server_did_not_flush_fail_the_next_flush, 0, 3);
+    tcase_add_test(tc, a_server_that_says_it_shuts_down_is_left);
     tcase_add_test(tc, the_only_connection_that_a_server_takes_is_kept_for_the_queue);
     tcase_add_test(tc, a_server_that_hangs_does_not_hold_up_a_reset);
     tcase_add_loop_test(tc, after_request_timeout_requests_fail, 0, 2);
