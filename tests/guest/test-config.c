@@ -86,7 +86,7 @@ void group_config_everything(void)
     disk_guest_do(vm, "mkdir /d && mount -t ext4 /dev/vda /d && echo hello >/d/x && umount /d && "
                       "dd if=/dev/hwrng of=/tmp/r bs=16 count=1 2>/dev/null && ip link set eth0 up "
                       "&& [ -c /dev/hvc0 ] && ls /sys/class/virtio-ports");
-    disk_guest_expect(vm, "/sys/class/virtio-ports/vport*p2/name", "org.aerostat.agent");
+    disk_guest_expect(vm, "/sys/class/virtio-ports/vport*p1/name", "org.aerostat.agent");
     vm_power_off(vm);
     disk_expect_clean(data);
     passed("everything.cfg has a driver in the guest for each of its devices");
