@@ -30,17 +30,34 @@ static bool open_error(const BlockFile *n, int errnum, GError **err)
                          "cache.direct=off",
                          n->filename);
     }
+    if (fd_table_has_path(n->filename)) {
+        return error_set(err, "could not open '%s': %s", n->filename,
+                         errnum == EACCES   ? "the set has no descriptor that was opened that way"
+                         : errnum == ENOENT ? "there is no such set"
+                                            : g_strerror(errnum));
+    }
     return error_set_errno(err, errnum, "could not open '%s'", n->filename);
+}
+
+static int open_path(BlockFile *n, int flags)
+{
+    if (!fd_table_has_path(n->filename)) {
+        return open(n->filename, flags);
+    }
+    if (!n->fds) {
+        n->fds = FD_TABLE(object_ref(fd_table_of(object_root(OBJECT(n)))));
+    }
+    return fd_table_open(n->fds, n->filename, flags, &n->fdset);
 }
 
 static bool open_file(BlockFile *n, GError **err)
 {
     BlockNode *node = &n->parent_obj;
 
-    n->fd = open(n->filename, open_flags(node, node->read_only));
+    n->fd = open_path(n, open_flags(node, node->read_only));
     if (n->fd < 0 && !node->read_only && node->auto_read_only &&
         (errno == EACCES || errno == EROFS || errno == EPERM)) {
-        n->fd = open(n->filename, open_flags(node, true));
+        n->fd = open_path(n, open_flags(node, true));
         node->limits.read_only = n->fd >= 0;
     }
     return n->fd >= 0 || open_error(n, errno, err);
@@ -182,6 +199,10 @@ static void file_close(BlockNode *node)
     if (n->lock_fd >= 0) {
         close(n->lock_fd);
     }
+    if (n->fds) {
+        fd_table_release(n->fds, n->fdset);
+        object_unref(n->fds);
+    }
     free(n->zeroes);
 }
 
@@ -227,6 +248,7 @@ static int64_t file_allocated(BlockNode *node)
 static void file_init(Object *obj)
 {
     BLOCK_FILE(obj)->fd = BLOCK_FILE(obj)->lock_fd = -1;
+    BLOCK_FILE(obj)->fdset = -1;
 }
 
 static void file_class_init(ObjectClass *klass, const void *data)

@@ -10,6 +10,7 @@
 
 #include "backends/block-impl.h"
 #include "backends/block-pool.h"
+#include "backends/fd-table.h"
 
 enum { FILE_AIO_AUTO, FILE_AIO_IO_URING, FILE_AIO_THREADS, FILE_AIO_NATIVE };
 enum { FILE_LOCK_AUTO, FILE_LOCK_ON, FILE_LOCK_OFF };
@@ -21,6 +22,8 @@ typedef struct {
     char *filename;
     int aio, locking;        /* FILE_AIO_*, FILE_LOCK_* */
     int fd;
+    FdTable *fds;            /* where fd is a duplicate from; referenced */
+    int64_t fdset;           /* of /dev/fdset/N; -1: a file opened by its name */
     int lock_fd;             /* an open file of its own: io_uring holds fd for a while after a process was killed */
     bool is_device;
     bool direct;             /* O_DIRECT */

@@ -187,6 +187,11 @@ static void fd_stop_input(FdChardev *f)
     f->in_fd = -1;
 }
 
+static ssize_t fd_read(FdChardev *f, void *buf, size_t len)
+{
+    return read(f->in_fd, buf, len);
+}
+
 static void fd_input(void *opaque, unsigned events)
 {
     FdChardev *f = opaque;
@@ -201,7 +206,7 @@ static void fd_input(void *opaque, unsigned events)
         fd_input_on(f, false);
         return;
     }
-    n = read(f->in_fd, buf, room);
+    n = CHARDEV_FD_GET_CLASS(f)->read(f, buf, room);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         return;
     }
@@ -273,6 +278,7 @@ static void chardev_fd_class_init(ObjectClass *klass, const void *data)
     k->room = fd_room;
     k->accept_input = fd_accept_input;
     k->flush = fd_flush;
+    CHARDEV_FD_CLASS(klass)->read = fd_read;
 }
 
 const TypeInfo chardev_fd_type = {

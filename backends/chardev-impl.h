@@ -20,6 +20,7 @@ struct Chardev {
     bool terminal; /* a person types here */
     uint64_t dropped;
     char *filename;        /* see chardev_filename; NULL: the kind's name */
+    bool wants_fds;        /* see chardev_want_fds */
     uint16_t cols, rows;   /* of the terminal; 0: not known */
     void (*quit)(void *opaque);
     void *quit_opaque;
@@ -33,6 +34,7 @@ struct ChardevClass {
     void (*accept_input)(Chardev *c);
     void (*flush)(Chardev *c);
     void (*disconnect)(Chardev *c);
+    int (*receive_fd)(Chardev *c); /* see chardev_receive_fd */
     void (*close)(Chardev *c);
 };
 
@@ -64,6 +66,7 @@ struct FdChardev {
 
 struct FdChardevClass {
     ChardevClass parent_class;
+    ssize_t (*read)(FdChardev *f, void *buf, size_t len); /* as read(2), of in_fd; inherited: that */
     void (*input_ended)(FdChardev *f); /* end of file or an error; input is stopped already */
 };
 

@@ -16,7 +16,7 @@
 #include "backends/tcp-socket.h"
 #include "backends/unix-socket.h"
 
-enum { BACKLOG = 8 };
+enum { BACKLOG = 8, FDS_MAX = 16 };
 
 OBJECT_DECLARE(SocketChardev, chardev_socket, CHARDEV_SOCKET)
 
@@ -28,6 +28,8 @@ struct SocketChardev {
     LoopFd *listener;
     struct stat made; /* the socket file that is ours to unlink */
     int fd;           /* the peer, or -1 */
+    int fds[FDS_MAX]; /* that came with the latest message, see chardev_want_fds */
+    unsigned nfds;
 };
 
 /* --- the peer --- */
@@ -42,8 +44,56 @@ static void socket_begin(SocketChardev *s, int fd)
     chardev_set_open(CHARDEV(s), true);
 }
 
+static void close_fds(SocketChardev *s)
+{
+    while (s->nfds > 0) {
+        close(s->fds[--s->nfds]);
+    }
+}
+
+/* What does not fit into control is closed by the kernel. */
+static ssize_t socket_read(FdChardev *f, void *buf, size_t len)
+{
+    SocketChardev *s = CHARDEV_SOCKET(f);
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
+    } control;
+    struct iovec iov = {buf, len};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+    ssize_t n;
+
+    if (CHARDEV(f)->wants_fds) {
+        msg.msg_control = &control;
+        msg.msg_controllen = sizeof control;
+    }
+    n = recvmsg(s->fd, &msg, MSG_CMSG_CLOEXEC);
+    for (struct cmsghdr *c = n >= 0 ? CMSG_FIRSTHDR(&msg) : NULL; c; c = CMSG_NXTHDR(&msg, c)) {
+        if (c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
+            close_fds(s);
+            s->nfds = (unsigned)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+            memcpy(s->fds, CMSG_DATA(c), s->nfds * sizeof(int));
+        }
+    }
+    return n;
+}
+
+static int socket_receive_fd(Chardev *c)
+{
+    SocketChardev *s = CHARDEV_SOCKET(c);
+    int fd = -1;
+
+    if (s->nfds > 0) {
+        fd = s->fds[0];
+        s->fds[0] = s->fds[--s->nfds];
+    }
+    close_fds(s);
+    return fd;
+}
+
 static void socket_end(SocketChardev *s)
 {
+    close_fds(s);
     if (s->fd < 0) {
         return;
     }
@@ -242,6 +292,8 @@ static void chardev_socket_class_init(ObjectClass *klass, const void *data)
 {
     CHARDEV_CLASS(klass)->close = chardev_socket_close;
     CHARDEV_CLASS(klass)->disconnect = chardev_socket_disconnect;
+    CHARDEV_CLASS(klass)->receive_fd = socket_receive_fd;
+    CHARDEV_FD_CLASS(klass)->read = socket_read;
     CHARDEV_FD_CLASS(klass)->input_ended = socket_input_ended;
 }
 

@@ -138,6 +138,18 @@ void chardev_disconnect(Chardev *c)
     }
 }
 
+void chardev_want_fds(Chardev *c)
+{
+    c->wants_fds = true;
+}
+
+int chardev_receive_fd(Chardev *c)
+{
+    ChardevClass *k = CHARDEV_GET_CLASS(c);
+
+    return k->receive_fd && !c->closed ? k->receive_fd(c) : -1;
+}
+
 void chardev_close(Chardev *c)
 {
     ChardevClass *k = CHARDEV_GET_CLASS(c);

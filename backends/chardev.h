@@ -119,6 +119,14 @@ void chardev_close(Chardev *c);
 void chardev_disconnect(Chardev *c);
 
 /*
+ * File descriptors that the peer of a Unix socket sends along (SCM_RIGHTS) are thrown away unless the front end wants
+ * them. Then those of the latest message that had any are kept: the first of them is given out, once, and the caller's;
+ * -1: none came. The rest is closed.
+ */
+void chardev_want_fds(Chardev *c);
+int chardev_receive_fd(Chardev *c);
+
+/*
  * Puts the terminal back as it was before stdio made it raw; async-signal-safe, harmless when nothing was changed.
  * For atexit and fatal signals.
  */

@@ -12,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "backends/fd-table.h"
+
 OBJECT_DECLARE(NetTap, net_on_tap, NET_TAP)
 extern const TypeInfo net_tap_type, net_bridge_type;
 
@@ -290,6 +292,32 @@ static bool has_fd(const NetTap *t, int fd)
     return false;
 }
 
+/* A number is a descriptor that we were started with; anything else the name of one that a client
+ * of QMP handed over (getfd), which is ours from now on. */
+static int take_fd(NetTap *t, const char *text, GError **err)
+{
+    uint64_t fd;
+
+    if (*text && !g_ascii_isdigit(*text)) {
+        int taken = fd_table_take(fd_table_of(object_root(OBJECT(t))), text, NULL);
+
+        if (taken < 0) {
+            error_set(err, "'%s' is not the number of a file descriptor, nor a name of getfd",
+                      text);
+        }
+        return taken;
+    }
+    if (!parse_uint(text, &fd, NULL) || fd > INT_MAX) {
+        error_set(err, "'%s' is not the number of a file descriptor", text);
+        return -1;
+    }
+    if (has_fd(t, (int)fd)) {
+        error_set(err, "file descriptor %s is given twice", text);
+        return -1;
+    }
+    return (int)fd;
+}
+
 static bool open_fds(NetTap *t, const char *text, GError **err)
 {
     g_auto(GStrv) parts = g_strsplit(text, ":", -1);
@@ -300,23 +328,23 @@ static bool open_fds(NetTap *t, const char *text, GError **err)
     }
     for (unsigned i = 0; i < n; i++) {
         bool vnet, multiqueue;
-        uint64_t fd;
+        int fd = take_fd(t, parts[i], err);
 
-        if (!parse_uint(parts[i], &fd, NULL) || fd > INT_MAX) {
-            return error_set(err, "'%s' is not the number of a file descriptor", parts[i]);
-        }
-        if (has_fd(t, (int)fd)) {
-            return error_set(err, "file descriptor %s is given twice", parts[i]);
-        }
-        if (!tap_adopt((int)fd, t->name, &vnet, &multiqueue, err)) {
+        if (fd < 0) {
             return false;
         }
+        if (!tap_adopt(fd, t->name, &vnet, &multiqueue, err)) {
+            if (!g_ascii_isdigit(parts[i][0])) {
+                close(fd);
+            }
+            return false;
+        }
+        add_queue(t, fd);
         if (i > 0 && vnet != t->vnet) {
             return error_set(err, "the taps must all have the vnet header, or none of them");
         }
         t->vnet = vnet;
         t->multiqueue = multiqueue;
-        add_queue(t, (int)fd);
     }
     return true;
 }
@@ -496,8 +524,8 @@ static void bridge_class_init(ObjectClass *klass, const void *data)
 
 static const Property tap_props[] = {
     PROP_STRING("ifname", NetTap, ifname, NULL, "name of the interface (default: a free tapN)"),
-    PROP_STRING("fd", NetTap, fd, NULL, "an open tap or macvtap"),
-    PROP_STRING("fds", NetTap, fds, NULL, "open queues of a multiqueue tap, N:N:..."),
+    PROP_STRING("fd", NetTap, fd, NULL, "an open tap or macvtap: its number, or its name of getfd"),
+    PROP_STRING("fds", NetTap, fds, NULL, "open queues of a multiqueue tap, N:N:... or names"),
     PROP_UINT32("queues", NetTap, queues, 1, 1, NET_QUEUES_MAX, "queue pairs"),
     PROP_STRING("script", NetTap, script, NULL,
                 "program that sets the interface up; no: none (default: /etc/qemu-ifup if there)"),

@@ -405,7 +405,7 @@ START_TEST(a_failing_disk_stops_the_vm_until_cont)
     platform_stop_request(p, STOP_CAUSE_IO_ERROR);
     platform_stop_request(p, STOP_CAUSE_IO_ERROR);
     ck_assert_int_eq(vm.m->state, RUN_STATE_RUNNING); /* only asked for */
-    expect_events("STOP stopped ");
+    expect_events("stopped STOP ");
     ck_assert_int_eq(vm.m->state, RUN_STATE_IO_ERROR);
     ck_assert_str_eq(run_state_name(vm.m->state), "io-error");
     ck_assert(!vm.accel->running);

@@ -622,7 +622,7 @@ START_TEST(bad_options_get_one_line)
         {"'fds': '1:2', 'queues': 2",
          "ifname=, script=, downscript= and queues= do not go with fds="},
         {"'fd': '1:2'", "fd= takes one file descriptor; fds= takes several"},
-        {"'fd': 'x'", "'x' is not the number of a file descriptor"},
+        {"'fd': 'x'", "'x' is not the number of a file descriptor, nor a name of getfd"},
         {"'fd': '999'", "file descriptor 999 is not a tap"},
         {"'br': 'br0'", "br= goes with helper="},
         {"'ifname': 'abcdefghijklmnopq'",

@@ -360,9 +360,10 @@ START_TEST(qom_list_shows_children_and_properties)
     ck_assert(list_has(r, "ram-size", "size"));
     ck_assert(list_has(r, "no-reboot", "bool"));
     json_decref(r);
-    expect_return(client, "{'execute':'qom-list','arguments':{'path':'/'}}",
-                  "[{'name':'type','type':'string'},"
-                  "{'name':'machine','type':'child<pc-machine>'}]");
+    expect_return(
+        client, "{'execute':'qom-list','arguments':{'path':'/'}}",
+        "[{'name':'type','type':'string'},"
+        "{'name':'machine','type':'child<pc-machine>'},{'name':'fds','type':'child<fd-table>'}]");
     expect_return(client, "{'execute':'qom-list','arguments':{'path':'/machine/peripheral'}}",
                   "[{'name':'type','type':'string'},"
                   "{'name':'balloon0','type':'child<virtio-balloon-pci>'}]");

@@ -98,6 +98,8 @@ def file_rows(qmp, path):
             if not where or (group == "device" and not ident) or key == "accel":
                 continue
             where, name = where.replace("%", ident or ""), name or key
+            if key == "bus":
+                continue  # QMP has no property of that name; another bus would not have taken the device
             if key in ("driver", "type", "qom-type"):
                 got = qmp.get(where, "type")
                 yield f"{where}.type", got, want, got in (want, f"{want}-pci", f"{want}-device", f"{want}-machine")

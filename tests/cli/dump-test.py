@@ -122,6 +122,23 @@ def origins(vmm):
     check("faults are printed instead", got.returncode == 1 and not got.stdout and got.stderr.count("\n") == 2, got.stderr)
 
 
+def tree(vmm):
+    words = ["-accel", "qtest", "-device", "virtio-balloon,id=b0"]
+    got = run(vmm, "-dump-tree", "dot", *words)
+    lines = got.stdout.splitlines()
+    check("-dump-tree", got.returncode == 0 and lines[0] == "digraph aerostat {" and lines[-1] == "}", got.stdout + got.stderr)
+    for line in ('  "/machine/peripheral/b0" [label="b0: virtio-balloon-pci", shape=box];',
+                 '  "/machine/peripheral" -> "/machine/peripheral/b0";',
+                 '  "/machine/pci-host/pci.0" [label="pci.0: PCI", shape=ellipse];',
+                 '  "/machine/pci-host/pci.0" -> "/machine/peripheral/b0" [style=dashed];'):
+        check(f"the tree has {line!r}", line in lines, got.stdout)
+    nodes = {m[1] for line in lines if (m := re.match(r'  "([^"]*)" \[label', line))}
+    ends = {end for line in lines for end in re.findall(r'"([^"]*)"', line) if " -> " in line}
+    check("each edge of the tree is between nodes", ends <= nodes, ends - nodes)
+    got = run(vmm, "-dump-tree", "svg", *words)
+    check("other formats are refused", got.returncode == 1 and "the only format is dot" in got.stderr, got.stderr)
+
+
 # Configurations that -check refuses, and the schema, too.
 REFUSED = [
     {"memroy": {"size": "1G"}},
@@ -177,6 +194,7 @@ def main():
                       ["-drive", "file=disk.img,format=raw", "-drive", "file=logs.img,format=raw,if=virtio"]):
             round_trip(vmm, " ".join(words), ["-accel", "qtest", *words], schema)
         origins(vmm)
+        tree(vmm)
         refused(vmm, schema)
         os.chdir("/")
     return 1 if failures else 0

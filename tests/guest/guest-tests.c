@@ -50,6 +50,8 @@ static const struct {
     {"disk-root", group_disk_root},
     {"disk-root-errors", group_disk_root_errors},
     {"disk-iothreads", group_disk_iothreads},
+    {"config-microvm", group_config_microvm},
+    {"config-everything", group_config_everything},
     {"net-pc", group_net_pc},
     {"net-pc-legacy", group_net_pc_legacy},
     {"net-microvm", group_net_microvm},

@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "qom/property.h"
 #include "vmm/cli/dump.h"
+#include "vmm/monitor/qmp-command.h"
 
 static bool is_property(const char *key)
 {
@@ -103,6 +104,11 @@ int vmm_check(Vmm *vmm)
     }
     if (faults->len == 0 && vmm->opts.dump_config) {
         return print_config(vmm);
+    }
+    if (faults->len == 0 && vmm->opts.dump_tree) {
+        g_autofree char *text = tree_dot(vmm->root);
+
+        fputs(text, stdout);
     }
     return faults->len > 0;
 }

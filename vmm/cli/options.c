@@ -408,6 +408,12 @@ static bool take_dump_config(Options *o, const char *arg, GError **err)
     return true;
 }
 
+static bool take_dump_tree(Options *o, const char *arg, GError **err)
+{
+    o->check = o->dump_tree = true;
+    return !strcmp(arg, "dot") || error_set(err, "-dump-tree %s: the only format is dot", arg);
+}
+
 #define TEXT_OPTION(fn, field)                                \
     static bool fn(Options *o, const char *arg, GError **err) \
     {                                                         \
@@ -485,6 +491,8 @@ static const Option option_table[] = {
     {"dump-config", NULL,
      "print all of the options as a config file, each value with where it came from",
      take_dump_config},
+    {"dump-tree", "dot", "print the objects and buses that there would be, as a graph for Graphviz",
+     take_dump_tree},
     {"dump-schema", NULL, "print a JSON Schema of what -config takes", take_dump_schema},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
@@ -693,7 +701,8 @@ static bool wants_check(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
 
-        if (opt && (opt->take == take_check || opt->take == take_dump_config)) {
+        if (opt && (opt->take == take_check || opt->take == take_dump_config ||
+                    opt->take == take_dump_tree)) {
             return true;
         }
         i += opt && opt->arg;

@@ -49,7 +49,7 @@ typedef struct {
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
     bool check;               /* -check or -dump-config; faults is set then */
-    bool dump_config, dump_schema;
+    bool dump_config, dump_tree, dump_schema; /* the first two: check is set, too */
     char *mem_path;           /* of -mem-path; see memory-options.h */
     bool mem_prealloc;
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;

@@ -26,6 +26,8 @@ static const QmpCommand *const command_tables[] = {
     qmp_chardev_add_commands,
     qmp_pci_commands,
     qmp_virtio_commands,
+    qmp_fd_commands,
+    qmp_tree_commands,
 };
 /* clang-format on */
 

@@ -46,6 +46,8 @@ extern const QmpCommand qmp_object_commands[];
 extern const QmpCommand qmp_chardev_add_commands[];
 extern const QmpCommand qmp_pci_commands[];
 extern const QmpCommand qmp_virtio_commands[];
+extern const QmpCommand qmp_fd_commands[];
+extern const QmpCommand qmp_tree_commands[];
 
 char *qmp_arg_type(const QmpCommand *command, const char *arg); /* of arg_types; NULL: none. g_free */
 
@@ -54,6 +56,9 @@ void qmp_foreach_row(void (*fn)(const QmpCommand *command, void *opaque), void *
 
 /* Whether arguments (NULL: none) suit a command of the tables; false with err. */
 bool qmp_check_arguments(const char *command, json_t *arguments, GError **err);
+
+/* -dump-tree dot and x-dump-tree: what is below root, for Graphviz; g_free. VM lock. */
+char *tree_dot(Object *root);
 
 char *qmp_info_pci(Machine *m); /* HMP's "info pci"; g_free */
 /* HMP's "info network"; g_free. */

@@ -8,6 +8,7 @@
  */
 #include <string.h>
 
+#include "backends/fd-table.h"
 #include "core/log.h"
 #include "vmm/monitor/monitor-internal.h"
 #include "vmm/monitor/qmp-command.h"
@@ -215,6 +216,14 @@ static json_t *negotiate(QmpMonitor *mon, json_t *args, GError **err)
     return json_object();
 }
 
+/* For getfd and add-fd. */
+static int take_fd(void *opaque)
+{
+    const QmpMonitor *mon = opaque;
+
+    return chardev_receive_fd(mon->base.stream);
+}
+
 static json_t *execute(QmpMonitor *mon, json_t *request, GError **err)
 {
     const char *command;
@@ -226,7 +235,13 @@ static json_t *execute(QmpMonitor *mon, json_t *request, GError **err)
     command = json_string_value(json_object_get(request, "execute"));
     args = json_object_get(request, "arguments");
     if (mon->negotiated) {
-        return qmp_execute(mon->base.machine, command, args, err);
+        FdTable *fds = fd_table_of(mon->base.machine->platform.root);
+        json_t *result;
+
+        fd_table_set_source(fds, take_fd, mon);
+        result = qmp_execute(mon->base.machine, command, args, err);
+        fd_table_set_source(fds, NULL, NULL);
+        return result;
     }
     if (!strcmp(command, "qmp_capabilities")) {
         return negotiate(mon, args, err);
@@ -273,19 +288,31 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
     }
 }
 
+/* As QEMU has it: names stay, sets that nobody uses go with the last client of a VM that runs. */
+static void count_client(QmpMonitor *mon, bool here)
+{
+    const Machine *m = mon->base.machine;
+
+    if (mon->connected != here) {
+        mon->connected = here;
+        fd_table_count_clients(fd_table_of(m->platform.root), here ? 1 : -1,
+                               m->state == RUN_STATE_RUNNING);
+    }
+}
+
 static void stream_event(void *opaque, ChardevEvent event)
 {
     QmpMonitor *mon = opaque;
 
     if (event == CHARDEV_OPENED) {
-        mon->connected = true;
+        count_client(mon, true);
         mon->negotiated = mon->cut_off = false;
         qmp_stream_reset(&mon->in);
         put(mon, json_pack("{s:{s:o, s:[]}}", "QMP", "version", qmp_version(), "capabilities"));
         /* One that left already may have sent requests: they are run. */
         mon->dropped = chardev_dropped(mon->base.stream);
     } else if (event == CHARDEV_CLOSED) {
-        mon->connected = false;
+        count_client(mon, false);
         clear_throttles(mon);
         qmp_stream_reset(&mon->in);
     }
@@ -298,6 +325,7 @@ static void qmp_free(Monitor *base)
     QmpMonitor *mon = (QmpMonitor *)base;
 
     chardev_set_frontend(base->stream, NULL);
+    count_client(mon, false);
     machine_remove_event_sink(base->machine, mon);
     clear_throttles(mon);
     for (unsigned i = 0; i < G_N_ELEMENTS(mon->throttles); i++) {
@@ -322,6 +350,7 @@ static Monitor *new_qmp(Machine *m, Chardev *stream, bool pretty)
         t->timer = loop_timer_new(m->platform.loop, m->platform.rtclock, throttle_expired, t);
     }
     machine_add_event_sink(m, on_event, mon);
+    chardev_want_fds(stream);
     chardev_set_frontend(stream, &fe);
     return &mon->base;
 }
