@@ -71,12 +71,18 @@ class Qmp:
         self.events.remove(event)
 
 
-def hmp(sock, line):
-    sock.sendall(line.encode() + b"\n")
+def hmp_prompt(sock):
     text = b""
-    while not text.endswith(b"\r\n(aerostat) "):
+    while not text.endswith(b"(aerostat) "):
         text += sock.recv(4096)
     return text.decode()
+
+
+def hmp(sock, line):
+    """On a new connection: the first prompt comes before the answer."""
+    hmp_prompt(sock)
+    sock.sendall(line.encode() + b"\n")
+    return hmp_prompt(sock)
 
 
 def with_qmp(vmm, child):
