@@ -82,6 +82,9 @@ function(aerostat_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
     SKIP_RETURN_CODE 77 ENVIRONMENT
     "G_SLICE=always-malloc;CK_DEFAULT_TIMEOUT=30;CK_TAP_LOG_FILE_NAME=${AEROSTAT_RESULTS}/${name}.tap")
+  if(AEROSTAT_SANITIZE MATCHES thread)
+    set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT "TSAN_OPTIONS=suppressions=${PROJECT_SOURCE_DIR}/tests/tsan.supp")
+  endif()
   if(ARG_NOFORK)
     set_property(TEST ${name} APPEND PROPERTY ENVIRONMENT CK_FORK=no)
   endif()
