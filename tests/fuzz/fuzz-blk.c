@@ -230,6 +230,7 @@ static void finish(Disk *disk)
 
     fake_block_fail(disk->b, BLOCK_OPS, 0, 0);
     disk->b->hold = false;
+    platform_run_changed(&d->m->p, true); /* a stopped VM's disk does nothing */
     up(disk);
     g_assert(gmem_set(d->m->p.mem, GPA(BUFFERS + 64), 0xa5, SECTOR));
     expect_ok(disk, VIRTIO_BLK_T_OUT, true);
