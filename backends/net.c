@@ -238,11 +238,13 @@ static bool send_segments(NetQueue *q, NetFrame *cur)
     return true;
 }
 
-/* The frame was sent in part: the rest of it is ours from now on. */
+/* The frame was sent in part: the rest of it is ours from now on. Its headers are those that were
+ * parsed: the guest may have changed its own meanwhile. */
 static void keep_rest(NetQueue *q, const NetFrame *f)
 {
     q->tx_seg->n--; /* the one that was refused comes again */
     keep(&q->tx, f);
+    memcpy(q->tx.buf, q->tx_seg->hdr, q->tx_seg->payload);
 }
 
 static bool resume_rest(NetQueue *q)
@@ -250,14 +252,13 @@ static bool resume_rest(NetQueue *q)
     unsigned sent = q->tx_seg->n;
     struct iovec iov;
     NetFrame f = kept_frame(&q->tx, &iov), cur;
-    bool done;
+    bool done = !net_segments_begin(q->tx_seg, &f);
 
-    net_segments_begin(q->tx_seg, &f);
-    for (unsigned i = 0; i <= sent; i++) {
-        net_segments_next(q->tx_seg, &cur);
+    for (unsigned i = 0; !done && i <= sent; i++) {
+        done = !net_segments_next(q->tx_seg, &cur);
     }
-    done = send_segments(q, &cur);
-    q->lost = 0; /* the frame was counted when it was taken */
+    done = done || send_segments(q, &cur); /* true above: nothing is left */
+    q->lost = 0;                           /* the frame was counted when it was taken */
     q->lost_bytes = 0;
     if (done) {
         q->tx.len = 0;

@@ -259,6 +259,9 @@ static unsigned test_send(NetBackend *b, unsigned queue, const NetFrame *frames,
         g_assert(!(net_offload_needed(&frames[i].hdr) & ~b->host_offloads));
         g_ptr_array_add(t->sent, record_new(&frames[i]));
         t->room -= t->room > 0;
+        if (t->sending) {
+            t->sending(t->opaque);
+        }
     }
     return i;
 }

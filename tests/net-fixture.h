@@ -58,6 +58,8 @@ typedef struct {
     int room;                 /* frames that it takes; -1: any number */
     unsigned readies;
     bool no_offloads;         /* guest offloads cannot be set */
+    void (*sending)(void *opaque); /* called once for each frame, after it was recorded; NULL: nothing */
+    void *opaque;
 } NetTest;
 NetTest *net_test_add(const char *id, unsigned offloads, unsigned queues);
 NetRecord *net_test_sent(NetTest *t, unsigned i);

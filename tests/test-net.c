@@ -177,6 +177,56 @@ START_TEST(a_backend_has_one_user_at_a_time)
 }
 END_TEST
 
+/* TCP over IPv4 with 4000 bytes of payload in segments of 1000. */
+static NetHdr large_frame(void)
+{
+    static const uint8_t head[] = {
+        2,  0,  0,    0,    0, 1, 2, 0, 0,  0, 0, 2, 8,    0,                       /* Ethernet */
+        69, 0,  0x0f, 0xc8, 0, 1, 0, 0, 64, 6, 0, 0, 10,   0,    0, 1, 10, 0, 0, 2, /* IP */
+        0,  80, 0,    81,   0, 0, 0, 0, 0,  0, 0, 0, 0x50, 0x10, 1, 0, 0,  0, 0, 0, /* TCP */
+    };
+
+    net_frame(buf, sizeof head + 4000, 1);
+    memcpy(buf, head, sizeof head);
+    return (NetHdr){.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+                    .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
+                    .hdr_len = sizeof head,
+                    .gso_size = 1000,
+                    .csum_start = 34,
+                    .csum_offset = 16};
+}
+
+static void change_headers(void *opaque)
+{
+    memset(buf + 14, *(const int *)opaque, 40); /* 0xff: options that go beyond the header */
+}
+
+START_TEST(who_changes_a_frame_while_it_is_cut_gets_the_headers_that_were_checked)
+{
+    static const int with[] = {0, 0xff, 0x46};
+    NetTest *t = net_test_add("n0", 0, 1);
+    Card *c = card_new(&t->parent_obj);
+    NetHdr hdr = large_frame();
+
+    t->room = 2;
+    t->sending = change_headers;
+    t->opaque = (void *)&with[_i];
+    ck_assert(card_send_hdr(c, buf, 4054, hdr));
+    net_test_writable(t, -1);
+    ck_assert_uint_eq(t->sent->len, 4);
+    for (unsigned i = 0; i < 4; i++) {
+        const GByteArray *got = net_test_sent(t, i)->bytes;
+
+        ck_assert_uint_eq(got->len, 1054);
+        ck_assert_uint_eq(got->data[14], 69);
+        ck_assert_uint_eq(got->data[23], 6);
+        ck_assert_uint_eq(got->data[46], 0x50);
+        ck_assert_uint_eq((unsigned)(got->data[40] << 8 | got->data[41]), 1000 * i);
+    }
+    card_free(c);
+}
+END_TEST
+
 START_TEST(bad_options_get_one_line)
 {
     net_add("{'type': 'null', 'id': 'n0'}");
@@ -220,6 +270,8 @@ int main(void)
     tcase_add_test(tc, without_a_link_frames_are_dropped_and_the_card_is_told);
     tcase_add_test(tc, a_card_survives_the_deletion_of_its_backend);
     tcase_add_test(tc, a_backend_has_one_user_at_a_time);
+    tcase_add_loop_test(tc, who_changes_a_frame_while_it_is_cut_gets_the_headers_that_were_checked,
+                        0, 3);
     tcase_add_test(tc, bad_options_get_one_line);
     tcase_add_test(tc, the_null_network_takes_all);
     return suite_run(s);

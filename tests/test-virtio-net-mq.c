@@ -147,6 +147,23 @@ START_TEST(net_129_130_131_132_133_136_frames_come_in_on_enabled_queues_by_flow)
 }
 END_TEST
 
+START_TEST(a_frame_that_waits_for_a_queue_goes_to_another_that_is_left)
+{
+    g_autoptr(Nic) n = nic_start((unsigned)_i, 2, "mq=on");
+    uint8_t buf[54];
+
+    ck_assert_uint_eq(set_pairs(n, 2), VIRTIO_NET_OK);
+    packet(buf, 0, TCP);
+    for (unsigned i = 0; i < NIC_BUFFERS + 1; i++) {
+        nic_inject(n, 1, buf, sizeof buf); /* there is no buffer for the last */
+    }
+    ck_assert_uint_eq(set_pairs(n, 1), VIRTIO_NET_OK);
+    fake_machine_run(n->d->m);
+    ck_assert_uint_eq(nic_take_all(n, 0), 1);
+    ck_assert_uint_eq(nic_take_all(n, 1), NIC_BUFFERS);
+}
+END_TEST
+
 START_TEST(numbers_of_pairs_beyond_what_there_is_are_refused)
 {
     static const unsigned wrong[] = {0, 4, 5, 64, 0x8000, 0x8001, 0xffff};
@@ -319,6 +336,7 @@ void add_nic_mq_tests(Suite *s)
     const TTest *const tests[] = {
         net_09_15_16_the_limits_are_in_configuration_space,
         net_129_130_131_132_133_136_frames_come_in_on_enabled_queues_by_flow,
+        a_frame_that_waits_for_a_queue_goes_to_another_that_is_left,
         numbers_of_pairs_beyond_what_there_is_are_refused,
         net_134_135_a_queue_in_reset_gets_nothing_the_others_its_frames,
         net_94_137_138_the_hash_is_reported_as_configured,

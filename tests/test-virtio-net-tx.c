@@ -344,6 +344,59 @@ START_TEST(a_short_burst_gives_way_and_goes_on)
 }
 END_TEST
 
+typedef struct {
+    FakeDriver *d;
+    NetTest *t;
+    unsigned added, before_others;
+} Busy;
+
+static Busy busy;
+
+static void others_turn(void *opaque)
+{
+    busy.before_others = busy.t->sent->len;
+}
+
+/* A driver that has another frame as soon as one is sent. */
+static void busy_msi(MsiController *c, MsiMessage msg, uint16_t requester)
+{
+    uint8_t small[64];
+    uint64_t page = busy.d->next_page;
+
+    if (busy.added == 0) {
+        loop_post(net_loop, others_turn, NULL);
+    }
+    if (busy.added++ < 1000) {
+        while (fake_driver_get(busy.d, TX, NULL, NULL)) {
+        }
+        vnet_pattern(small, sizeof small, 1);
+        vnet_add(busy.d, TX, NULL, small, sizeof small, 64);
+        busy.d->next_page = page;
+    }
+}
+
+START_TEST(a_driver_that_always_has_another_frame_does_not_keep_the_loop)
+{
+    static const MsiControllerOps ops = {.send = busy_msi};
+    NetTest *t;
+    g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, NET_OFFLOAD_ALL, 1, "x-txburst=8", &t);
+    const MsiControllerOps *before = d->m->msi.parent.ops;
+    uint8_t small[64];
+
+    busy = (Busy){.d = d, .t = t};
+    d->m->msi.parent.ops = &ops;
+    vnet_pattern(small, sizeof small, 1);
+    vnet_add(d, TX, NULL, small, sizeof small, 64);
+    fake_driver_kick(d, TX);
+    fake_machine_run(d->m);
+    d->m->msi.parent.ops = before;
+    if (busy.added > 0) { /* the other cells have other interrupts */
+        ck_assert_uint_eq(t->sent->len, 1001);
+        ck_assert_uint_le(busy.before_others, 16);
+    }
+}
+END_TEST
+
 /* --- a full backend --- */
 
 static void fill(FakeDriver *d, unsigned n)
@@ -560,6 +613,7 @@ int main(void)
         net_034_to_039_tunnels_and_unknown_segments_are_dropped,
         offsets_beyond_the_frame_and_sizes_of_0_are_dropped,
         a_full_ring_goes_out_in_order_with_one_interrupt, a_short_burst_gives_way_and_goes_on,
+        a_driver_that_always_has_another_frame_does_not_keep_the_loop,
         a_full_backend_stops_the_queue_and_loses_nothing,
         a_reset_forgets_what_waits_for_the_backend,
         a_reset_of_the_queue_forgets_what_waits_for_the_backend,

@@ -149,6 +149,7 @@ void virtio_net_set_pairs(VirtioNet *s, unsigned n)
     if (s->user) {
         net_set_queues(s->user, n);
     }
+    virtio_net_rx_retry(s);
 }
 
 void virtio_net_set_mac(VirtioNet *s, const uint8_t mac[6])

@@ -196,6 +196,7 @@ void virtio_net_tx_timeout(void *opaque);                  /* tx_timer */
 void virtio_net_handle_rx(VirtioNet *s, VirtioNetPair *p); /* kicked: there are buffers */
 bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f); /* NetUserOps */
 void virtio_net_rx_drop(VirtioNetPair *p);                 /* the queue is reset */
+void virtio_net_rx_retry(VirtioNet *s);                    /* frames that wait may have another queue now */
 void virtio_net_rx_round(void *opaque);                    /* round */
 
 /* --- virtio-net-ctrl.c --- */

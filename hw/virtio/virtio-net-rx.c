@@ -303,6 +303,13 @@ static void wake_backend(VirtioNetPair *p)
     }
 }
 
+void virtio_net_rx_retry(VirtioNet *s)
+{
+    for (unsigned i = 0; i < s->n_pairs; i++) {
+        wake_backend(&s->pairs[i]);
+    }
+}
+
 /* Kicks are of no use until buffers run out. */
 void virtio_net_handle_rx(VirtioNet *s, VirtioNetPair *p)
 {
