@@ -68,6 +68,18 @@ static void eject_cb(void *opaque)
     eject_now(s, slots);
 }
 
+static uint32_t removable_slots(const AcpiPcihp *s)
+{
+    uint32_t slots = 0;
+
+    for (unsigned devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
+        if (removable(s->bus->devices[devfn])) {
+            slots |= UINT32_C(1) << PCI_SLOT(devfn);
+        }
+    }
+    return slots;
+}
+
 /*
  * Devices end on the main loop, where their requests do. To a vCPU their slots stop asking at once,
  * and are free a moment later.
@@ -80,20 +92,8 @@ static void eject(AcpiPcihp *s, uint32_t slots)
         eject_now(s, slots);
         return;
     }
-    s->ejecting |= slots;
+    s->ejecting |= slots & removable_slots(s); /* not what is plugged in a moment from now */
     loop_bh_schedule(s->eject_bh);
-}
-
-static uint32_t removable_slots(const AcpiPcihp *s)
-{
-    uint32_t slots = 0;
-
-    for (unsigned devfn = 0; devfn < PCI_DEVFN_MAX; devfn++) {
-        if (removable(s->bus->devices[devfn])) {
-            slots |= UINT32_C(1) << PCI_SLOT(devfn);
-        }
-    }
-    return slots;
 }
 
 /* --- registers --- */

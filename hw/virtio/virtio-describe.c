@@ -98,7 +98,7 @@ static const Bit net_bits[] = {
     {55, "VIRTIO_NET_F_GUEST_USO6: the guest takes large UDP/IPv6 packets"},
     {56, "VIRTIO_NET_F_HOST_USO: the device takes large UDP packets"},
     BIT(VIRTIO_NET_F_HASH_REPORT, "hashes of frames"),
-    {59, "VIRTIO_NET_F_GUEST_HDRLEN: the device gives exact header lengths"},
+    {59, "VIRTIO_NET_F_GUEST_HDRLEN: the driver gives exact header lengths"},
     BIT(VIRTIO_NET_F_RSS, "queues chosen by hash"),
     BIT(VIRTIO_NET_F_RSC_EXT, "counts of merged segments"),
     BIT(VIRTIO_NET_F_STANDBY, "stands by for another card"),

@@ -166,6 +166,8 @@ void virtio_net_set_rss(VirtioNet *s, const NetRssConfig *config, bool steer)
     s->steer = steer;
     if (steer) {
         virtio_net_set_pairs(s, CLAMP(MAX(config->tx_queues, config->rx_queues), 1, s->n_pairs));
+    } else {
+        virtio_net_rx_retry(s); /* frames may have another queue now */
     }
 }
 
