@@ -441,6 +441,56 @@ START_TEST(a_full_backend_stops_the_queue_and_loses_nothing)
 }
 END_TEST
 
+/*
+ * How a real driver goes about it: kicks only when asked to, looks only when interrupted, and with
+ * event indexes wants that once three quarters of what is out is done. Whenever the backend has
+ * room left, all there is has been sent.
+ */
+START_TEST(who_kicks_and_looks_only_when_told_to_sends_everything)
+{
+    NetTest *t;
+    g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, NET_OFFLOAD_ALL, 1, NULL, &t);
+    FakeRing *r = &d->rings[TX];
+    bool late = r->event_idx && !r->packed;
+    unsigned out = 0, added = 0, ahead = 0, kicks = 0, bad = 0;
+    uint8_t small[64] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+
+    t->room = 0;
+    for (unsigned round = 0; round < 100; round++) {
+        uint64_t page = d->next_page;
+
+        for (unsigned i = 0; i < round % 7 && out < 30; i++, out++, added++) {
+            vnet_add(d, TX, NULL, small, sizeof small, 64);
+        }
+        if (fake_ring_wants_kick(r)) {
+            fake_driver_kick(d, TX);
+            kicks++;
+        }
+        bad += t->room > 0 && t->sent->len != added;
+        net_test_writable(t, (int)(round * 5 % 9));
+        fake_machine_run(d->m);
+        bad += t->room > 0 && t->sent->len != added;
+        if (fake_driver_interrupted(d, TX)) {
+            for (; fake_driver_get(d, TX, NULL, NULL); out--) {
+            }
+            ahead = late ? out * 3 / 4 : 0;
+            if (late) {
+                fake_ring_set_used_event(r, (uint16_t)(r->used_seen + ahead));
+            }
+        }
+        bad += (uint16_t)(fake_ring_used_idx(r) - r->used_seen) > ahead;
+        d->next_page = out == 0 ? page : d->next_page;
+    }
+    net_test_writable(t, -1);
+    fake_machine_run(d->m);
+    ck_assert_uint_eq(bad, 0);
+    ck_assert_uint_eq(t->sent->len, added);
+    ck_assert_uint_gt(added, 100);
+    ck_assert_uint_gt(kicks, 10);
+    vnet_take_sent(d, TX, out);
+}
+END_TEST
+
 START_TEST(a_reset_forgets_what_waits_for_the_backend)
 {
     NetTest *t;
@@ -615,6 +665,7 @@ int main(void)
         a_full_ring_goes_out_in_order_with_one_interrupt, a_short_burst_gives_way_and_goes_on,
         a_driver_that_always_has_another_frame_does_not_keep_the_loop,
         a_full_backend_stops_the_queue_and_loses_nothing,
+        who_kicks_and_looks_only_when_told_to_sends_everything,
         a_reset_forgets_what_waits_for_the_backend,
         a_reset_of_the_queue_forgets_what_waits_for_the_backend,
         without_dma_nothing_is_sent_and_then_all_is, while_the_vm_stands_nothing_is_sent,
