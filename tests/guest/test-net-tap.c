@@ -25,7 +25,7 @@
 
 /* A stream has for each block a line and the block. Up: an emulated host takes 0.5 MB/s when the
  * machine is busy, for the guest's nc writes 8 KB at a time; 100 MB would not fit in the test. */
-enum { STREAMS = 2, BLOCK = 1000000, DOWN = 50, UP = 10 };
+enum { STREAMS = 2, BLOCK = 1000000, DOWN = 50, UP = 5 };
 
 static uint8_t block[BLOCK];
 
