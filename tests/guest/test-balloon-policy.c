@@ -203,6 +203,7 @@ void group_balloon_policy(void)
         fail("memory was taken without pressure");
     }
     passed("without pressure the guest keeps its memory");
+    vm_sleep(vm, 1.5); /* of events within a second only the last one is told */
     put(dir, "memory.current", "99000000\n");
     wait_reason(vm, "host-pressure", 10);
     wait_below(vm, 300 * MiB, 30);
