@@ -59,6 +59,6 @@ run_tests asan --label-regex '^(unit|protocol)$' --no-tests=error
 build_preset tsan
 run_tests tsan --label-regex '^tsan$'
 scripts/fuzz.sh "$fuzz_seconds" --jobs "$jobs"
-run_tests release --label-exclude '^guest$' --no-tests=error
+run_tests release --label-exclude '^guest' --no-tests=error
 # On an emulated host the emulation itself stalls now and then: a guest test that fails is run once more, in plain sight.
 run_tests release --label-regex '^guest$' --no-tests=error --repeat until-pass:2
