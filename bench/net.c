@@ -19,6 +19,7 @@
 #include <time.h>
 
 #include "backends/net-impl.h"
+#include "bench/allocations.h"
 #include "hw/virtio/virtio-net-internal.h"
 #include "tests/driver/fake-driver.h"
 
@@ -29,35 +30,6 @@ enum { TABLE_SMALL = 320000, TABLE_LARGE = 32000 }; /* packets of a round */
 #define SLOTS_AT UINT64_C(0x400000)                 /* BATCH of them, below the edge of RAM */
 
 G_STATIC_ASSERT(SLOTS_AT + BATCH * SLOT < FAKE_RAM_EDGE);
-
-/* --- allocations made by our code in the measured part (the linker wraps the functions) --- */
-
-static bool counting;
-static uint64_t allocations;
-
-#define WRAP_ALLOCATOR(name)          \
-    void *__real_##name(size_t size); \
-    void *__wrap_##name(size_t size); \
-    void *__wrap_##name(size_t size)  \
-    {                                 \
-        allocations += counting;      \
-        return __real_##name(size);   \
-    }
-#define WRAP_ARRAY_ALLOCATOR(name)              \
-    void *__real_##name(size_t n, size_t size); \
-    void *__wrap_##name(size_t n, size_t size); \
-    void *__wrap_##name(size_t n, size_t size)  \
-    {                                           \
-        allocations += counting;                \
-        return __real_##name(n, size);          \
-    }
-
-WRAP_ALLOCATOR(malloc)
-WRAP_ALLOCATOR(g_malloc)
-WRAP_ALLOCATOR(g_malloc0)
-WRAP_ARRAY_ALLOCATOR(calloc)
-WRAP_ARRAY_ALLOCATOR(g_malloc_n)
-WRAP_ARRAY_ALLOCATOR(g_malloc0_n)
 
 /* --- kind "memory": what is sent is copied into the next of its slots --- */
 

@@ -15,39 +15,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "bench/allocations.h"
 #include "hw/virtio/virtqueue-internal.h"
 #include "tests/driver/fake-driver.h"
 
 enum { BATCH = 16, DEFAULT_CHAINS = 200000, ROUNDS = 10 };
-
-/* --- allocations made by our code in the measured part (the linker wraps the functions) --- */
-
-static bool counting;
-static uint64_t allocations;
-
-#define WRAP_ALLOCATOR(name)          \
-    void *__real_##name(size_t size); \
-    void *__wrap_##name(size_t size); \
-    void *__wrap_##name(size_t size)  \
-    {                                 \
-        allocations += counting;      \
-        return __real_##name(size);   \
-    }
-#define WRAP_ARRAY_ALLOCATOR(name)              \
-    void *__real_##name(size_t n, size_t size); \
-    void *__wrap_##name(size_t n, size_t size); \
-    void *__wrap_##name(size_t n, size_t size)  \
-    {                                           \
-        allocations += counting;                \
-        return __real_##name(n, size);          \
-    }
-
-WRAP_ALLOCATOR(malloc)
-WRAP_ALLOCATOR(g_malloc)
-WRAP_ALLOCATOR(g_malloc0)
-WRAP_ARRAY_ALLOCATOR(calloc)
-WRAP_ARRAY_ALLOCATOR(g_malloc_n)
-WRAP_ARRAY_ALLOCATOR(g_malloc0_n)
 
 /* The measured part, a function of its own for callgrind. */
 void bench_round(VirtQueue *vq, unsigned n);
