@@ -30,11 +30,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-guest=$build/guest vmm=${AEROSTAT:-$build/release/aerostat}
-[ -x "$vmm" ] || die "no ${vmm#"$PWD"/}: build the release preset first"
-qemu=$(command -v qemu-system-x86_64) || die "no qemu-system-x86_64: run scripts/setup.sh"
-mkdir -p "$out"
-step guest-image "$top/scripts/guest-image.sh" "$guest"
+bench_pair
 gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$out/balloon-run" "$top/bench/balloon-run.c"
 
 append="quiet console=ttyS0 panic=-1 cryptomgr.notests aerostat.mode=agent" socket=/tmp/balloon-run.sock

@@ -39,11 +39,7 @@ while [ $# -gt 0 ]; do
     shift
 done
 
-guest=$build/guest vmm=${AEROSTAT:-$build/release/aerostat}
-[ -x "$vmm" ] || die "no ${vmm#"$PWD"/}: build the release preset first"
-qemu=$(command -v qemu-system-x86_64) || die "no qemu-system-x86_64: run scripts/setup.sh"
-mkdir -p "$out"
-step guest-image "$top/scripts/guest-image.sh" "$guest"
+bench_pair
 gcc -std=gnu11 -O2 -Wall -Wextra -static -s -o "$out/blk-run" "$top/bench/blk-run.c"
 "$top/bench/fio-initramfs.py" "$guest/initramfs.cpio" "$out/initramfs.cpio"
 

@@ -54,6 +54,15 @@ step() {
     exit 1
 }
 
+# bench_pair: what a benchmark beside QEMU with a Linux guest needs: sets guest, vmm and qemu, makes the guest and the folder out.
+bench_pair() {
+    guest=$build/guest vmm=${AEROSTAT:-$build/release/aerostat}
+    [ -x "$vmm" ] || die "no ${vmm#"$PWD"/}: build the release preset first"
+    qemu=$(command -v qemu-system-x86_64) || die "no qemu-system-x86_64: run scripts/setup.sh"
+    mkdir -p "$out"
+    step guest-image "$top/scripts/guest-image.sh" "$guest"
+}
+
 # qemu_firmware NAME...: adds to the array `carry` each file of QEMU's firmware and option ROMs that is where QEMU looks.
 qemu_firmware() {
     local f d
