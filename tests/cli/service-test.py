@@ -11,7 +11,6 @@ import os
 import runpy
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -51,21 +50,6 @@ def commands(text, etc, run):
     return found
 
 
-def wait_for_socket(path, child):
-    for _ in range(300):
-        s = socket.socket(socket.AF_UNIX)
-        try:
-            s.connect(path)
-            s.settimeout(30)
-            return s
-        except OSError:
-            s.close()
-            if child.poll() is not None:
-                sys.exit(f"FAILED: the VMM ended with status {child.returncode}")
-            time.sleep(0.1)
-    sys.exit(f"FAILED: no socket {path}")
-
-
 def stop(words, watch, child):
     """Runs ExecStop; the VM has no guest, and ends when we have seen the power button."""
     lines = watch.makefile()
@@ -89,7 +73,9 @@ def run_commands(text, work):
     os.makedirs(os.path.join(run, "vm"))
     config = os.path.join(etc, "vm.cfg")
     words = commands(text, etc, run)
-    helpers = runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "config-test.py"))
+    here = os.path.dirname(os.path.abspath(__file__))
+    helpers = runpy.run_path(os.path.join(here, "config-test.py"))
+    connect = runpy.run_path(os.path.join(here, "monitor-test.py"))["connect"]
     helpers["tiny_kernel"](os.path.join(etc, "vmlinux"))
     machine = f'[machine]\n  kernel = "{etc}/vmlinux"\n'
     with open(config, "w", encoding="utf-8") as f:
@@ -102,7 +88,7 @@ def run_commands(text, work):
     check("ExecStartPre takes a good file", good.returncode == 0, good.stderr)
     child = subprocess.Popen([*words["ExecStart"], "-accel", "qtest"], cwd=work, stdin=subprocess.DEVNULL)
     try:
-        watch = wait_for_socket(os.path.join(work, "watch.sock"), child)
+        watch = connect(os.path.join(work, "watch.sock"), child)
         stop(words["ExecStop"], watch, child)
     finally:
         child.kill()
