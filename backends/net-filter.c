@@ -16,6 +16,16 @@ void net_filter_attach(NetFilter *f, NetBackend *b)
     net_unlock_queues(&locks);
 }
 
+/* The frames that wait are not asked for anew by the filters behind the one that goes. */
+static void forget_admission(NetBackend *b, unsigned at)
+{
+    for (unsigned i = 0; i < b->n_queues; i++) {
+        for (unsigned dir = 0; dir < 2; dir++) {
+            b->queues[i].admitted[dir] -= b->queues[i].admitted[dir] > at;
+        }
+    }
+}
+
 /* What a filter holds back goes on. */
 static void wake_queues(NetBackend *b)
 {
@@ -29,12 +39,16 @@ void net_filter_detach(NetFilter *f)
 {
     NetBackend *b = f->backend;
     NetLocks locks;
+    guint at;
 
     if (!b) {
         return;
     }
     net_lock_queues(b, &locks);
-    g_ptr_array_remove(b->filters, f);
+    if (g_ptr_array_find(b->filters, f, &at)) {
+        g_ptr_array_remove_index(b->filters, at);
+        forget_admission(b, at);
+    }
     f->backend = NULL;
     wake_queues(b);
     net_unlock_queues(&locks);

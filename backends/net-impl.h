@@ -37,7 +37,8 @@ typedef struct {
     NetSegments *rx_seg;
     bool rx_stopped;          /* the kind was told to read no more */
     bool tx_blocked;          /* net_send took less than all */
-    bool admitted[2];         /* by direction: the filters have let the frame pass that is tried again */
+    unsigned admitted[2];     /* by direction: so many filters have let the frame pass that is tried again */
+    unsigned rx_cut;          /* segments that the user has of the frame in rx, or of the one that is delivered */
     LoopTimer *timer[2];      /* by direction: a filter holds frames back; NULL: never did */
     unsigned lost;            /* of what send took */
     size_t lost_bytes;

@@ -135,12 +135,13 @@ static bool filter_wants(const NetFilter *f, unsigned dir)
            (f->queue == 0 || f->queue == (dir == NET_DIR_TX ? 1 : 2));
 }
 
+/* Each is asked until it says yes, once: what it charges for the frame, it charges then. */
 static bool filters_admit(NetQueue *q, unsigned dir, const NetFrame *f)
 {
     GPtrArray *filters = q->b->filters;
 
-    for (unsigned i = 0; !q->admitted[dir] && i < filters->len; i++) {
-        NetFilter *filter = filters->pdata[i];
+    for (; q->admitted[dir] < filters->len; q->admitted[dir]++) {
+        NetFilter *filter = filters->pdata[q->admitted[dir]];
         const NetFilterClass *k = NET_FILTER_GET_CLASS(filter);
         int64_t ns = 0;
 
@@ -152,7 +153,6 @@ static bool filters_admit(NetQueue *q, unsigned dir, const NetFrame *f)
             return false;
         }
     }
-    q->admitted[dir] = true;
     return true;
 }
 
@@ -161,7 +161,7 @@ static void filters_saw(NetQueue *q, unsigned dir, const NetFrame *f)
 {
     const NetBackend *b = q->b;
 
-    q->admitted[dir] = false;
+    q->admitted[dir] = 0;
     for (unsigned i = 0; i < b->filters->len; i++) {
         NetFilter *filter = b->filters->pdata[i];
         const NetFilterClass *k = NET_FILTER_GET_CLASS(filter);
@@ -302,6 +302,7 @@ static bool send_one(NetQueue *q, const NetFrame *f)
     bool taken;
 
     if (!net_link_up(b)) {
+        q->admitted[NET_DIR_TX] = 0;
         net_count_dropped(b, q->index, NET_DIR_TX, 1);
         return true;
     }
@@ -405,9 +406,14 @@ static inline __attribute__((always_inline)) bool receive_one(NetQueue *q, const
     return true;
 }
 
-/* The user has switched an offload off since the host made the frame. What finds no room is lost.
- */
-static __attribute__((noinline)) void receive_cut(NetQueue *q, const NetFrame *f)
+static bool needs_cut(const NetBackend *b, const NetHdr *hdr)
+{
+    return (net_offload_needed(hdr) & ~b->now_offloads) != 0;
+}
+
+/* The user has switched an offload off since the host made the frame. False: it has rx_cut of the
+ * segments, and no room for more. */
+static __attribute__((noinline)) bool receive_cut(NetQueue *q, const NetFrame *f)
 {
     NetFrame cur;
 
@@ -416,15 +422,19 @@ static __attribute__((noinline)) void receive_cut(NetQueue *q, const NetFrame *f
     }
     if (!net_segments_begin(q->rx_seg, f)) {
         net_count_errors(q->b, q->index, NET_DIR_RX, 1);
-        return;
+        return true;
     }
     while (net_segments_next(q->rx_seg, &cur)) {
-        if (q->rx.len) {
-            net_count_dropped(q->b, q->index, NET_DIR_RX, 1);
-        } else if (!receive_one(q, &cur)) {
-            keep(&q->rx, &cur);
+        if (q->rx_seg->n <= q->rx_cut) {
+            continue;
         }
+        if (!receive_one(q, &cur)) {
+            return false;
+        }
+        q->rx_cut++;
     }
+    q->rx_cut = 0;
+    return true;
 }
 
 bool net_deliver(NetBackend *b, unsigned queue, const NetFrame *f)
@@ -436,9 +446,7 @@ bool net_deliver(NetBackend *b, unsigned queue, const NetFrame *f)
         net_count_errors(b, queue, NET_DIR_RX, 1);
     } else if (!net_link_up(b) || q->rx.len || !b->user) {
         net_count_dropped(b, queue, NET_DIR_RX, 1);
-    } else if (!plain && (net_offload_needed(&f->hdr) & ~b->now_offloads)) {
-        receive_cut(q, f);
-    } else if (!receive_one(q, f)) {
+    } else if (!(!plain && needs_cut(b, &f->hdr) ? receive_cut(q, f) : receive_one(q, f))) {
         keep(&q->rx, f);
     }
     q->rx_stopped = q->rx.len > 0;
@@ -458,6 +466,24 @@ bool net_can_deliver(const NetBackend *b, unsigned queue)
     return b->user && queue < b->n_queues && !b->queues[queue].rx.len;
 }
 
+/* The frame that is kept. What the user takes may have changed meanwhile. False: still no room. */
+static bool deliver_kept(NetQueue *q)
+{
+    NetBackend *b = q->b;
+    struct iovec iov;
+    NetFrame f = kept_frame(&q->rx, &iov);
+
+    if (!net_link_up(b)) {
+        q->rx_cut = q->admitted[NET_DIR_RX] = 0;
+        net_count_dropped(b, q->index, NET_DIR_RX, 1);
+    } else if (q->rx_cut || needs_cut(b, &f.hdr)) {
+        return receive_cut(q, &f);
+    } else {
+        return receive_one(q, &f);
+    }
+    return true;
+}
+
 /* Bottom half: the user may have room again. */
 static void deliver_again(void *opaque)
 {
@@ -465,12 +491,7 @@ static void deliver_again(void *opaque)
     NetBackend *b = q->b;
 
     if (q->rx.len) {
-        struct iovec iov;
-        NetFrame f = kept_frame(&q->rx, &iov);
-
-        if (!net_link_up(b)) {
-            net_count_dropped(b, q->index, NET_DIR_RX, 1);
-        } else if (!receive_one(q, &f)) {
+        if (!deliver_kept(q)) {
             return;
         }
         q->rx.len = 0;

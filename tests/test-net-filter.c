@@ -320,6 +320,67 @@ START_TEST(a_throttle_holds_frames_for_a_card_back)
 }
 END_TEST
 
+/* Counts what it is asked, and may say no. */
+typedef struct {
+    NetFilter parent_obj;
+    bool holds;
+    unsigned asked;
+} FilterTest;
+
+static int64_t test_admit(NetFilter *f, unsigned dir, size_t len, unsigned segments)
+{
+    FilterTest *t = (FilterTest *)f;
+
+    t->asked++;
+    return t->holds ? INT64_C(1000000000000) : 0;
+}
+
+static void filter_test_class_init(ObjectClass *klass, const void *data)
+{
+    NET_FILTER_CLASS(klass)->admit = test_admit;
+}
+
+static const TypeInfo filter_test_type = {
+    .name = "filter-test",
+    .parent = &net_filter_type,
+    .instance_size = sizeof(FilterTest),
+    .class_init = filter_test_class_init,
+};
+
+START_TEST(a_frame_is_charged_once_by_each_filter)
+{
+    NetTest *t = net_test_add("n0", 0, 1);
+    Card *c = card_new(&t->parent_obj);
+    FilterTest *f[3];
+    bool rx = _i; /* to the card, else from it */
+
+    type_register(&filter_test_type);
+    for (unsigned i = 0; i < 3; i++) {
+        f[i] = (FilterTest *)filter("{'qom-type': 'filter-test', 'id': 'f%u', 'netdev': 'n0'}", i);
+    }
+    f[1]->holds = true;
+    net_frame(buf, 60, 1);
+    for (unsigned i = 1; i <= 3; i++) {
+        ck_assert(rx ? i > 1 || !net_test_inject(t, buf, 60, (NetHdr){0}) : !card_send(c, buf, 60));
+        net_filter_wake(&f[1]->parent_obj);
+        net_run_for(1);
+        ck_assert_uint_eq(f[0]->asked, 1);
+        ck_assert_uint_ge(f[1]->asked, i);
+        ck_assert_uint_eq(f[2]->asked, 0);
+    }
+    object_unparent(OBJECT(f[0])); /* the others keep their places */
+    f[1]->holds = false;
+    net_filter_wake(&f[1]->parent_obj);
+    net_run_for(1);
+    ck_assert(rx || card_send(c, buf, 60));
+    ck_assert_uint_eq(rx ? c->got->len : t->sent->len, 1);
+    ck_assert_uint_eq(f[2]->asked, 1);
+    ck_assert(rx ? net_test_inject(t, buf, 60, (NetHdr){0}) : card_send(c, buf, 60));
+    ck_assert_uint_eq(f[2]->asked, 2); /* the next one is another */
+    card_free(c);
+}
+END_TEST
+
 START_TEST(bad_filters_get_one_line)
 {
     net_test_add("n0", 0, 1);
@@ -353,6 +414,7 @@ int main(void)
     tcase_add_test(tc, a_dump_ends_with_its_netdev);
     tcase_add_loop_test(tc, a_throttle_holds_frames_of_a_card_back, 0, 2);
     tcase_add_test(tc, a_throttle_holds_frames_for_a_card_back);
+    tcase_add_loop_test(tc, a_frame_is_charged_once_by_each_filter, 0, 2);
     tcase_add_test(tc, bad_filters_get_one_line);
     return suite_run(s);
 }

@@ -227,6 +227,76 @@ START_TEST(who_changes_a_frame_while_it_is_cut_gets_the_headers_that_were_checke
 }
 END_TEST
 
+static void expect_segments(const Card *c, unsigned n)
+{
+    ck_assert_uint_eq(c->got->len, n);
+    for (unsigned i = 0; i < n; i++) {
+        const NetRecord *got = c->got->pdata[i];
+
+        ck_assert_uint_eq(got->bytes->len, 1054);
+        ck_assert_uint_eq(got->hdr.gso_type | got->hdr.flags, 0);
+        ck_assert_uint_eq((unsigned)(got->bytes->data[40] << 8 | got->bytes->data[41]), 1000 * i);
+        ck_assert_mem_eq(got->bytes->data + 54, buf + 54 + (size_t)1000 * i, 1000);
+    }
+}
+
+static void make_room(Card *c, int n)
+{
+    c->room = n;
+    net_receive_ready(c->user, 0);
+    net_run_for(1);
+}
+
+START_TEST(a_large_frame_that_waits_is_cut_where_its_offload_has_gone)
+{
+    NetTest *t = net_test_add("n0", NET_OFFLOAD_ALL, 1);
+    Card *c = card_new(&t->parent_obj);
+    NetHdr hdr = large_frame();
+
+    net_set_guest_offloads(c->user, NET_OFFLOAD_ALL);
+    c->room = 0;
+    ck_assert(!net_test_inject(t, buf, 4054, hdr));
+    net_set_guest_offloads(c->user, _i ? NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO6 : 0);
+    make_room(c, 2);
+    expect_segments(c, 2);
+    ck_assert_uint_eq(t->readies, 0);
+    net_set_guest_offloads(c->user, NET_OFFLOAD_ALL); /* the rest of it is segments all the same */
+    make_room(c, 1);
+    make_room(c, -1);
+    expect_segments(c, 4);
+    ck_assert_uint_eq(t->readies, 1);
+    ck_assert_uint_eq(net_counter(&t->parent_obj, "rx-dropped"), 0);
+    ck_assert(net_test_inject(t, buf, 4054, hdr)); /* and the next one is whole */
+    ck_assert_uint_eq(c->got->len, 5);
+    card_free(c);
+}
+END_TEST
+
+START_TEST(segments_that_find_no_room_wait)
+{
+    NetTest *t = net_test_add("n0", NET_OFFLOAD_ALL, 1);
+    Card *c = card_new(&t->parent_obj);
+    NetHdr hdr = large_frame();
+
+    c->room = 1;
+    ck_assert(!net_test_inject(t, buf, 4054, hdr));
+    make_room(c, -1);
+    expect_segments(c, 4);
+    ck_assert_uint_eq(net_counter(&t->parent_obj, "rx-dropped"), 0);
+
+    c->room = 1;
+    ck_assert(!net_test_inject(t, buf, 4054, hdr));
+    net_backend_set_link(&t->parent_obj, false); /* the rest is lost with the link */
+    make_room(c, -1);
+    net_backend_set_link(&t->parent_obj, true);
+    ck_assert_uint_eq(net_counter(&t->parent_obj, "rx-dropped"), 1);
+    card_drop(c);
+    ck_assert(net_test_inject(t, buf, 4054, hdr));
+    expect_segments(c, 4);
+    card_free(c);
+}
+END_TEST
+
 START_TEST(bad_options_get_one_line)
 {
     net_add("{'type': 'null', 'id': 'n0'}");
@@ -272,6 +342,8 @@ int main(void)
     tcase_add_test(tc, a_backend_has_one_user_at_a_time);
     tcase_add_loop_test(tc, who_changes_a_frame_while_it_is_cut_gets_the_headers_that_were_checked,
                         0, 3);
+    tcase_add_loop_test(tc, a_large_frame_that_waits_is_cut_where_its_offload_has_gone, 0, 2);
+    tcase_add_test(tc, segments_that_find_no_room_wait);
     tcase_add_test(tc, bad_options_get_one_line);
     tcase_add_test(tc, the_null_network_takes_all);
     return suite_run(s);
