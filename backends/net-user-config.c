@@ -237,12 +237,8 @@ bool user_parse_guestfwd(const char *text, struct in_addr *ret_server, uint16_t 
 
     if (!p || udp || !dash || !parse_end(p, (size_t)(dash - p), &server, &port) || !port) {
         return error_set(err,
-                         "guestfwd=%s: the form is tcp:SERVER:PORT-cmd:COMMAND or "
-                         "tcp:SERVER:PORT-unix:PATH",
-                         text);
-    }
-    if (!g_str_has_prefix(dash + 1, "cmd:") && !g_str_has_prefix(dash + 1, "unix:")) {
-        return error_set(err, "guestfwd=%s: only cmd:COMMAND and unix:PATH are served behind '-'",
+                         "guestfwd=%s: the form is tcp:SERVER:PORT-TARGET with cmd:COMMAND, "
+                         "unix:PATH, chardev:ID or another stream as TARGET",
                          text);
     }
     *ret_server = server;

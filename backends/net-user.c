@@ -30,7 +30,8 @@ struct NetUserStack {
     NetBackend parent_obj;
     UserOpts opts;
     Slirp *slirp;
-    GPtrArray *timers; /* of StackTimer * */
+    GPtrArray *timers;  /* of StackTimer * */
+    GPtrArray *streams; /* of GuestForward * */
     int epfd;
     GArray *fds;         /* of struct pollfd: what libslirp asked for last */
     GHashTable *watched; /* fd to the events that epfd has */
@@ -49,6 +50,16 @@ struct NetUserStack {
 /* libslirp keeps the time and the host's name servers in variables of the process. Nothing else is
  * called with it. */
 static pthread_mutex_t slirp_mutex = PTHREAD_MUTEX_INITIALIZER;
+
+void user_slirp_lock(void)
+{
+    pthread_mutex_lock(&slirp_mutex);
+}
+
+void user_slirp_unlock(void)
+{
+    pthread_mutex_unlock(&slirp_mutex);
+}
 
 /* --- frames to the card --- */
 
@@ -181,9 +192,9 @@ static void fill(void *opaque)
     uint32_t ms = WAIT_MAX_MS;
 
     g_array_set_size(s->fds, 0);
-    pthread_mutex_lock(&slirp_mutex);
+    user_slirp_lock();
     slirp_pollfds_fill(s->slirp, &ms, add_poll, s);
-    pthread_mutex_unlock(&slirp_mutex);
+    user_slirp_unlock();
     for (unsigned i = 0; i < s->fds->len; i++) {
         const struct pollfd *p = &g_array_index(s->fds, struct pollfd, i);
 
@@ -194,6 +205,9 @@ static void fill(void *opaque)
     }
     loop_fd_set_events(s->src, s->len > HELD ? 0 : LOOP_READ);
     loop_timer_arm_in(s->wait, (int64_t)MIN(ms, WAIT_MAX_MS) * NS_PER_MS);
+    for (unsigned i = 0; i < s->streams->len; i++) {
+        user_guestfwd_poll(s->streams->pdata[i]);
+    }
 }
 
 /* Something is ready, or libslirp's time has come. */
@@ -204,9 +218,9 @@ static void serve(NetUserStack *s)
             g_array_index(s->fds, struct pollfd, i).revents = 0;
         }
     }
-    pthread_mutex_lock(&slirp_mutex);
+    user_slirp_lock();
     slirp_pollfds_poll(s->slirp, 0, get_revents, s);
-    pthread_mutex_unlock(&slirp_mutex);
+    user_slirp_unlock();
     deliver(s);
     loop_bh_schedule(s->bh);
 }
@@ -240,9 +254,9 @@ static void on_timer(void *opaque)
     StackTimer *t = opaque;
 
     t->deadline_ns = -1;
-    pthread_mutex_lock(&slirp_mutex);
+    user_slirp_lock();
     t->cb(t->opaque);
-    pthread_mutex_unlock(&slirp_mutex);
+    user_slirp_unlock();
     loop_bh_schedule(t->s->bh);
 }
 
@@ -321,19 +335,30 @@ static const SlirpCb callbacks = {
 
 /* --- frames from the card --- */
 
+static bool is_full(const NetUserStack *s)
+{
+    for (unsigned i = 0; i < s->streams->len; i++) {
+        if (user_guestfwd_is_full(s->streams->pdata[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static unsigned user_send(NetBackend *b, unsigned queue, const NetFrame *frames, unsigned n)
 {
     NetUserStack *s = NET_USER_STACK(b);
+    unsigned i;
 
-    pthread_mutex_lock(&slirp_mutex);
-    for (unsigned i = 0; i < n; i++) {
+    user_slirp_lock();
+    for (i = 0; i < n && !is_full(s); i++) {
         size_t len = net_frame_read(&frames[i], 0, s->flat, NET_FRAME_MAX);
 
         slirp_input(s->slirp, s->flat, (int)len);
     }
-    pthread_mutex_unlock(&slirp_mutex);
+    user_slirp_unlock();
     loop_bh_schedule(s->bh);
-    return n;
+    return i;
 }
 
 /* --- forwards --- */
@@ -346,11 +371,11 @@ static bool hostfwd(NetUserStack *s, const char *text, bool add, GError **err)
     if (!user_parse_hostfwd(text, add, &f, err)) {
         return false;
     }
-    pthread_mutex_lock(&slirp_mutex);
+    user_slirp_lock();
     errno = 0;
     rc = add ? slirp_add_hostfwd(s->slirp, f.udp, f.host, f.host_port, f.guest, f.guest_port)
              : slirp_remove_hostfwd(s->slirp, f.udp, f.host, f.host_port);
-    pthread_mutex_unlock(&slirp_mutex);
+    user_slirp_unlock();
     if (rc < 0 && !add) {
         return error_set(err, "'%s': there is no such forward", text);
     }
@@ -373,24 +398,6 @@ bool net_user_hostfwd(NetBackend *b, const char *text, bool add, GError **err)
     return ok;
 }
 
-static bool guestfwd(NetUserStack *s, const char *text, GError **err)
-{
-    struct in_addr server;
-    const char *target;
-    uint16_t port;
-    int rc;
-
-    if (!user_parse_guestfwd(text, &server, &port, &target, err)) {
-        return false;
-    }
-    rc = g_str_has_prefix(target, "cmd:")
-             ? slirp_add_exec(s->slirp, target + strlen("cmd:"), &server, port)
-             : slirp_add_unix(s->slirp, target + strlen("unix:"), &server, port);
-    return rc >= 0 ||
-           error_set(err, "guestfwd=%s: the server is not an address of the network, or in use",
-                     text);
-}
-
 static bool all_forwards(NetUserStack *s, GError **err)
 {
     for (unsigned i = 0; s->opts.hostfwd && i + 1 < s->opts.hostfwd->len; i++) {
@@ -400,7 +407,8 @@ static bool all_forwards(NetUserStack *s, GError **err)
         }
     }
     for (unsigned i = 0; s->opts.guestfwd && i + 1 < s->opts.guestfwd->len; i++) {
-        if (!guestfwd(s, s->opts.guestfwd->pdata[i], err)) {
+        if (!user_guestfwd_add(&s->parent_obj, s->slirp, s->opts.guestfwd->pdata[i], s->streams,
+                               err)) {
             return false;
         }
     }
@@ -414,11 +422,8 @@ static bool user_check(NetBackend *b, GError **err)
 {
     NetUserStack *s = NET_USER_STACK(b);
     const UserOpts *o = &s->opts;
-    struct in_addr server;
     SlirpConfig config;
-    const char *target;
     HostForward fwd;
-    uint16_t port;
 
     if (!user_config(OBJECT(b), &s->opts, &config, err)) {
         return false;
@@ -429,12 +434,7 @@ static bool user_check(NetBackend *b, GError **err)
             return false;
         }
     }
-    for (unsigned i = 0; o->guestfwd && i + 1 < o->guestfwd->len; i++) {
-        if (!user_parse_guestfwd(o->guestfwd->pdata[i], &server, &port, &target, err)) {
-            return false;
-        }
-    }
-    return true;
+    return !o->guestfwd || user_guestfwd_check(b, (char *const *)o->guestfwd->pdata, err);
 }
 
 static bool user_open(NetBackend *b, GError **err)
@@ -450,9 +450,9 @@ static bool user_open(NetBackend *b, GError **err)
     if (s->epfd < 0) {
         return error_set_errno(err, errno, "epoll");
     }
-    pthread_mutex_lock(&slirp_mutex);
+    user_slirp_lock();
     s->slirp = slirp_new(&config, &callbacks, s);
-    pthread_mutex_unlock(&slirp_mutex);
+    user_slirp_unlock();
     if (!s->slirp) {
         return error_set(err, "libslirp %s refuses these options", slirp_version_string());
     }
@@ -468,10 +468,11 @@ static void user_close(NetBackend *b)
     NetUserStack *s = NET_USER_STACK(b);
 
     if (s->slirp) {
-        pthread_mutex_lock(&slirp_mutex);
+        user_slirp_lock();
         slirp_cleanup(g_steal_pointer(&s->slirp));
-        pthread_mutex_unlock(&slirp_mutex);
+        user_slirp_unlock();
     }
+    g_ptr_array_set_size(s->streams, 0);
     if (s->epfd >= 0) {
         close(s->epfd);
         s->epfd = -1;
@@ -483,6 +484,12 @@ static bool user_attach(NetBackend *b, GError **err)
     NetUserStack *s = NET_USER_STACK(b);
     EventLoop *loop = net_queue_loop(b, 0);
 
+    if (s->streams->len > 0 && !net_needs_main_loop(b, NULL)) {
+        return error_set(err,
+                         "netdev '%s': guestfwd= to a character device cannot be served by an "
+                         "iothread",
+                         net_backend_id(b));
+    }
     s->src = loop_fd_new(loop, s->epfd, LOOP_READ, on_ready, s);
     s->wait = loop_timer_new(loop, b->clock, on_wait, s);
     s->bh = loop_bh_new(loop, fill, s);
@@ -521,6 +528,7 @@ static void user_init(Object *obj)
 
     s->epfd = -1;
     s->timers = g_ptr_array_new();
+    s->streams = g_ptr_array_new_with_free_func(user_guestfwd_free);
     s->fds = g_array_new(FALSE, FALSE, sizeof(struct pollfd));
     s->watched = g_hash_table_new(NULL, NULL);
 }
@@ -537,6 +545,7 @@ static void user_finalize(Object *obj)
     NetUserStack *s = NET_USER_STACK(obj);
 
     g_ptr_array_unref(s->timers);
+    g_ptr_array_unref(s->streams);
     g_array_unref(s->fds);
     g_hash_table_unref(s->watched);
     free_list(s->opts.hostfwd);
@@ -627,8 +636,9 @@ static const Property user_props[] = {
     PROP_STRING("bootfile", NetUserStack, opts.bootfile, NULL, "file that DHCP tells to boot"),
     PROP_CUSTOM("hostfwd", "list", get_list, set_list, 0,
                 "tcp|udp:[HOST]:PORT-[GUEST]:PORT, from the host to the guest (may be repeated)"),
-    PROP_CUSTOM("guestfwd", "list", get_list, set_list, 0,
-                "tcp:SERVER:PORT-cmd:COMMAND|unix:PATH, from the guest (may be repeated)"),
+    PROP_CUSTOM(
+        "guestfwd", "list", get_list, set_list, 0,
+        "tcp:SERVER:PORT-cmd:COMMAND|unix:PATH|chardev:ID|..., from the guest (may be repeated)"),
     PROP_STRING("smb", NetUserStack, opts.smb, NULL, "not served"),
     PROP_STRING("smbserver", NetUserStack, opts.smbserver, NULL, "not served"),
     PROP_END,

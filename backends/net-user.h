@@ -30,8 +30,30 @@ typedef struct {
 bool user_config(Object *obj, UserOpts *o, SlirpConfig *ret_config, GError **err);
 /* "tcp:HOST:PORT-GUEST:PORT" as after hostfwd=; guest: false for the part before '-' alone (hostfwd_remove). */
 bool user_parse_hostfwd(const char *text, bool guest, HostForward *ret_fwd, GError **err);
-/* "tcp:SERVER:PORT-cmd:COMMAND" or "-unix:PATH"; *ret_target points into text, at "cmd:" or "unix:". */
+/* "tcp:SERVER:PORT-TARGET"; *ret_target points into text. */
 bool user_parse_guestfwd(const char *text, struct in_addr *ret_server, uint16_t *ret_port, const char **ret_target,
                          GError **err);
+
+/* --- net-user-guestfwd.c: on the main loop --- */
+
+typedef struct GuestForward GuestForward;
+
+/* What add would refuse of them, without opening anything. texts ends with NULL. */
+bool user_guestfwd_check(NetBackend *b, char *const *texts, GError **err);
+/*
+ * TARGET is cmd:COMMAND, unix:PATH, chardev:ID, or a stream as after -serial. Where it is a stream, a GuestForward comes into
+ * streams, also where that fails, which user_guestfwd_free frees once libslirp is gone; such ones are served on the main
+ * loop only.
+ */
+bool user_guestfwd_add(NetBackend *b, Slirp *slirp, const char *text, GPtrArray *streams, GError **err);
+void user_guestfwd_free(void *forward);
+bool user_guestfwd_is_full(const GuestForward *f); /* no frame is to go to libslirp; net_backend_writable comes */
+void user_guestfwd_poll(GuestForward *f);          /* libslirp may take more of the stream */
+
+/* --- net-user.c --- */
+
+/* Around each call of libslirp; not within its callbacks. */
+void user_slirp_lock(void);
+void user_slirp_unlock(void);
 
 #endif

@@ -301,6 +301,7 @@ CHECKED_GOOD = [
     "-accel qtest -object memory-backend-file,id=r,size=64M,mem-path=dir -object memory-backend-memfd,id=m,size=8G,hugetlb=on",
     "-accel qtest -netdev null,id=n -object filter-dump,id=f,netdev=n,file=made -D made",
     "-kernel tiny -netdev tap,id=n,ifname=none -netdev socket,id=s,listen=:0 -netdev user,id=u,hostfwd=tcp::1-:1",
+    "-kernel tiny -netdev user,id=u,guestfwd=tcp:10.0.2.100:1-chardev:c -chardev file,id=c,path=made",
     "-kernel tiny -qtest unix:missing/x,server=on -accel qtest",
 ]
 
