@@ -17,8 +17,8 @@
 #include <linux/virtio_blk.h>
 
 #include "backends/block.h"
-#include "backends/iothread.h"
 #include "core/le.h"
+#include "hw/virtio/virtio-iothread-map.h"
 #include "hw/virtio/virtio.h"
 
 /* Not in all versions of <linux/virtio_blk.h>. */
@@ -118,7 +118,6 @@ struct VirtioBlk {
     /* properties */
     char *drive, *serial;
     IoThreadObject *iothread;
-    json_t *iothread_map;     /* array; NULL: none */
     json_t *intervals;        /* stats-intervals; NULL: as -drive says */
     uint32_t num_queues, queue_size;
     bool seg_max_adjust, config_wce, discard, write_zeroes, secure_erase, merging, share_rw;
@@ -134,8 +133,7 @@ struct VirtioBlk {
     const BlockLimits *limits;
     BlkQueue *queues;
     unsigned n_queues;
-    IoThreadObject **threads; /* of each of n_threads queues, owned references, NULL: main loop; they outlive unrealize */
-    unsigned n_threads;
+    VirtioIoThreadMap threads; /* iothread-vq-mapping, and what came of it; outlives unrealize */
     uint32_t block_size;      /* bytes; requests are multiples of it */
     PlatformRunListener run;
     bool writeback;           /* cache mode: false: a write is on stable storage when it is done (§5.2.5) */

@@ -296,146 +296,33 @@ static bool check_rest(const VirtioBlk *s, GError **err)
     return check_geometry(s, err);
 }
 
-/* --- iothreads --- */
-
-static IoThreadObject *find_iothread(VirtioBlk *s, json_t *item, GError **err)
-{
-    const char *id = json_string_value(json_object_get(item, "iothread"));
-    Object *objects = object_container(device_platform(DEVICE(s))->root, "objects");
-    Object *obj = id ? object_child(objects, id) : NULL;
-
-    if (!obj || !object_is_a(obj, &iothread_type)) {
-        error_set(err, "iothread-vq-mapping: there is no iothread '%s'", id ? id : "");
-        return NULL;
-    }
-    return IOTHREAD(obj);
-}
-
-/* Queue n is that iothread's. */
-static bool give_queue(VirtioBlk *s, json_int_t n, IoThreadObject *o, GError **err)
-{
-    if (n < 0 || n >= s->n_queues || s->threads[n]) {
-        return error_set(err, "iothread-vq-mapping: queue %" JSON_INTEGER_FORMAT " is %s", n,
-                         n < 0 || n >= s->n_queues ? "not there" : "given twice");
-    }
-    s->threads[n] = IOTHREAD(object_ref(o));
-    return true;
-}
-
-/* With "vqs" everywhere each queue is named once; without, they are dealt out in turn. */
-static bool map_item(VirtioBlk *s, size_t i, size_t n_items, GError **err)
-{
-    json_t *item = json_array_get(s->iothread_map, i), *vqs = json_object_get(item, "vqs");
-    bool named = json_object_get(json_array_get(s->iothread_map, 0), "vqs") != NULL;
-    IoThreadObject *o = find_iothread(s, item, err);
-    json_t *vq;
-    size_t k;
-
-    if (!o) {
-        return false;
-    }
-    if ((vqs != NULL) != named) {
-        return error_set(err, "iothread-vq-mapping: give vqs for all iothreads or for none");
-    }
-    json_array_foreach(vqs, k, vq)
-    {
-        if (!give_queue(s, json_is_integer(vq) ? json_integer_value(vq) : -1, o, err)) {
-            return false;
-        }
-    }
-    for (size_t n = i; !named && n < s->n_queues; n += n_items) {
-        if (!give_queue(s, (json_int_t)n, o, err)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static bool map_queues(VirtioBlk *s, GError **err)
-{
-    size_t n_items = json_array_size(s->iothread_map);
-
-    if (n_items == 0) {
-        return error_set(err, "iothread-vq-mapping must not be empty");
-    }
-    for (size_t i = 0; i < n_items; i++) {
-        if (!map_item(s, i, n_items, err)) {
-            return false;
-        }
-    }
-    for (unsigned n = 0; n < s->n_queues; n++) {
-        if (!s->threads[n]) {
-            return error_set(err, "iothread-vq-mapping: queue %u has no iothread", n);
-        }
-    }
-    return true;
-}
-
-static void drop_iothreads(VirtioBlk *s)
-{
-    for (unsigned n = 0; n < s->n_threads; n++) {
-        object_unref(s->threads[n]);
-    }
-    g_clear_pointer(&s->threads, g_free);
-    s->n_threads = 0;
-}
-
-static bool take_iothreads(VirtioBlk *s, GError **err)
-{
-    drop_iothreads(s);
-    s->threads = g_new0(IoThreadObject *, s->n_queues);
-    s->n_threads = s->n_queues;
-    if (s->iothread && s->iothread_map) {
-        return error_set(err, "iothread and iothread-vq-mapping exclude each other");
-    }
-    for (unsigned n = 0; s->iothread && n < s->n_queues; n++) {
-        s->threads[n] = IOTHREAD(object_ref(s->iothread));
-    }
-    return !s->iothread_map || map_queues(s, err);
-}
-
-static json_t *get_list(json_t *list)
-{
-    return list ? json_deep_copy(list) : json_array();
-}
+/* --- properties that are lists --- */
 
 static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
 {
-    return get_list(VIRTIO_BLK(obj)->iothread_map);
+    return virtio_iothread_map_get(&VIRTIO_BLK(obj)->threads);
 }
 
 static json_t *get_intervals(Object *obj, const Property *prop, GError **err)
 {
-    return get_list(VIRTIO_BLK(obj)->intervals);
-}
-
-/* A list, as JSON gives it, or its text; what is in it, realize looks at. form: of an error. */
-static bool set_list(json_t **list, json_t *value, const char *form, GError **err)
-{
-    json_t *new =
-        json_is_string(value) ? json_loads(json_string_value(value), 0, NULL) : json_incref(value);
-
-    if (!json_is_array(new)) {
-        json_decref(new);
-        return error_set(err, "%s", form);
-    }
-    json_decref(*list);
-    *list = new;
-    return true;
+    return virtio_list_get(VIRTIO_BLK(obj)->intervals);
 }
 
 static bool set_intervals(Object *obj, const Property *prop, json_t *value, GError **err)
 {
-    return set_list(&VIRTIO_BLK(obj)->intervals, value,
-                    "stats-intervals must be a list of numbers of seconds", err);
+    return virtio_list_set(&VIRTIO_BLK(obj)->intervals, value,
+                           "stats-intervals must be a list of numbers of seconds", err);
 }
 
 static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
 {
-    return set_list(&VIRTIO_BLK(obj)->iothread_map, value,
-                    "iothread-vq-mapping must be a list of {\"iothread\": ID, \"vqs\": "
-                    "[NUMBER...]}, vqs may be left out",
-                    err);
+    return virtio_iothread_map_set(&VIRTIO_BLK(obj)->threads, value, err);
+}
+
+static bool take_iothreads(VirtioBlk *s, GError **err)
+{
+    return virtio_iothread_map_take(&s->threads, device_platform(DEVICE(s))->root, s->iothread,
+                                    s->n_queues, 1, err);
 }
 
 /* --- life --- */
@@ -500,8 +387,7 @@ static void virtio_blk_instance_finalize(Object *obj)
 {
     VirtioBlk *s = VIRTIO_BLK(obj);
 
-    drop_iothreads(s);
-    json_decref(s->iothread_map);
+    virtio_iothread_map_finish(&s->threads);
     json_decref(s->intervals);
 }
 
@@ -525,8 +411,8 @@ static bool make_queues(VirtioBlk *s, GError **err)
         VirtQueue *vq = virtio_add_queue(vdev, (uint16_t)s->queue_size, virtio_blk_handle_output);
 
         virtio_queue_allow_polling(vq);
-        if (s->threads[i]) {
-            virtio_queue_set_iothread(vq, iothread_object_thread(s->threads[i]));
+        if (s->threads.threads[i]) {
+            virtio_queue_set_iothread(vq, iothread_object_thread(s->threads.threads[i]));
         }
         if (!make_queue(s, &s->queues[i], vq, err)) {
             return false;
