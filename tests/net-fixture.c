@@ -255,6 +255,7 @@ static unsigned test_send(NetBackend *b, unsigned queue, const NetFrame *frames,
     NetTest *t = NET_TEST(b);
     unsigned i;
 
+    pthread_mutex_lock(&t->lock);
     for (i = 0; i < n && t->room != 0; i++) {
         g_assert(!(net_offload_needed(&frames[i].hdr) & ~b->host_offloads));
         g_ptr_array_add(t->sent, record_new(&frames[i]));
@@ -263,12 +264,13 @@ static unsigned test_send(NetBackend *b, unsigned queue, const NetFrame *frames,
             t->sending(t->opaque);
         }
     }
+    pthread_mutex_unlock(&t->lock);
     return i;
 }
 
 static void test_receive_ready(NetBackend *b, unsigned queue)
 {
-    NET_TEST(b)->readies++;
+    __atomic_fetch_add(&NET_TEST(b)->readies, 1, __ATOMIC_RELAXED);
 }
 
 static bool test_set_guest_offloads(NetBackend *b, unsigned offloads)
@@ -282,11 +284,13 @@ static void test_init(Object *obj)
 
     t->sent = g_ptr_array_new_with_free_func(record_free);
     t->room = -1;
+    pthread_mutex_init(&t->lock, NULL);
 }
 
 static void test_finalize(Object *obj)
 {
     g_ptr_array_unref(NET_TEST(obj)->sent);
+    pthread_mutex_destroy(&NET_TEST(obj)->lock);
 }
 
 static void test_class_init(ObjectClass *klass, const void *data)

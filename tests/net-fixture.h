@@ -54,6 +54,7 @@ GByteArray *net_flat(const NetFrame *f);
 extern const TypeInfo net_test_type;
 typedef struct {
     NetBackend parent_obj;
+    pthread_mutex_t lock;     /* guards sent and room: queues may be on several threads */
     GPtrArray *sent;          /* of NetRecord * */
     int room;                 /* frames that it takes; -1: any number */
     unsigned readies;

@@ -7,9 +7,10 @@
  * Queues: receiveq and transmitq of each of n_pairs, then the control queue. Where neither MQ nor RSS was negotiated the
  * control queue is queue 2, whatever there is (§5.1.2).
  *
- * Threads: all queues are served on one loop, the main loop or that of an iothread. What is changed from elsewhere (reset,
- * link, properties at run time) is changed under the VM lock and virtio_lock; the control queue, being one of them, has all
- * it needs, but not the VM lock where there is an iothread.
+ * Threads: all queues are served on one loop, the main loop or that of an iothread; or each pair on the iothread that
+ * iothread-vq-mapping gives it. What is changed from elsewhere (reset, link, properties at run time) is changed under the VM
+ * lock and virtio_lock. So does the control queue: it is one of the queues of the one loop, or served on the main loop with
+ * virtio_lock. A pair's fields are its loop's; of the device's the pairs only read, but for the counters.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_NET_INTERNAL_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_NET_INTERNAL_H
@@ -20,6 +21,7 @@
 #include "backends/iothread.h"
 #include "backends/net.h"
 #include "core/le.h"
+#include "hw/virtio/virtio-iothread-map.h"
 #include "hw/virtio/virtio-net-filter.h"
 #include "hw/virtio/virtio-net-rss.h"
 #include "hw/virtio/virtio.h"
@@ -80,9 +82,10 @@ typedef struct {
     uint64_t waiting;          /* backend's queues whose frame waits for room in rx, a bit each */
     LoopBh *round;             /* tells the driver at the end of a round what came in it */
     uint32_t received;         /* frames since then */
+    uint8_t head[NET_RSS_HEAD]; /* first bytes of the frame that the backend's queue delivers, where it comes in pieces */
 } VirtioNetPair;
 
-/* What was not passed on. Written on the queues' loop; atomic, relaxed. */
+/* What was not passed on. Atomic, relaxed. */
 typedef struct {
     uint64_t rx_filtered;      /* not for the guest */
     uint64_t rx_dropped;       /* no driver, larger than the buffers or the MTU, a queue in reset */
@@ -100,11 +103,13 @@ struct VirtioNet {
     uint16_t host_mtu;
     int tx;                    /* VIRTIO_NET_TX_* */
     IoThreadObject *iothread;
+    VirtioIoThreadMap threads; /* iothread-vq-mapping, of rx and tx queues, and what came of it; outlives unrealize */
     /* from realize to unrealize */
     char *name;                /* in messages and monitors */
     NetUser *user;             /* NULL: no netdev was given */
     LoopBh *filter_bh;         /* on the main loop: tells of a changed filter */
     bool filter_told;          /* it was, and nobody has asked since */
+    LoopBh *ctrl_bh;           /* on the main loop: serves the control queue; NULL: its own loop does */
     VirtioNetPair *pairs;
     unsigned n_pairs;
     PlatformRunListener run;
@@ -118,7 +123,6 @@ struct VirtioNet {
     bool steer;                /* RSS_CONFIG was given: rss chooses the queue */
     NetRxFilter filter;        /* filter.mac is the mac of configuration space */
     NetRss rss;
-    uint8_t head[NET_RSS_HEAD]; /* first bytes of the frame that is being received, where it comes in pieces */
     NetCoalParams rx_coal, tx_coal; /* of RX_SET and TX_SET: what a queue gets when it is enabled again */
 };
 
@@ -137,7 +141,7 @@ static inline size_t virtio_net_hdr_len(const VirtioNet *s)
 
 static inline void virtio_net_count(uint64_t *counter, uint64_t n)
 {
-    __atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+    __atomic_fetch_add(counter, n, __ATOMIC_RELAXED);
 }
 
 /* --- virtio-net-config.c --- */

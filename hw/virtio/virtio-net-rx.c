@@ -184,9 +184,16 @@ static bool queue_is_there(const VirtioNet *s, unsigned pair)
     return virtqueue_enabled(s->pairs[pair].rx);
 }
 
+/* Is it served where we are? */
+static bool is_near(const VirtioNet *s, unsigned pair, unsigned queue)
+{
+    return virtio_queue_loop(s->pairs[pair].rx) == virtio_queue_loop(s->pairs[queue].rx);
+}
+
 /*
  * The backend's choice of queue is that of the flow: what the driver sends on transmitq n comes
- * back on queue n of the backend. RSS chooses itself. NULL: the frame is dropped.
+ * back on queue n of the backend. RSS chooses itself, and has all pairs on one loop. NULL: the
+ * frame is dropped.
  */
 static VirtioNetPair *choose_pair(VirtioNet *s, unsigned queue, NetHash hash)
 {
@@ -203,7 +210,7 @@ static VirtioNetPair *choose_pair(VirtioNet *s, unsigned queue, NetHash hash)
     for (unsigned i = 0; i < n; i++) {
         unsigned pair = (queue + i) % n;
 
-        if (queue_is_there(s, pair)) {
+        if (queue_is_there(s, pair) && is_near(s, pair, queue)) {
             return &s->pairs[pair];
         }
     }
@@ -233,20 +240,20 @@ static bool drop(VirtioNet *s)
 
 /* The frame's first bytes in one piece, which filter and hash look at; copied where they are not.
  */
-static const uint8_t *first_bytes(VirtioNet *s, const NetFrame *f, size_t want, size_t *ret_len)
+static const uint8_t *first_bytes(VirtioNetPair *p, const NetFrame *f, size_t want, size_t *ret_len)
 {
     if (G_LIKELY(f->iov[0].iov_len >= MIN(want, f->len))) {
         *ret_len = f->iov[0].iov_len;
         return f->iov[0].iov_base;
     }
-    *ret_len = net_frame_read(f, 0, s->head, want);
-    return s->head;
+    *ret_len = net_frame_read(f, 0, p->head, want);
+    return p->head;
 }
 
 bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
 {
     VirtioNet *s = opaque;
-    bool hashing = s->steer || virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_HASH_REPORT);
+    bool hashing;
     size_t len;
     const uint8_t *head;
     NetHash hash = {0};
@@ -258,7 +265,8 @@ bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
     if (!virtio_running(VIRTIO_DEVICE(s))) {
         return drop(s);
     }
-    head = first_bytes(s, f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, &len);
+    hashing = s->steer || virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_HASH_REPORT);
+    head = first_bytes(&s->pairs[queue], f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, &len);
     if (!net_rx_filter_accepts(&s->filter, head, len)) {
         virtio_net_count(&s->stats.rx_filtered, 1);
         return true;

@@ -35,6 +35,8 @@ static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
     }
     if (n > ctrl || (n == ctrl && !virtio_has_feature(vdev, VIRTIO_NET_F_CTRL_VQ))) {
         log_guest("virtio-net: kick for queue %u, which was not negotiated", n);
+    } else if (n == ctrl && s->ctrl_bh) {
+        loop_bh_schedule(s->ctrl_bh); /* who calls may have some of the locks, or none */
     } else if (n == ctrl) {
         virtio_net_handle_ctrl(vdev, vq);
     } else if (n % 2) {
@@ -42,6 +44,20 @@ static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
     } else {
         virtio_net_handle_rx(s, &s->pairs[n / 2]);
     }
+}
+
+/* The pairs are on several loops, and none of them runs meanwhile. */
+static void serve_ctrl(void *opaque)
+{
+    VirtioNet *s = opaque;
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    VirtQueue *vq = virtio_get_queue(vdev, virtio_net_ctrl_index(s));
+
+    virtio_lock(vdev);
+    if (s->running && virtio_running(vdev) && virtqueue_enabled(vq)) {
+        virtio_net_handle_ctrl(vdev, vq);
+    }
+    virtio_unlock(vdev);
 }
 
 static void virtio_net_queue_reset(VirtIODevice *vdev, VirtQueue *vq)
@@ -70,6 +86,9 @@ static void virtio_net_reset(VirtIODevice *vdev)
         virtio_net_rx_drop(&s->pairs[i]);
     }
     virtio_net_config_reset(s);
+    if (s->ctrl_bh) {
+        loop_bh_cancel(s->ctrl_bh);
+    }
 }
 
 /* --- the VM stops and goes on --- */
@@ -210,6 +229,32 @@ static bool check_queue_size(const char *name, uint32_t size, GError **err)
     return true;
 }
 
+/* Of a pair one loop serves both queues, as it does the backend's. */
+static bool check_threads(const VirtioNet *s, GError **err)
+{
+    IoThreadObject *const *t = s->threads.threads;
+
+    for (unsigned i = 0; i < s->n_pairs; i++) {
+        if (t[2 * i] != t[2 * i + 1]) {
+            return error_set(err,
+                             "iothread-vq-mapping: queues %u and %u are a pair: give them to one "
+                             "iothread",
+                             2 * i, 2 * i + 1);
+        }
+        if (t[2 * i] != t[0] && (s->features >> VIRTIO_NET_F_RSS & 1)) {
+            return error_set(err, "rss=on needs all queues on one iothread: leave one of them out");
+        }
+    }
+    return true;
+}
+
+static bool take_threads(VirtioNet *s, GError **err)
+{
+    return virtio_iothread_map_take(&s->threads, device_platform(DEVICE(s))->root, s->iothread,
+                                    2 * s->n_pairs, 2, err) &&
+           check_threads(s, err);
+}
+
 static bool check_props(const VirtioNet *s, GError **err)
 {
     if (s->host_mtu && s->host_mtu < MTU_MIN) {
@@ -251,12 +296,12 @@ static void pair_finish(VirtioNetPair *p)
     g_free(p->in);
 }
 
-static VirtQueue *add_queue(VirtioNet *s, uint32_t size)
+static VirtQueue *add_queue(VirtioNet *s, uint32_t size, IoThreadObject *io)
 {
     VirtQueue *vq = virtio_add_queue(VIRTIO_DEVICE(s), (uint16_t)size, virtio_net_handle_output);
 
-    if (s->iothread) {
-        virtio_queue_set_iothread(vq, iothread_object_thread(s->iothread));
+    if (io) {
+        virtio_queue_set_iothread(vq, iothread_object_thread(io));
     }
     return vq;
 }
@@ -265,10 +310,13 @@ static void make_queues(VirtioNet *s)
 {
     s->pairs = g_new0(VirtioNetPair, s->n_pairs);
     for (unsigned i = 0; i < s->n_pairs; i++) {
-        s->pairs[i].rx = add_queue(s, s->rx_queue_size);
-        s->pairs[i].tx = add_queue(s, s->tx_queue_size);
+        s->pairs[i].rx = add_queue(s, s->rx_queue_size, s->threads.threads[2 * i]);
+        s->pairs[i].tx = add_queue(s, s->tx_queue_size, s->threads.threads[2 * i + 1]);
     }
-    add_queue(s, CTRL_QUEUE_SIZE);
+    add_queue(s, CTRL_QUEUE_SIZE, s->iothread);
+    if (s->threads.map) {
+        s->ctrl_bh = loop_bh_new(device_platform(DEVICE(s))->loop, serve_ctrl, s);
+    }
     virtio_lock(VIRTIO_DEVICE(s)); /* sources on an iothread's loop are made with its lock */
     for (unsigned i = 0; i < s->n_pairs; i++) {
         pair_init(s, i);
@@ -309,6 +357,7 @@ static void virtio_net_unrealize(VirtIODevice *vdev)
     virtio_lock(vdev);
     g_clear_pointer(&s->user, net_detach);
     virtio_net_card_finish(s);
+    g_clear_pointer(&s->ctrl_bh, loop_bh_free);
     for (unsigned i = 0; i < s->n_pairs; i++) {
         pair_finish(&s->pairs[i]);
     }
@@ -327,11 +376,11 @@ static bool virtio_net_realize(VirtIODevice *vdev, GError **err)
     if (s->netdev && *s->netdev && !(b = net_backend_find(p->root, s->netdev))) {
         return error_set(err, "netdev '%s' not found: no -netdev has that id", s->netdev);
     }
-    if (!check_props(s, err) || !take_mac(s, err)) {
+    s->n_pairs = b && (s->features >> VIRTIO_NET_F_MQ & 1) ? net_max_queues(b) : 1;
+    if (!check_props(s, err) || !take_threads(s, err) || !take_mac(s, err)) {
         return false;
     }
     s->name = make_name(s);
-    s->n_pairs = b && (s->features >> VIRTIO_NET_F_MQ & 1) ? net_max_queues(b) : 1;
     virtio_init(vdev, VIRTIO_ID_NET, VIRTIO_NET_CONFIG_BYTES);
     make_queues(s);
     virtio_net_card_init(s);
@@ -347,6 +396,22 @@ static bool virtio_net_realize(VirtIODevice *vdev, GError **err)
     virtio_net_config_reset(s);
     virtio_unlock(vdev);
     return true;
+}
+
+/* The core, too, is done with the iothreads. */
+static void virtio_net_instance_finalize(Object *obj)
+{
+    virtio_iothread_map_finish(&VIRTIO_NET(obj)->threads);
+}
+
+static json_t *get_iothread_map(Object *obj, const Property *prop, GError **err)
+{
+    return virtio_iothread_map_get(&VIRTIO_NET(obj)->threads);
+}
+
+static bool set_iothread_map(Object *obj, const Property *prop, json_t *value, GError **err)
+{
+    return virtio_iothread_map_set(&VIRTIO_NET(obj)->threads, value, err);
 }
 
 static json_t *get_count(Object *obj, const Property *prop, GError **err)
@@ -395,6 +460,8 @@ static const Property virtio_net_props[] = {
                "place in firmware's boot order; without firmware it changes nothing"),
     PROP_LINK("iothread", VirtioNet, iothread, IoThreadObject, &iothread_type,
               "serves all queues, an id of -object iothread; not given: the main loop"),
+    PROP_CUSTOM("iothread-vq-mapping", "list", get_iothread_map, set_iothread_map, 0,
+                "which iothread serves which queue pairs: a list of {iothread, vqs}"),
     FEATURE_PROP("status", STATUS, true, "tell the guest whether the link is up"),
     FEATURE_PROP("mrg_rxbuf", MRG_RXBUF, true, "let a received frame have several buffers"),
     FEATURE_PROP("csum", CSUM, true, "complete checksums of what the guest sends"),
@@ -459,6 +526,7 @@ const TypeInfo virtio_net_type = {
     .name = "virtio-net-device",
     .parent = &virtio_device_type,
     .instance_size = sizeof(VirtioNet),
+    .instance_finalize = virtio_net_instance_finalize,
     .class_init = virtio_net_class_init,
     .interfaces = (const TypeInfo *const[]){&net_card_type, NULL},
     .props = virtio_net_props,
