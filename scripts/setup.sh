@@ -16,7 +16,7 @@ END
 packages=(
     gcc libc6-dev cmake ninja-build pkg-config git ca-certificates
     libglib2.0-dev libevent-dev libfdt-dev libjansson-dev liburing-dev libnbd-dev libslirp-dev
-    check device-tree-compiler nbdkit qemu-utils passt iproute2
+    check device-tree-compiler nbdkit qemu-utils passt iproute2 iperf3
     python3 python3-jsonschema qemu-system-x86 qemu-system-data seabios ipxe-qemu
     busybox-static e2fsprogs xz-utils lz4 zstd
 )
@@ -40,7 +40,7 @@ if ! on_apt; then
 $script: this system has no apt-get. Install what these Debian packages hold, then run the scripts again:
   ${packages[*]}
 On Fedora, for example: gcc glibc-devel glibc-static cmake ninja-build pkgconf git glib2-devel libevent-devel libfdt-devel
-  jansson-devel liburing-devel libnbd-devel libslirp-devel nbdkit qemu-img passt iproute check-devel python3 python3-jsonschema qemu-system-x86-core seabios-bin busybox e2fsprogs xz lz4 zstd
+  jansson-devel liburing-devel libnbd-devel libslirp-devel nbdkit qemu-img passt iproute iperf3 check-devel python3 python3-jsonschema qemu-system-x86-core seabios-bin busybox e2fsprogs xz lz4 zstd
 The guest image also needs a kernel with KVM: put its vmlinuz and modules where scripts/kernel.sh --help says.
 END
     for tool in gcc cmake ninja pkg-config python3 qemu-system-x86_64 busybox; do
