@@ -167,7 +167,7 @@ bool user_config(Object *obj, UserOpts *o, SlirpConfig *ret_config, GError **err
     if (!c.in_enabled && !c.in6_enabled) {
         return error_set(err, "one of ipv4 and ipv6 must be on");
     }
-    if (!c.in_enabled && (o->net || o->host || o->dhcpstart || o->dns)) {
+    if (!c.in_enabled && (property_was_set(obj, "net") || o->host || o->dhcpstart || o->dns)) {
         return error_set(err, "IPv4 is off, but an IPv4 address is given");
     }
     if (!c.in6_enabled && (o->ipv6_net || o->ipv6_prefix || o->ipv6_host || o->ipv6_dns)) {
