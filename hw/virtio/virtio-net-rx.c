@@ -139,6 +139,16 @@ static void copy_frame(VirtioNetPair *p, const NetFrame *f)
     }
 }
 
+/* memcpy of the usual length without a call, and without a loop. */
+static inline void copy_header(uint8_t *room, const WireHdr *wire, size_t hdr_len)
+{
+    if (G_LIKELY(hdr_len == sizeof(struct virtio_net_hdr_v1))) {
+        memcpy(room, wire, sizeof(struct virtio_net_hdr_v1));
+    } else {
+        memcpy(room, wire, hdr_len);
+    }
+}
+
 /* Header and frame into the n buffers of p->in, which go back to the driver: it sees them together,
  * at the end of the round. */
 static void fill_buffers(VirtioNetPair *p, const NetFrame *f, const WireHdr *wire, size_t hdr_len,
@@ -147,7 +157,7 @@ static void fill_buffers(VirtioNetPair *p, const NetFrame *f, const WireHdr *wir
     uint8_t *room = f->niov == 1 ? vq_elem_write_place(p->in[0], hdr_len + f->len) : NULL;
 
     if (G_LIKELY(room)) { /* all in one piece: n is 1 */
-        memcpy(room, wire, hdr_len);
+        copy_header(room, wire, hdr_len);
         memcpy(room + hdr_len, f->iov->iov_base, f->len);
         virtqueue_fill(p->in[0]);
         return;
@@ -179,15 +189,15 @@ static int put_frame(VirtioNet *s, VirtioNetPair *p, const NetFrame *f, NetHash 
 
 /* --- which frames, which queue --- */
 
-static bool queue_is_there(const VirtioNet *s, unsigned pair)
+static bool is_there(const VirtioNetPair *p)
 {
-    return virtqueue_enabled(s->pairs[pair].rx);
+    return virtqueue_enabled(p->rx);
 }
 
 /* Is it served where we are? */
-static bool is_near(const VirtioNet *s, unsigned pair, unsigned queue)
+static bool is_near(const VirtioNetPair *p, const VirtioNetPair *here)
 {
-    return virtio_queue_loop(s->pairs[pair].rx) == virtio_queue_loop(s->pairs[queue].rx);
+    return virtio_queue_loop(p->rx) == virtio_queue_loop(here->rx);
 }
 
 /*
@@ -195,23 +205,23 @@ static bool is_near(const VirtioNet *s, unsigned pair, unsigned queue)
  * back on queue n of the backend. RSS chooses itself, and has all pairs on one loop. NULL: the
  * frame is dropped.
  */
-static VirtioNetPair *choose_pair(VirtioNet *s, unsigned queue, NetHash hash)
+static VirtioNetPair *choose_pair(VirtioNet *s, VirtioNetPair *own, NetHash hash)
 {
     unsigned n = s->cur_pairs;
 
-    if (s->steer) {
+    if (G_UNLIKELY(s->steer)) {
         unsigned i = net_rss_queue(&s->rss, hash);
 
-        return i < s->n_pairs && queue_is_there(s, i) ? &s->pairs[i] : NULL;
+        return i < s->n_pairs && is_there(&s->pairs[i]) ? &s->pairs[i] : NULL;
     }
-    if (G_LIKELY(queue < n && queue_is_there(s, queue))) {
-        return &s->pairs[queue];
+    if (G_LIKELY(own->index < n && is_there(own))) {
+        return own;
     }
     for (unsigned i = 0; i < n; i++) {
-        unsigned pair = (queue + i) % n;
+        VirtioNetPair *p = &s->pairs[(own->index + i) % n];
 
-        if (queue_is_there(s, pair) && is_near(s, pair, queue)) {
-            return &s->pairs[pair];
+        if (is_there(p) && is_near(p, own)) {
+            return p;
         }
     }
     return NULL;
@@ -257,7 +267,7 @@ bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
     size_t len;
     const uint8_t *head;
     NetHash hash = {0};
-    VirtioNetPair *p;
+    VirtioNetPair *own = &s->pairs[queue], *p;
 
     if (!s->running) {
         return false;
@@ -266,7 +276,7 @@ bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
         return drop(s);
     }
     hashing = s->steer || virtio_has_feature(VIRTIO_DEVICE(s), VIRTIO_NET_F_HASH_REPORT);
-    head = first_bytes(&s->pairs[queue], f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, &len);
+    head = first_bytes(own, f, hashing ? NET_RSS_HEAD : NET_FILTER_HEAD, &len);
     if (!net_rx_filter_accepts(&s->filter, head, len)) {
         virtio_net_count(&s->stats.rx_filtered, 1);
         return true;
@@ -274,7 +284,7 @@ bool virtio_net_receive(void *opaque, unsigned queue, const NetFrame *f)
     if (G_UNLIKELY(hashing)) {
         hash = net_rss_hash(&s->rss, head, len);
     }
-    p = choose_pair(s, queue, hash);
+    p = choose_pair(s, own, hash);
     if (!p || is_too_large(s, f, head)) {
         return drop(s);
     }
