@@ -146,7 +146,6 @@ static bool deliver_all(NetSock *s)
         bool more;
 
         if (len > NET_FRAME_MAX) {
-            net_count_errors(&s->parent_obj, 0, NET_DIR_RX, 1);
             sock_lost(s, "the peer sent a frame that is too long; the connection is closed", 0);
             return false;
         }
@@ -179,9 +178,6 @@ void sock_stream_readable(NetSock *s)
         return;
     }
     if (n == 0) {
-        if (s->in_len > 0) {
-            net_count_errors(&s->parent_obj, 0, NET_DIR_RX, 1);
-        }
         sock_lost(s,
                   s->in_len > 0 ? "the peer closed the connection in the middle of a frame"
                                 : "the peer closed the connection",
@@ -195,4 +191,27 @@ void sock_stream_readable(NetSock *s)
 void sock_stream_resume(NetSock *s)
 {
     deliver_all(s);
+}
+
+/* Whole frames wait for the card, which cannot have them any more; the last one is in part, or no
+ * frame at all. */
+void sock_stream_forget(NetSock *s)
+{
+    while (s->in_len >= SOCK_LENGTH) {
+        uint32_t len = length_at(s->in + s->in_at);
+
+        if (s->in_len - SOCK_LENGTH < len) {
+            break;
+        }
+        net_count_dropped(&s->parent_obj, 0, NET_DIR_RX, 1);
+        s->in_at += SOCK_LENGTH + len;
+        s->in_len -= SOCK_LENGTH + len;
+    }
+    if (s->in_len > 0) {
+        net_count_errors(&s->parent_obj, 0, NET_DIR_RX, 1);
+    }
+    if (s->out_len > 0) {
+        net_count_dropped(&s->parent_obj, 0, NET_DIR_TX, 1);
+    }
+    s->in_len = s->out_len = 0;
 }

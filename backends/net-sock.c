@@ -105,6 +105,9 @@ void sock_lost(NetSock *s, const char *why, int errnum)
     g_clear_pointer(&s->src, loop_fd_free);
     close(s->fd);
     s->fd = -1;
+    if (is_attached(s) && !s->dgram) {
+        sock_stream_forget(s);
+    }
     s->connecting = s->blocked = s->paused = false;
     if (was_there || !s->reconnect) {
         log_warn_rated(&s->rate, "netdev '%s': %s%s%s", net_backend_id(&s->parent_obj), why,

@@ -65,6 +65,7 @@ unsigned sock_stream_send(NetSock *s, const NetFrame *frames, unsigned n);
 void sock_stream_writable(NetSock *s);  /* the socket has room */
 void sock_stream_readable(NetSock *s);
 void sock_stream_resume(NetSock *s);    /* the card has room: what was read already, then the socket */
+void sock_stream_forget(NetSock *s); /* the peer is gone: what was on its way is lost, and counted */
 unsigned sock_dgram_send(NetSock *s, const NetFrame *frames, unsigned n);
 void sock_dgram_readable(NetSock *s);
 /* --- net-sock.c, for them --- */

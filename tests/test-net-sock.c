@@ -326,6 +326,36 @@ START_TEST(a_peer_that_is_gone_takes_the_link_down)
 }
 END_TEST
 
+START_TEST(what_is_on_its_way_when_a_peer_goes_is_counted)
+{
+    Card *c = card_with_peer(SOCK_STREAM);
+    NetBackend *b = net_user_backend(c->user);
+
+    c->room = 1;
+    for (unsigned i = 0; i < 6; i++) { /* one received, one kept for the card, four wait */
+        peer_frame(60, 60);
+    }
+    peer_frame(1000, 10); /* and a part */
+    net_run_for(5);
+    ck_assert_uint_eq(c->got->len, 1);
+    net_frame(buf, 65000, 1);
+    while (card_send(c, buf, 65000)) { /* until one is out in part: the kernel cuts it */
+    }
+    ck_assert_uint_eq(net_counter(b, "tx-dropped"), 0);
+    close(peer);
+    net_run_until(link_is_down, b);
+    net_run_for(2);
+    ck_assert_uint_eq(net_counter(b, "rx-errors"), 1);
+    ck_assert_uint_eq(net_counter(b, "tx-dropped"), 1);
+    ck_assert_uint_eq(c->ready, 1);
+    c->room = -1;
+    net_receive_ready(c->user, 0);
+    net_run_for(2);
+    ck_assert_uint_eq(c->got->len + net_counter(b, "rx-dropped"), 6);
+    card_free(c);
+}
+END_TEST
+
 START_TEST(a_frame_that_is_too_long_ends_the_connection)
 {
     static const uint32_t lengths[] = {NET_FRAME_MAX + 1, 0x80000000, 0xffffffff, 0x47455420};
@@ -550,6 +580,27 @@ START_TEST(an_address_in_use_gets_one_line)
 }
 END_TEST
 
+START_TEST(a_datagram_address_in_use_gets_one_line)
+{
+    static const char *const seconds[] = {
+        "{'type': 'socket', 'id': 'b', 'udp': '127.0.0.1:%Q', 'localaddr': '127.0.0.1:%P'}",
+        "{'type': 'dgram', 'id': 'b', "
+        "'local': {'type': 'inet', 'host': '127.0.0.1', 'port': '%P'}, "
+        "'remote': {'type': 'inet', 'host': '127.0.0.1', 'port': '%Q'}}",
+    };
+    struct sockaddr_in in = {.sin_family = AF_INET,
+                             .sin_port = htons((uint16_t)port),
+                             .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    g_autofree char *second = fill(seconds[_i], NULL);
+    g_autofree char *line = fill("cannot bind to 127.0.0.1:%P: Address already in use", NULL);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&in, sizeof in), 0);
+    net_add_fails(second, line);
+    close(fd);
+}
+END_TEST
+
 /* --- a queue on an iothread --- */
 
 typedef struct {
@@ -630,6 +681,7 @@ int main(void)
     tcase_add_test(tc, a_frame_that_comes_in_bits_is_one);
     tcase_add_test(tc, a_peer_that_does_not_read_stops_the_queue);
     tcase_add_loop_test(tc, a_peer_that_is_gone_takes_the_link_down, 0, 2);
+    tcase_add_test(tc, what_is_on_its_way_when_a_peer_goes_is_counted);
     tcase_add_loop_test(tc, a_frame_that_is_too_long_ends_the_connection, 0, 4);
     tcase_add_test(tc, frames_too_short_are_counted_and_the_connection_lives);
     tcase_add_test(tc, long_datagrams_are_errors);
@@ -638,6 +690,7 @@ int main(void)
     tcase_add_test(tc, connections_of_a_stream_are_told);
     tcase_add_loop_test(tc, bad_options_get_one_line, 0, 21);
     tcase_add_test(tc, an_address_in_use_gets_one_line);
+    tcase_add_loop_test(tc, a_datagram_address_in_use_gets_one_line, 0, 2);
     tcase_add_loop_test(tc, a_queue_on_an_iothread_works_beside_the_main_loop, 0, 2);
     return suite_run(s);
 }

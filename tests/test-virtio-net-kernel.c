@@ -578,6 +578,51 @@ START_TEST(what_two_kernels_say_to_each_other_passes_unharmed)
 }
 END_TEST
 
+static bool is_up(const End *e)
+{
+    return vnet_config(e->d, CFG_STATUS, 2) & VIRTIO_NET_S_LINK_UP;
+}
+
+START_TEST(a_tap_that_vanishes_takes_its_cards_link_down)
+{
+    gint64 limit = g_get_monotonic_time() + 30 * G_USEC_PER_SEC;
+    End *e = &ends[0];
+    unsigned sent = 0;
+
+    start(_i ? FAKE_PCI_PACKED : FAKE_EVENT_IDX, _i ? 2 : 1, false, 0);
+    ck_assert(is_up(e));
+    ck_assert_int_eq(setns(e->ns, CLONE_NEWNET), 0);
+    ck_assert_int_eq(run("ip link del tap0"), 0);
+    while (is_up(e) || sent < 100) { /* what is sent meanwhile comes back */
+        uint8_t frame[HDR + 60] = {0};
+
+        ck_assert_int_lt(g_get_monotonic_time(), limit);
+        for (unsigned i = 0; i < e->pairs; i++) {
+            if (e->n_slots[i] > 0) {
+                virtio_lock(e->d->vdev);
+                send_frame(e, i, frame, sizeof frame);
+                virtio_unlock(e->d->vdev);
+                e->d->t->notify(e->d, 2 * i + TX);
+                sent++;
+            }
+        }
+        step();
+    }
+    ck_assert(fake_driver_config_interrupted(e->d));
+    for (unsigned i = 0; i < e->pairs; i++) {
+        while (e->n_slots[i] < TX_SLOTS) {
+            ck_assert_int_lt(g_get_monotonic_time(), limit);
+            step();
+        }
+    }
+    /* and what the other kernel sent on its own */
+    ck_assert_uint_ge(net_counter(e->b, "tx-frames") + net_counter(e->b, "tx-dropped"), sent);
+    ck_assert_uint_gt(net_counter(e->b, "tx-dropped"), 0);
+    ck_assert(is_up(&ends[1]));
+    stop();
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("virtio-net-kernel");
@@ -592,5 +637,6 @@ int main(void)
     tcase_set_timeout(tc, 600);
     suite_add_tcase(s, tc);
     tcase_add_loop_test(tc, what_two_kernels_say_to_each_other_passes_unharmed, 0, KINDS);
+    tcase_add_loop_test(tc, a_tap_that_vanishes_takes_its_cards_link_down, 0, 2);
     return suite_run(s);
 }
