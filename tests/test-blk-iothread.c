@@ -394,6 +394,37 @@ START_TEST(errors_are_told_by_the_main_loop_and_tried_again)
 }
 END_TEST
 
+/* The main loop does not come round to it meanwhile. */
+START_TEST(a_flood_of_errors_is_told_in_bounded_memory)
+{
+    FakeBlock *b;
+    g_autoptr(FakeDriver) d = start_on((unsigned)_i, "iothread=io0,rerror=report", &b);
+    unsigned left = 300;
+
+    virtio_lock(d->vdev);
+    fake_block_fail(b, BLOCK_READ, -EIO, left);
+    virtio_unlock(d->vdev);
+    for (unsigned i = 0; i < WAITS && left > 0; i++) {
+        if (i == 0 || get_locked(d, 0)) {
+            virtio_lock(d->vdev);
+            blk_recycle(d);
+            virtio_unlock(d->vdev);
+            left--;
+            add_locked(d, 0, VIRTIO_BLK_T_IN, 0, NULL, 0, SECTOR);
+            d->t->notify(d, 0);
+        } else {
+            g_usleep(WAIT_US);
+        }
+    }
+    ck_assert_uint_eq(left, 0);
+    await(d, 0, 1);
+    fake_machine_run(d->m);
+    ck_assert_uint_gt(d->m->events->len, 0);
+    ck_assert_uint_le(d->m->events->len, 64 + 1); /* the last was told after the flood */
+    ck_assert_uint_eq(do_locked(d, 0, VIRTIO_BLK_T_IN, 0, NULL, 0, SECTOR), VIRTIO_BLK_S_OK);
+}
+END_TEST
+
 START_TEST(quiescing_waits_for_the_iothread)
 {
     FakeBlock *b;
@@ -647,6 +678,7 @@ static Suite *make_suite(void)
                         FAKE_CELLS);
     tcase_add_loop_test(tc, a_broken_ring_is_announced_by_the_main_loop, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, errors_are_told_by_the_main_loop_and_tried_again, 0, FAKE_CELLS);
+    tcase_add_loop_test(tc, a_flood_of_errors_is_told_in_bounded_memory, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, quiescing_waits_for_the_iothread, 0, FAKE_CELLS);
     tcase_add_loop_test(tc, four_queues_on_two_iothreads_under_load, 0,
                         (int)G_N_ELEMENTS(nodes) * FAKE_PCI_CELLS);
