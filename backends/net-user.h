@@ -41,9 +41,9 @@ typedef struct GuestForward GuestForward;
 /* What add would refuse of them, without opening anything. texts ends with NULL. */
 bool user_guestfwd_check(NetBackend *b, char *const *texts, GError **err);
 /*
- * TARGET is cmd:COMMAND, unix:PATH, chardev:ID, or a stream as after -serial. Where it is a stream, a GuestForward comes into
- * streams, also where that fails, which user_guestfwd_free frees once libslirp is gone; such ones are served on the main
- * loop only.
+ * TARGET is cmd:COMMAND, unix:PATH, chardev:ID, or a stream as after -serial. Where it is a stream, a GuestForward comes
+ * into streams, also where that fails, which user_guestfwd_free frees once libslirp is gone; such ones are served on the
+ * main loop only.
  */
 bool user_guestfwd_add(NetBackend *b, Slirp *slirp, const char *text, GPtrArray *streams, GError **err);
 void user_guestfwd_free(void *forward);

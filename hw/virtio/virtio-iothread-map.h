@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Which iothread serves which queue of a device: its properties iothread and iothread-vq-mapping, as in QEMU. Main loop, VM
- * lock.
+ * Which iothread serves which queue of a device: its properties iothread and iothread-vq-mapping, as in QEMU. Main loop,
+ * VM lock.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_IOTHREAD_MAP_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_IOTHREAD_MAP_H
@@ -17,12 +17,13 @@ typedef struct {
 } VirtioIoThreadMap;
 
 /*
- * By realize. all: of the property iothread, NULL: none. Where no queues are named, they are dealt out in turn, each time as
- * many as group. False with one line: both are given, the mapping is no good, or leaves a queue out.
+ * By realize. all: of the property iothread, NULL: none. Where no queues are named, they are dealt out in turn, each time
+ * as many as group. False with one line: both are given, the mapping is no good, or leaves a queue out.
  */
 bool virtio_iothread_map_take(VirtioIoThreadMap *m, Object *root, IoThreadObject *all, unsigned n_queues,
                               unsigned group, GError **err);
-void virtio_iothread_map_finish(VirtioIoThreadMap *m); /* by instance_finalize: the core, too, is done with the iothreads */
+/* By instance_finalize: the core, too, is done with the iothreads. */
+void virtio_iothread_map_finish(VirtioIoThreadMap *m);
 
 /* The property's functions; what is in the list, take looks at. */
 json_t *virtio_iothread_map_get(const VirtioIoThreadMap *m);

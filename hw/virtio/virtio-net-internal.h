@@ -8,9 +8,10 @@
  * control queue is queue 2, whatever there is (§5.1.2).
  *
  * Threads: all queues are served on one loop, the main loop or that of an iothread; or each pair on the iothread that
- * iothread-vq-mapping gives it. What is changed from elsewhere (reset, link, properties at run time) is changed under the VM
- * lock and virtio_lock. So does the control queue: it is one of the queues of the one loop, or served on the main loop with
- * virtio_lock. A pair's fields are its loop's; of the device's the pairs only read, but for the counters.
+ * iothread-vq-mapping gives it. What is changed from elsewhere (reset, link, properties at run time) is changed under the
+ * VM lock and virtio_lock. The control queue has what it needs for that, but not always the VM lock: it is one of the
+ * queues of the one loop, or else served on the main loop with virtio_lock. A pair's fields are its loop's; of the
+ * device's the pairs only read, but for the counters.
  */
 #ifndef AEROSTAT_HW_VIRTIO_VIRTIO_NET_INTERNAL_H
 #define AEROSTAT_HW_VIRTIO_VIRTIO_NET_INTERNAL_H
@@ -82,7 +83,7 @@ typedef struct {
     uint64_t waiting;          /* backend's queues whose frame waits for room in rx, a bit each */
     LoopBh *round;             /* tells the driver at the end of a round what came in it */
     uint32_t received;         /* frames since then */
-    uint8_t head[NET_RSS_HEAD]; /* first bytes of the frame that the backend's queue delivers, where it comes in pieces */
+    uint8_t head[NET_RSS_HEAD]; /* first bytes of a frame that the backend's queue delivers in pieces */
 } VirtioNetPair;
 
 /* What was not passed on. Atomic, relaxed. */

@@ -410,7 +410,7 @@ static const struct {
     {make_objects, true, false},
     {make_blocks, true, false},
     {streams_make_chardevs, true, false},
-    {make_nets, true, false},
+    {make_nets, true, false}, /* guestfwd= may lead to a chardev */
     {streams_make_serial, true, false},
     {init_machine, true, true},
     {make_devices, true, false},
