@@ -18,6 +18,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-balloon-internal.h"
@@ -183,6 +184,7 @@ static void settle_cb(void *opaque)
 
 static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_balloon_handle_output);
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
 
     if (vq == s->inflate) {
@@ -226,6 +228,7 @@ static bool report_some(VirtioBalloon *s, Turn *t, VqElem *e, uint64_t *budget)
 
 static void virtio_balloon_handle_report(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_balloon_handle_report);
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
     Turn *t = &s->reporting[vq == s->report[1]];
     uint64_t budget = REPORT_PER_RUN;

@@ -7,6 +7,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-blk-internal.h"
@@ -25,6 +26,7 @@ enum {
 
 static void virtio_blk_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_blk_handle_output);
     VirtioBlk *s = VIRTIO_BLK(vdev);
     unsigned i = 0;
 

@@ -8,6 +8,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/core/net-card.h"
 #include "hw/virtio/devices.h"
@@ -27,6 +28,7 @@ enum {
 
 static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_net_handle_output);
     VirtioNet *s = VIRTIO_NET(vdev);
     unsigned n = virtqueue_index(vq), ctrl = virtio_net_ctrl_index(s);
 

@@ -4,6 +4,7 @@
  * notifications and reset (VIRTIO 1.4 §2.1 to §2.5, §3.1), between a device model above and a
  * transport below. Left out: VIRTIO_F_SUSPEND, administration queues.
  */
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/virtqueue-ring.h"
 
@@ -74,6 +75,7 @@ static void bus_notify(VirtIODevice *vdev, uint16_t vector, bool config)
 
 void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_notify);
     VirtioBusClass *bc;
 
     if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
@@ -164,6 +166,7 @@ static void queue_run(VirtIODevice *vdev, VirtQueue *vq)
 
 void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 {
+    CODE_PLACE(virtio_queue_serve);
     VirtQueue *vq = virtio_get_queue(vdev, n);
 
     TRACE(virtio_queue_notify, "dev=%s queue=%u", device_name(vdev), n);
@@ -177,6 +180,7 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 
 void virtio_queue_notify(VirtIODevice *vdev, unsigned n)
 {
+    CODE_PLACE(virtio_queue_notify);
     virtio_lock(vdev);
     virtio_queue_serve(vdev, n);
     virtio_unlock(vdev);

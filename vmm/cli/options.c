@@ -493,6 +493,9 @@ static const Option option_table[] = {
      take_dump_config},
     {"dump-tree", "dot", "print the objects and buses that there would be, as a graph for Graphviz",
      take_dump_tree},
+    {"explain", "TYPE[,prop=value...]",
+     "print what a device is made of, and the way of a kick through its code",
+     options_take_explain},
     {"dump-schema", NULL, "print a JSON Schema of what -config takes", take_dump_schema},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
@@ -702,7 +705,7 @@ static bool wants_check(int argc, char **argv)
         const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
 
         if (opt && (opt->take == take_check || opt->take == take_dump_config ||
-                    opt->take == take_dump_tree)) {
+                    opt->take == take_dump_tree || opt->take == options_take_explain)) {
             return true;
         }
         i += opt && opt->arg;
@@ -760,6 +763,7 @@ void options_finish(Options *o)
     g_clear_pointer(&o->globals, g_ptr_array_unref);
     g_clear_pointer(&o->broken, g_ptr_array_unref);
     g_clear_pointer(&o->faults, g_ptr_array_unref);
+    json_decref(o->explain);
     g_free(o->machine);
     g_free(o->accel);
     g_free(o->kernel);
