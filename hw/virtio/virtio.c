@@ -4,6 +4,7 @@
  * notifications and reset (VIRTIO 1.4 §2.1 to §2.5, §3.1), between a device model above and a
  * transport below. Left out: VIRTIO_F_SUSPEND, administration queues.
  */
+#include "core/boot-trace.h"
 #include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/virtqueue-ring.h"
@@ -171,6 +172,9 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 
     TRACE(virtio_queue_notify, "dev=%s queue=%u", device_name(vdev), n);
     if (vq && vq->ready && virtio_running(vdev)) {
+        if (boot_trace_on()) {
+            boot_trace_first("first kick served by", OBJECT(vdev));
+        }
         queue_run(vdev, vq);
     } else {
         log_guest("virtio-%s: kick for queue %u, which is not there or not running",
@@ -494,6 +498,9 @@ static void set_status_locked(VirtIODevice *vdev, uint8_t status)
     }
     vdev->status |= added;
     if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
+        if (boot_trace_on()) {
+            boot_trace_first("DRIVER_OK of", OBJECT(vdev));
+        }
         driver_ok(vdev);
     }
     if (added && vc->set_status) {

@@ -110,6 +110,8 @@ bool options_take_global(Options *o, const char *arg, GError **err);
 /* -rtc: keys that are properties of the CMOS clock. */
 bool options_take_rtc(Options *o, const char *arg, GError **err);
 bool options_take_smp(Options *o, const char *arg, GError **err);
+/* -trace-boot: see boot_trace_begin; acts at once, so that exec and all options are in it. */
+bool options_take_trace_boot(Options *o, const char *arg, GError **err);
 bool options_take_explain(Options *o, const char *arg, GError **err); /* explain.c */
 void options_global_free(GlobalOption *global);
 
