@@ -416,6 +416,18 @@ static void virtio_balloon_unrealize(VirtIODevice *vdev)
     s->num_pages = 0;
 }
 
+static void virtio_balloon_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(obj);
+
+    virtio_device_memory(obj, tell, opaque);
+    virtio_lock(VIRTIO_DEVICE(s));
+    if (s->given) {
+        given_memory(s->given, tell, opaque);
+    }
+    virtio_unlock(VIRTIO_DEVICE(s));
+}
+
 static void virtio_balloon_instance_init(Object *obj)
 {
     balloon_stats_forget(VIRTIO_BALLOON(obj));
@@ -471,6 +483,7 @@ static void virtio_balloon_class_init(ObjectClass *klass, const void *data)
     DeviceClass *dc = DEVICE_CLASS(klass);
     MemoryBalloonClass *mc = object_class_interface(klass, &memory_balloon_type);
 
+    klass->memory = virtio_balloon_memory;
     mc->set_target = balloon_set_target;
     mc->actual = balloon_actual;
     mc->target = balloon_target;

@@ -437,11 +437,23 @@ static const Property virtio_net_props[] = {
     PROP_END,
 };
 
+static void virtio_net_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtioNet *s = VIRTIO_NET(obj);
+
+    virtio_device_memory(obj, tell, opaque);
+    for (unsigned i = 0; s->pairs && i < s->n_pairs; i++) {
+        tell(opaque, MEMORY_BUFFER, s->pairs[i].in, s->rx_queue_size * sizeof(VqElem *));
+    }
+    tell(opaque, MEMORY_BUFFER, s->pairs, s->n_pairs * sizeof *s->pairs);
+}
+
 static void virtio_net_class_init(ObjectClass *klass, const void *data)
 {
     VirtioDeviceClass *vc = VIRTIO_DEVICE_CLASS(klass);
     DeviceClass *dc = DEVICE_CLASS(klass);
 
+    klass->memory = virtio_net_memory;
     dc->user_creatable = true;
     dc->category = "network";
     vc->realize = virtio_net_realize;

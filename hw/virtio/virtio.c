@@ -661,6 +661,18 @@ static void virtio_device_unrealize(Device *dev)
     virtio_cleanup(vdev);
 }
 
+void virtio_device_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(obj);
+
+    virtio_lock(vdev);
+    for (unsigned n = 0; vdev->queues && n < vdev->queues->len; n++) {
+        virtqueue_memory(virtio_get_queue(vdev, n), tell, opaque);
+    }
+    virtio_unlock(vdev);
+    tell(opaque, MEMORY_BUFFER, vdev->config, vdev->config_size);
+}
+
 static void virtio_device_reset(Device *dev)
 {
     virtio_reset(VIRTIO_DEVICE(dev));
@@ -670,6 +682,7 @@ static void virtio_device_class_init(ObjectClass *klass, const void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 
+    klass->memory = virtio_device_memory;
     dc->realize = virtio_device_realize;
     dc->unrealize = virtio_device_unrealize;
     dc->reset = virtio_device_reset;

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "core/boot-trace.h"
+#include "core/thread-stack.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define VCPU_BIG_STACK
@@ -262,6 +263,7 @@ static void *vcpu_thread(void *opaque)
 {
     KvmVcpu *v = opaque;
 
+    thread_stack_register();
     __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     while (vcpu_park(v)) {
         vcpu_run(v);

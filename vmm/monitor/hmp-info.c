@@ -263,6 +263,7 @@ const HmpCommand hmp_info_commands[] = {
     {"cpus", "", "vCPUs", info_cpus},
     {"iothreads", "", "iothreads", info_iothreads},
     {"kvm", "", "whether KVM is used", info_kvm},
+    {"memory-bill", "", "what the resident memory is spent on", hmp_info_memory_bill},
     {"mtree", "", "what is at which address", info_mtree},
     {"name", "", "the VM's name", info_name},
     {"network", "", "networks and cards", info_network},

@@ -30,6 +30,8 @@ const QmpType qmp_types[] = {
     {"KvmInfo", "enabled:bool,present:bool"},
     {"MachineInfo", "name:str,*alias:str,*is-default:bool,cpu-max:int,hotpluggable-cpus:bool,numa-mem-supported:bool,"
                     "deprecated:bool,*default-cpu-type:str,*default-ram-id:str"},
+    {"MemoryBill", "resident:int,accounted:int,unaccounted:int,rows:[MemoryBillRow]"},
+    {"MemoryBillRow", "owner:str,kind:str,bytes:int"},
     {"MemoryInfo", "base-memory:int,*plugged-memory:int"},
     {"NameInfo", "*name:str"},
     {"ObjectPropertyInfo", "name:str,type:str,*description:str,*default-value:any"},
