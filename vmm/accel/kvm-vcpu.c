@@ -330,6 +330,7 @@ bool kvm_vcpu_create(Kvm *kvm, unsigned index, unsigned count, GError **err)
     if (v->fd < 0) {
         return error_set_errno(err, errno, "-smp: cannot create vCPU %u", index);
     }
+    v->stats_fd = kvm_stats_open(kvm, v->fd);
     v->run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED) {
         v->run = NULL;
@@ -346,6 +347,10 @@ void kvm_vcpu_destroy(KvmVcpu *v)
     if (v->run) {
         munmap(v->run, v->kvm->run_size);
         v->run = NULL;
+    }
+    if (v->stats_fd >= 0) {
+        close(v->stats_fd);
+        v->stats_fd = -1;
     }
     if (v->fd >= 0) {
         close(v->fd);

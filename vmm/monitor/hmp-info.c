@@ -270,6 +270,7 @@ const HmpCommand hmp_info_commands[] = {
     {"pci", "", "PCI functions", info_pci},
     {"qom-tree", "[PATH]", "objects", info_qom_tree},
     {"qtree", "", "buses and devices with their properties", info_qtree},
+    {"stats", "vm|vcpu [NAMES] [PROVIDER]", "what KVM has counted", hmp_info_stats},
     {"status", "", "whether the VM runs", info_status},
     {"uuid", "", "the VM's UUID", info_uuid},
     {"version", "", "the version", info_version},

@@ -1,9 +1,9 @@
 #!/usr/bin/python3 -I
 # SPDX-License-Identifier: BSD-2-Clause
-"""x-query-memory-bill and "info memory-bill" of a VM with a tiny guest and devices: what is accounted agrees with what
-/proc says is resident, and each owner has its row.
+"""What a VM with a tiny guest and devices costs. x-query-memory-bill: what is accounted agrees with what /proc says is resident,
+and each owner has its row. query-stats: KVM's own counts.
 
-usage: memory-bill-test.py VMM [sanitized]
+usage: cost-test.py VMM [sanitized]
 """
 
 import json
@@ -20,7 +20,7 @@ from tinyguest import BRING_UP, HANG, elf, text  # noqa: E402
 
 SKIP = 77
 MIB = 1 << 20
-TOUCHED = 24 * MIB
+TOUCHED = 8 * MIB
 # cld; mov edi, 4M; mov ecx, TOUCHED / 4; mov eax, 1; rep stosd
 TOUCH = b"\xfc\xbf" + struct.pack("<I", 4 * MIB) + b"\xb9" + struct.pack("<I", TOUCHED // 4) + b"\xb8\x01\0\0\0\xf3\xab"
 DEVICES = ["-device", "virtio-rng,id=r0", "-device", "virtio-balloon,id=b0", "-object", "iothread,id=t0", "-blockdev",
@@ -79,6 +79,31 @@ def rows(bill, ram):
         check(f"{kind} of {owner}", bytes_of(bill, kind, owner) >= least, bill["rows"])
 
 
+def kvm_stats(qmp):
+    schemas = qmp.ask("query-stats-schemas")
+    if not schemas:
+        print("skipped: this KVM has no binary statistics")
+        check("and no counts", qmp.ask("query-stats", target="vm") == [])
+        return
+    known = {s["target"]: {v["name"]: v for v in s["stats"]} for s in schemas}
+    check("schemas of both", sorted(known) == ["vcpu", "vm"] and all(s["provider"] == "kvm" for s in schemas), schemas)
+    check("exits are known", known["vcpu"]["exits"] == {"name": "exits", "type": "cumulative", "exponent": 0}, known["vcpu"])
+    for target in known:
+        answer = qmp.ask("query-stats", target=target)
+        check(f"one entry of {target}", len(answer) == 1 and answer[0]["provider"] == "kvm" and
+              answer[0].get("qom-path") == (None if target == "vm" else "/machine/accel/cpu[0]"), answer)
+        check(f"all of {target}", {s["name"] for s in answer[0]["stats"]} == set(known[target]), answer)
+        for s in answer[0]["stats"]:
+            kind = known[target][s["name"]]
+            wanted = list if "histogram" in kind["type"] else bool if kind.get("unit") == "boolean" else int
+            check(f"{target} {s['name']} is a {wanted.__name__}", type(s["value"]) is wanted, s)
+    answer = qmp.ask("query-stats", target="vcpu", vcpus=["/machine/accel/cpu[0]"],
+                     providers=[{"provider": "kvm", "names": ["exits", "nonesuch"]}])
+    check("one by its name", [s["name"] for s in answer[0]["stats"]] == ["exits"] and answer[0]["stats"][0]["value"] > 0, answer)
+    shown = qmp.ask("human-monitor-command", **{"command-line": "info stats vcpu exits"})
+    check("info stats", re.fullmatch(r"provider: kvm\r\n    exits \(cumulative\): \d+\r\n", shown), shown)
+
+
 def running(vmm, name, sanitized, *words, ram="/machine"):
     with open("guest", "wb") as f:
         f.write(elf(TOUCH + BRING_UP + text(b"up\n") + HANG))
@@ -102,6 +127,7 @@ def running(vmm, name, sanitized, *words, ram="/machine"):
         for line in (r"^resident: \d+ KiB", r"^unaccounted: \d+ KiB", rf"^ +\d+\.\d KiB  ram      {ram}",
                      r"^ +\d+\.\d KiB  object   /machine/peripheral/d0"):
             check(f"{name}: info memory-bill has {line}", re.search(line, shown, re.MULTILINE), shown)
+        kvm_stats(qmp)
         qmp.ask("quit")
         _, err = p.communicate(timeout=60)
         check(f"{name}: it ends well", p.returncode == 0 and not err, err)
