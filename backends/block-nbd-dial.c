@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "backends/block-nbd.h"
+#include "core/thread-stack.h"
 
 enum { LOOK_MS = 200 }; /* how often an attempt looks whether it is still wanted */
 
@@ -185,6 +186,7 @@ static void *dial_thread(void *opaque)
 {
     NbdDial *d = opaque;
 
+    thread_stack_register();
     d->nbd = connect_unless(d->server, &d->unwanted, &d->err);
     eventfd_write(d->fd, 1);
     dial_unref(d);

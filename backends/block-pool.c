@@ -11,6 +11,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/thread-stack.h"
+
 typedef struct {
     BlockRequest *first, **tail;
 } List;
@@ -71,6 +73,7 @@ static void *worker(void *opaque)
     BlockPool *p = opaque;
     BlockRequest *req;
 
+    thread_stack_register();
     pthread_mutex_lock(&p->lock);
     for (;;) {
         while (!(req = list_pop(&p->waiting)) && !p->quit) {

@@ -68,8 +68,14 @@ static void chardev_ringbuf_finalize(Object *obj)
     g_free(CHARDEV_RINGBUF(obj)->buf);
 }
 
+static void chardev_ringbuf_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    tell(opaque, MEMORY_BUFFER, CHARDEV_RINGBUF(obj)->buf, CHARDEV_RINGBUF(obj)->size);
+}
+
 static void chardev_ringbuf_class_init(ObjectClass *klass, const void *data)
 {
+    klass->memory = chardev_ringbuf_memory;
     CHARDEV_CLASS(klass)->write = ringbuf_write;
 }
 

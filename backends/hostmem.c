@@ -261,6 +261,11 @@ uint64_t memory_backend_size(const HostMem *b)
     return b->size;
 }
 
+const GmemBlock *memory_backend_block(const HostMem *b)
+{
+    return b->block;
+}
+
 static void memory_backend_class_init(ObjectClass *klass, const void *data)
 {
     UserCreatableClass *uc = object_class_interface(klass, &user_creatable_type);

@@ -18,5 +18,6 @@ extern const TypeInfo memory_backend_ram_type, memory_backend_memfd_type, memory
 /* The complete object's memory, borrowed. It can be taken once: a second time is an error. */
 GmemBlock *memory_backend_take(HostMem *b, GError **err);
 uint64_t memory_backend_size(const HostMem *b);
+const GmemBlock *memory_backend_block(const HostMem *b); /* NULL: not complete */
 
 #endif

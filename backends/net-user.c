@@ -556,10 +556,19 @@ static void user_finalize(Object *obj)
     g_free(s->summary);
 }
 
+static void user_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    NetUserStack *s = NET_USER_STACK(obj);
+
+    tell(opaque, MEMORY_BUFFER, s->buf, BUFFER);
+    tell(opaque, MEMORY_BUFFER, s->flat, NET_FRAME_MAX);
+}
+
 static void user_class_init(ObjectClass *klass, const void *data)
 {
     NetBackendClass *k = NET_BACKEND_CLASS(klass);
 
+    klass->memory = user_memory;
     k->check = user_check;
     k->open = user_open;
     k->close = user_close;

@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 
 typedef struct {
@@ -584,6 +585,7 @@ static bool doorbell_ring(AddressSpace *as, uint64_t addr, uint64_t value, unsig
 
 bool aspace_write(AddressSpace *as, uint64_t addr, uint64_t value, unsigned size)
 {
+    CODE_PLACE(aspace_write);
     bool hit = true;
 
     g_assert(size >= 1 && size <= 8);

@@ -116,6 +116,22 @@ static void region_init(GivenPages *g, GivenRegion *r, const GmemRegion *region)
     r->count = r->unit > 1 ? g_new0(uint32_t, given_unit_of(r, r->pages - 1) + 1) : NULL;
 }
 
+void given_memory(const GivenPages *g, MemoryTell *tell, void *opaque)
+{
+    for (unsigned i = 0; i < g->n_regions; i++) {
+        const GivenRegion *r = &g->regions[i];
+        size_t bytes = (r->pages + GIVEN_WORD - 1) / GIVEN_WORD * sizeof *r->given;
+
+        tell(opaque, MEMORY_BUFFER, r->given, bytes);
+        tell(opaque, MEMORY_BUFFER, r->gone, bytes);
+        tell(opaque, MEMORY_BUFFER, r->again, bytes);
+        if (r->count) {
+            tell(opaque, MEMORY_BUFFER, r->count,
+                 (given_unit_of(r, r->pages - 1) + 1) * sizeof *r->count);
+        }
+    }
+}
+
 /* Nothing of [from, to) is given any more. */
 static uint64_t take_back(GivenPages *g, GivenRegion *r, uint64_t from, uint64_t to)
 {

@@ -17,6 +17,7 @@
 #define AEROSTAT_CORE_GIVEN_H
 
 #include "core/gmem.h"
+#include "qom/object.h"
 
 typedef struct GivenPages GivenPages;
 
@@ -64,6 +65,7 @@ typedef struct {
 
 GivenPages *given_new(GuestMemory *mem, GivenGranule granule, bool prefault);
 void given_free(GivenPages *g); /* NULL is fine */
+void given_memory(const GivenPages *g, MemoryTell *tell, void *opaque); /* see ObjectClass.memory */
 
 /* Does the guest tell before it uses a given page? Before the first inflate after given_forget. */
 void given_set_told(GivenPages *g, bool told);

@@ -9,6 +9,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "core/thread-stack.h"
+
 struct IoThread {
     EventLoop *loop;
     pthread_t thread;
@@ -21,6 +23,7 @@ static void *iothread_main(void *opaque)
 {
     IoThread *t = opaque;
 
+    thread_stack_register();
     t->id = gettid();
     sem_post(&t->started);
     loop_run(t->loop);

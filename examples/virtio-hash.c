@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* "virtio-hash", to learn from: a request is any bytes, the answer their FNV-1a hash and status. */
+#include "core/code-place.h"
 #include "hw/virtio/virtio-pci.h"
 
 enum { HASH_ID = 62, HASH_QUEUE_SIZE = 64, HASH_PER_RUN = 16 };
@@ -46,6 +47,7 @@ static void serve(VirtioHash *s, VqElem *elem)
 /* Bounded, so that a guest that keeps the queue full does not keep the main loop. */
 static void virtio_hash_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_hash_handle_output);
     VqElem *e;
 
     for (unsigned i = 0; i < HASH_PER_RUN && (e = virtqueue_pop(vq)); i++) {

@@ -54,10 +54,19 @@ struct TypeInfo {
     const char *delegate_child;
 };
 
+/* Hears of memory that an object owns: its kind (a static word, such as one of these) and where it lies. */
+typedef void MemoryTell(void *opaque, const char *kind, const void *start, size_t bytes);
+#define MEMORY_QUEUE  "queue"
+#define MEMORY_RING   "ring"   /* the guest's: in its RAM */
+#define MEMORY_BUFFER "buffer"
+
 /* First member of every class struct. */
 struct ObjectClass {
     const TypeInfo *type;
     ObjectClass *parent;         /* NULL for object_type's */
+    /* For the memory bill: tells of what was allocated besides the instance, as far as it is of a size to speak of. NULL:
+     * nothing. VM lock. */
+    void (*memory)(Object *obj, MemoryTell *tell, void *opaque);
     GPtrArray *interfaces;       /* of ObjectClass *, one method table per interface, inherited ones included; NULL: none */
 };
 

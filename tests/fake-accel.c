@@ -126,6 +126,28 @@ static bool fake_nmi(Accel *accel, GError **err)
     return true;
 }
 
+/* What test-qmp-stats.c expects; the first vCPU has left the guest 10 times, the second 11. */
+static json_t *fake_stats(Accel *accel, int cpu, bool schemas, GError **err)
+{
+    if (!FAKE_ACCEL(accel)->has_stats) {
+        return json_array();
+    }
+    if (cpu < 0) {
+        return schemas ? json_pack("[{s:s, s:s, s:i, s:i, s:s}]", "name", "big", "type", "peak",
+                                   "exponent", 20, "base", 2, "unit", "bytes")
+                       : json_pack("[{s:s, s:i}]", "name", "big", "value", 3);
+    }
+    return schemas ? json_pack(
+                         "[{s:s, s:s, s:i}, {s:s, s:s, s:i, s:s}, {s:s, s:s, s:i, s:i, s:s, s:i}]",
+                         "name", "exits", "type", "cumulative", "exponent", 0, "name", "blocking",
+                         "type", "instant", "exponent", 0, "unit", "boolean", "name", "waits",
+                         "type", "linear-histogram", "exponent", -9, "base", 10, "unit", "seconds",
+                         "bucket-size", 50)
+                   : json_pack("[{s:s, s:i}, {s:s, s:b}, {s:s, s:[iii]}]", "name", "exits", "value",
+                               10 + cpu, "name", "blocking", "value", 1, "name", "waits", "value",
+                               1, 2, 3);
+}
+
 static void fake_accel_class_init(ObjectClass *klass, const void *data)
 {
     AccelClass *ac = ACCEL_CLASS(klass);
@@ -140,6 +162,7 @@ static void fake_accel_class_init(ObjectClass *klass, const void *data)
     ac->thread_id = fake_thread_id;
     ac->nmi = fake_nmi;
     ac->translate = fake_translate;
+    ac->stats = fake_stats;
 }
 
 const TypeInfo fake_accel_type = {

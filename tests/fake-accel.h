@@ -15,6 +15,7 @@ struct FakeAccel {
     Accel parent_obj;
     MsiController msi;
     bool fail_open, fail_vcpus, fail_reset; /* set by the test: that step fails */
+    bool has_stats;            /* set by the test */
     bool open, running;
     unsigned starts, pauses, resets, closes, nmis;
     X86CpuState state;         /* of the newest reset */

@@ -122,7 +122,7 @@ static const char *const completions[][2] = {
     {"he\t", "help "},
     {"hostfwd_\t", "hostfwd_\r\nhostfwd_add  hostfwd_remove\r\n" PROMPT "hostfwd_"},
     {"sy\t", "system_"},
-    {"info st\t", "info status "},
+    {"info statu\t", "info status "},
     {"help info q\t", "help info q\r\nqom-tree  qtree\r\n" PROMPT "help info q"},
     {"help x\t", "help x\r\nx  xp\r\n" PROMPT "help x"},
     {"nothing\t", "nothing"},

@@ -157,7 +157,7 @@ END_TEST
 
 START_TEST(kvm_is_not_used_here)
 {
-    expect_return(client, "{'execute':'query-kvm'}", "{'enabled':false,'present':false}");
+    expect_return(client, "{'execute':'query-kvm'}", "{'enabled':false,'present':true}");
 }
 END_TEST
 

@@ -4,12 +4,13 @@
  * devices. The fixture holds each result against the schema.
  */
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "hw/pci/acpi-pcihp.h"
 #include "hw/pci/pci.h"
-#include "hw/virtio/virtio.h"
+#include "hw/virtio/virtqueue-internal.h"
 #include "tests/fake-accel.h"
 #include "tests/qmp-fixture.h"
 #include "tests/suite.h"
@@ -318,6 +319,59 @@ START_TEST(virtqueues_are_told)
 }
 END_TEST
 
+enum { DESC_AT = 0x100000, AVAIL_AT = 0x101000, USED_AT = 0x102000 };
+
+static void put(uint64_t gpa, const void *bytes, size_t len)
+{
+    ck_assert(gmem_write(vm.m->platform.mem, GPA(gpa), bytes, len));
+}
+
+/* A driver that has queue 0 at work, and puts a chain of two descriptors, 5 and 6, there. */
+static void put_chain(VirtIODevice *vdev)
+{
+    static const struct vring_desc chain[] = {{0x1234000, 16, VRING_DESC_F_NEXT, 6},
+                                              {0x1235000, 32, VRING_DESC_F_WRITE, 0}};
+    static const uint16_t avail[] = {0, 1, 5};
+    uint8_t status = VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER;
+    VirtQueueSetup *setup = virtqueue_setup(virtio_get_queue(vdev, 0));
+
+    virtio_set_status(vdev, status);
+    virtio_set_guest_features(vdev, UINT64_C(1) << VIRTIO_F_VERSION_1);
+    virtio_set_status(vdev, status |= VIRTIO_CONFIG_S_FEATURES_OK);
+    *setup = (VirtQueueSetup){
+        .size = 8, .desc = GPA(DESC_AT), .driver = GPA(AVAIL_AT), .device = GPA(USED_AT)};
+    ck_assert(virtio_queue_enable(vdev, 0));
+    virtio_set_status(vdev, status | VIRTIO_CONFIG_S_DRIVER_OK);
+    put(DESC_AT + 5 * sizeof chain[0], chain, sizeof chain);
+    put(AVAIL_AT, avail, sizeof avail);
+}
+
+START_TEST(what_lies_in_a_queue_is_told)
+{
+    VirtIODevice *vdev = (VirtIODevice *)object_resolve_path(
+        vm.root, "/machine/peripheral/balloon0/virtio-backend", NULL);
+    static const char ask[] = "{'execute':'x-query-virtio-queue-element','arguments':{'path':"
+                              "'balloon0','queue':0";
+    static const char element[] =
+        "{'name':'virtio-balloon','index':5,'descs':[{'addr':19087360,'len':16,'flags':['next']},"
+        "{'addr':19091456,'len':32,'flags':['write']}],'avail':{'flags':0,'idx':1,'ring':5},"
+        "'used':{'flags':0,'idx':0}}";
+    g_autofree char *next = g_strconcat(ask, "}}", NULL),
+                    *first = g_strconcat(ask, ",'index':0}}", NULL);
+    json_t *q;
+
+    put_chain(vdev);
+    expect_return(client, next, element);
+    expect_return(client, first, element);
+    q = get_return(client, "{'execute':'x-query-virtio-queue-status','arguments':{'path':"
+                           "'balloon0','queue':0}}");
+    ck_assert_int_eq(json_integer_value(json_object_get(q, "vring-desc")), DESC_AT);
+    ck_assert_int_eq(json_integer_value(json_object_get(q, "vring-num")), 8);
+    ck_assert(json_is_true(json_object_get(q, "signalled-used-valid")));
+    json_decref(q);
+}
+END_TEST
+
 /* --- devices that come and go while a guest runs --- */
 
 static void eject_slot_7(void)
@@ -390,6 +444,7 @@ int main(void)
     tcase_add_test(tc, pci_functions_are_told_with_their_bars);
     tcase_add_test(tc, virtio_devices_are_told_in_words);
     tcase_add_test(tc, virtqueues_are_told);
+    tcase_add_test(tc, what_lies_in_a_queue_is_told);
     tcase_add_test(tc, a_device_comes_and_goes_when_the_guest_ejects_it);
     tcase_add_test(tc, a_bus_whose_guest_is_not_told_keeps_its_devices);
     tcase_add_test(tc, an_out_of_band_command_is_refused);

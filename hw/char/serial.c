@@ -7,6 +7,7 @@
  */
 #include <linux/serial_reg.h>
 
+#include "core/boot-trace.h"
 #include "core/log.h"
 #include "hw/char/serial.h"
 #include "hw/isa/isa.h"
@@ -175,6 +176,9 @@ static uint8_t serial_read_rbr(SerialState *s)
 static void serial_write_thr(SerialState *s, uint8_t byte)
 {
     TRACE(serial_write, "0x%x: 0x%02x", s->iobase, byte);
+    if (boot_trace_on()) {
+        boot_trace_console(BOOT_CONSOLE_SERIAL, &byte, 1);
+    }
     if (s->mcr & UART_MCR_LOOP) {
         serial_push(s, byte, 0);
     } else if (s->chardev) {

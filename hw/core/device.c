@@ -3,6 +3,7 @@
  * Devices: from "made and configured" to "plugged and working" and back. Each step of
  * device_realize has its undo, so a failure leaves the device and its bus as they were.
  */
+#include "core/boot-trace.h"
 #include "core/log.h"
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
@@ -161,6 +162,16 @@ static bool run_realize(Device *dev, GError **err)
     return true;
 }
 
+static bool traced_realize(Device *dev, GError **err)
+{
+    g_autofree char *label = boot_trace_label(OBJECT(dev));
+    int64_t begin = boot_trace_now();
+    bool ok = run_realize(dev, err);
+
+    boot_trace_span("realize", label, begin);
+    return ok;
+}
+
 bool device_realize(Device *dev, Bus *bus, GError **err)
 {
     HotplugHandlerClass *hc = handler_of(bus);
@@ -175,7 +186,7 @@ bool device_realize(Device *dev, Bus *bus, GError **err)
     }
     attach(dev, bus);
     dev->parent_obj.props_frozen = true;
-    if (!run_realize(dev, err)) {
+    if (!(boot_trace_on() ? traced_realize(dev, err) : run_realize(dev, err))) {
         dev->parent_obj.props_frozen = was_frozen;
         detach(dev);
         return false;

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "core/le.h"
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/pci/msix.h"
 
@@ -203,6 +204,7 @@ void msix_vector_unuse(PciDevice *dev, uint16_t vector)
 
 void msix_notify(PciDevice *dev, uint16_t vector)
 {
+    CODE_PLACE(msix_notify);
     MsixState *s = dev->msix;
     Vector *v = vector_get(s, vector);
     MsiMessage msg;

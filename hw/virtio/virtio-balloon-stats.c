@@ -5,6 +5,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "hw/virtio/virtio-balloon-internal.h"
 
 enum { STATS_PER_REQUEST = 256, REQUESTS_PER_RUN = 64 };
@@ -60,6 +61,7 @@ static void stats_return_buffer(VirtioBalloon *s)
 
 void balloon_handle_stats(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(balloon_handle_stats);
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
     unsigned left = REQUESTS_PER_RUN;
     VqElem *e;

@@ -18,6 +18,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-balloon-internal.h"
@@ -183,6 +184,7 @@ static void settle_cb(void *opaque)
 
 static void virtio_balloon_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_balloon_handle_output);
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
 
     if (vq == s->inflate) {
@@ -226,6 +228,7 @@ static bool report_some(VirtioBalloon *s, Turn *t, VqElem *e, uint64_t *budget)
 
 static void virtio_balloon_handle_report(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_balloon_handle_report);
     VirtioBalloon *s = VIRTIO_BALLOON(vdev);
     Turn *t = &s->reporting[vq == s->report[1]];
     uint64_t budget = REPORT_PER_RUN;
@@ -413,6 +416,18 @@ static void virtio_balloon_unrealize(VirtIODevice *vdev)
     s->num_pages = 0;
 }
 
+static void virtio_balloon_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtioBalloon *s = VIRTIO_BALLOON(obj);
+
+    virtio_device_memory(obj, tell, opaque);
+    virtio_lock(VIRTIO_DEVICE(s));
+    if (s->given) {
+        given_memory(s->given, tell, opaque);
+    }
+    virtio_unlock(VIRTIO_DEVICE(s));
+}
+
 static void virtio_balloon_instance_init(Object *obj)
 {
     balloon_stats_forget(VIRTIO_BALLOON(obj));
@@ -468,6 +483,7 @@ static void virtio_balloon_class_init(ObjectClass *klass, const void *data)
     DeviceClass *dc = DEVICE_CLASS(klass);
     MemoryBalloonClass *mc = object_class_interface(klass, &memory_balloon_type);
 
+    klass->memory = virtio_balloon_memory;
     mc->set_target = balloon_set_target;
     mc->actual = balloon_actual;
     mc->target = balloon_target;

@@ -7,6 +7,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-blk-internal.h"
@@ -25,6 +26,7 @@ enum {
 
 static void virtio_blk_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_blk_handle_output);
     VirtioBlk *s = VIRTIO_BLK(vdev);
     unsigned i = 0;
 
@@ -449,6 +451,23 @@ static bool virtio_blk_realize(VirtIODevice *vdev, GError **err)
     return true;
 }
 
+static void virtio_blk_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtioBlk *s = VIRTIO_BLK(obj);
+
+    virtio_device_memory(obj, tell, opaque);
+    virtio_lock(VIRTIO_DEVICE(s));
+    for (unsigned i = 0; i < s->n_queues; i++) {
+        BlkQueue *q = &s->queues[i];
+
+        tell(opaque, MEMORY_BUFFER, q->reqs, q->n * sizeof *q->reqs);
+        for (const BlkSlot *slot = q->slots; slot; slot = slot->next) {
+            tell(opaque, MEMORY_BUFFER, slot, sizeof *slot);
+        }
+    }
+    virtio_unlock(VIRTIO_DEVICE(s));
+}
+
 static const Property virtio_blk_props[] = {
     PROP_STRING("drive", VirtioBlk, drive, NULL,
                 "the disk: id of -drive or node name of -blockdev"),
@@ -514,6 +533,7 @@ static void virtio_blk_class_init(ObjectClass *klass, const void *data)
     VirtioDeviceClass *vc = VIRTIO_DEVICE_CLASS(klass);
     DeviceClass *dc = DEVICE_CLASS(klass);
 
+    klass->memory = virtio_blk_memory;
     dc->user_creatable = true;
     dc->category = "storage";
     vc->realize = virtio_blk_realize;

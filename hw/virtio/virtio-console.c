@@ -8,6 +8,7 @@
  * the whole guest.
  */
 #include "backends/chardev.h"
+#include "core/boot-trace.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-serial.h"
 
@@ -29,6 +30,9 @@ static size_t port_room(VirtioSerialPort *port)
 
 static void port_take(VirtioSerialPort *port, const uint8_t *buf, size_t len)
 {
+    if (boot_trace_on() && VIRTIO_SERIAL_PORT_GET_CLASS(port)->is_console) {
+        boot_trace_console(BOOT_CONSOLE_VIRTIO, buf, len);
+    }
     if (VIRT_CONSOLE(port)->chardev) {
         chardev_write(VIRT_CONSOLE(port)->chardev, buf, len);
     }

@@ -12,6 +12,14 @@ const char *virtio_status_text(uint8_t bit);
 const char *virtio_feature_text(uint16_t device_id, unsigned bit);
 bool virtio_feature_is_transport(unsigned bit); /* of rings and transports; the others are the device type's (§2.2) */
 
+/* Where VIRTIO 1.4 tells of a device type ("5.5"; NULL: not known) and of a feature ("5.5.3"; g_free). */
+const char *virtio_device_section(uint16_t device_id);
+char *virtio_feature_section(uint16_t device_id, unsigned bit);
+
+/* What a realized device is made of, for people: its queues and their handlers, the fields of its configuration space, the
+ * features that it offers, and which functions a kick runs through. All of it is asked of the device. VM lock. */
+void virtio_explain(VirtIODevice *vdev, GString *text);
+
 /* A buffer as the driver has put it into a split ring. What the ring says is not checked, but for being readable. */
 enum { VQ_PEEK_MAX = 1024 };
 typedef struct {

@@ -7,10 +7,12 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "core/code-place.h"
 #include "hw/virtio/virtqueue-ring.h"
 
-static void doorbell_cb(void *opaque, unsigned events)
+void virtio_doorbell_rang(void *opaque, unsigned events)
 {
+    CODE_PLACE(virtio_doorbell_rang);
     VirtQueue *vq = opaque;
 
     virtio_queue_serve(vq->vdev, vq->index);
@@ -58,8 +60,8 @@ static void doorbell_add(VirtQueue *vq)
         return;
     }
     /* Only that it rings matters: nobody reads how often. */
-    b->src =
-        loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ | LOOP_EDGE, doorbell_cb, vq);
+    b->src = loop_fd_new(virtio_queue_loop(vq), b->event.fd, LOOP_READ | LOOP_EDGE,
+                         virtio_doorbell_rang, vq);
     if (vq->may_poll) {
         loop_fd_set_poll(b->src, &doorbell_poll);
     }

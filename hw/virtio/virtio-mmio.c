@@ -14,6 +14,7 @@
 #include <linux/virtio_mmio.h>
 #include <linux/virtio_ring.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/virtio-mmio.h"
 #include "hw/virtio/virtqueue-internal.h"
@@ -53,6 +54,7 @@ static void update_irq(VirtIOMMIOProxy *p)
 
 static void virtio_mmio_notify(VirtioBus *vbus, uint16_t vector, bool config)
 {
+    CODE_PLACE(virtio_mmio_notify);
     VirtIOMMIOProxy *p = proxy_of(vbus);
 
     virtio_isr_set(p->vdev, config ? VIRTIO_MMIO_INT_CONFIG : VIRTIO_MMIO_INT_VRING);
@@ -64,6 +66,7 @@ static void virtio_mmio_notify(VirtioBus *vbus, uint16_t vector, bool config)
 /* Data that come with a kick (§2.9) make its value another one each time. */
 static IoRegion *virtio_mmio_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *ret_event)
 {
+    CODE_PLACE(virtio_mmio_doorbell);
     VirtIOMMIOProxy *p = proxy_of(vbus);
 
     if (!p->ioeventfd || virtio_has_feature(p->vdev, VIRTIO_F_NOTIFICATION_DATA)) {
@@ -328,6 +331,7 @@ static void control_set(VirtIOMMIOProxy *p, unsigned off, uint32_t value)
 
 static void virtio_mmio_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
+    CODE_PLACE(virtio_mmio_write);
     VirtIOMMIOProxy *p = opaque;
 
     if (!p->vdev) {

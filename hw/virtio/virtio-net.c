@@ -8,6 +8,7 @@
  */
 #include <inttypes.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/core/net-card.h"
 #include "hw/virtio/devices.h"
@@ -27,6 +28,7 @@ enum {
 
 static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_net_handle_output);
     VirtioNet *s = VIRTIO_NET(vdev);
     unsigned n = virtqueue_index(vq), ctrl = virtio_net_ctrl_index(s);
 
@@ -502,11 +504,23 @@ static const Property virtio_net_props[] = {
     PROP_END,
 };
 
+static void virtio_net_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtioNet *s = VIRTIO_NET(obj);
+
+    virtio_device_memory(obj, tell, opaque);
+    for (unsigned i = 0; s->pairs && i < s->n_pairs; i++) {
+        tell(opaque, MEMORY_BUFFER, s->pairs[i].in, s->rx_queue_size * sizeof(VqElem *));
+    }
+    tell(opaque, MEMORY_BUFFER, s->pairs, s->n_pairs * sizeof *s->pairs);
+}
+
 static void virtio_net_class_init(ObjectClass *klass, const void *data)
 {
     VirtioDeviceClass *vc = VIRTIO_DEVICE_CLASS(klass);
     DeviceClass *dc = DEVICE_CLASS(klass);
 
+    klass->memory = virtio_net_memory;
     dc->user_creatable = true;
     dc->category = "network";
     vc->realize = virtio_net_realize;

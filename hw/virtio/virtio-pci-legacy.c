@@ -8,6 +8,7 @@
  */
 #include <linux/virtio_pci.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/pci/msix.h"
 #include "hw/virtio/virtio-pci-internal.h"
@@ -167,6 +168,7 @@ static uint64_t legacy_read(void *opaque, uint64_t off, unsigned size)
 
 static void legacy_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
+    CODE_PLACE(legacy_write);
     VirtIOPCIProxy *p = opaque;
     const Field *f = field_at(off);
 

@@ -12,6 +12,7 @@
 #include <inttypes.h>
 #include <linux/virtio_pci.h>
 
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/pci/msix.h"
 #include "hw/virtio/devices.h"
@@ -46,6 +47,7 @@ static void update_intx(VirtIOPCIProxy *p)
 
 static void virtio_pci_notify(VirtioBus *vbus, uint16_t vector, bool config)
 {
+    CODE_PLACE(virtio_pci_notify);
     VirtIOPCIProxy *p = proxy_of(vbus);
     PciDevice *dev = PCI_DEVICE(p);
 
@@ -103,6 +105,7 @@ uint16_t virtio_pci_vector_move(VirtIOPCIProxy *p, uint16_t old, uint16_t vector
  */
 static IoRegion *virtio_pci_doorbell(VirtioBus *vbus, unsigned n, IoEventfd *ret_event)
 {
+    CODE_PLACE(virtio_pci_doorbell);
     VirtIOPCIProxy *p = proxy_of(vbus);
 
     if (!p->ioeventfd) {
@@ -142,6 +145,7 @@ static uint64_t structures_read(void *opaque, uint64_t off, unsigned size)
 
 static void structures_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
+    CODE_PLACE(structures_write);
     VirtIOPCIProxy *p = opaque;
     uint64_t in_section = off % SECTION_SIZE;
 
@@ -168,6 +172,7 @@ static uint64_t notify_io_read(void *opaque, uint64_t off, unsigned size)
 
 static void notify_io_write(void *opaque, uint64_t off, uint64_t value, unsigned size)
 {
+    CODE_PLACE(notify_io_write);
     virtio_queue_notify(((VirtIOPCIProxy *)opaque)->vdev,
                         (unsigned)off / VIRTIO_PCI_NOTIFY_MULTIPLIER);
 }

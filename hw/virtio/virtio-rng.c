@@ -10,6 +10,7 @@
 
 #include "backends/rng.h"
 #include "backends/user-creatable.h"
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio.h"
@@ -50,6 +51,7 @@ static void rng_ask(VirtioRng *s)
 
 static void virtio_rng_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_rng_handle_output);
     VirtioRng *s = VIRTIO_RNG(vdev);
     unsigned left = EMPTY_PER_RUN;
     VqElem *e;

@@ -10,6 +10,7 @@
  * VIRTIO_CONSOLE_RESIZE has columns before rows, as the specification says and Linux reads them
  * since 6.15 and in later stable releases; older ones take them the other way round.
  */
+#include "core/code-place.h"
 #include "hw/virtio/virtio-serial-internal.h"
 
 #include "hw/virtio/devices.h"
@@ -230,6 +231,7 @@ void virtio_serial_discard(VirtIODevice *vdev, VirtQueue *vq)
 
 static void virtio_serial_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_serial_handle_output);
     PortSlot *slot = slot_of_queue(VIRTIO_SERIAL(vdev), vq);
 
     if (slot->port) {
@@ -261,6 +263,7 @@ static void guest_ready(VirtioSerialPort *port)
 /* The guest gave buffers. */
 static void virtio_serial_handle_input(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_serial_handle_input);
     PortSlot *slot = slot_of_queue(VIRTIO_SERIAL(vdev), vq);
 
     if (slot->port) {
@@ -457,6 +460,7 @@ static void control_handle(VirtioSerial *s, VqElem *elem)
 
 static void virtio_serial_handle_control(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_serial_handle_control);
     unsigned left = MESSAGES_PER_RUN;
     VqElem *e;
 
@@ -475,6 +479,7 @@ static void virtio_serial_handle_control(VirtIODevice *vdev, VirtQueue *vq)
 
 static void virtio_serial_handle_control_in(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_serial_handle_control_in);
     virtio_serial_control_flush(VIRTIO_SERIAL(vdev));
 }
 

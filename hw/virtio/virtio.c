@@ -4,6 +4,8 @@
  * notifications and reset (VIRTIO 1.4 §2.1 to §2.5, §3.1), between a device model above and a
  * transport below. Left out: VIRTIO_F_SUSPEND, administration queues.
  */
+#include "core/boot-trace.h"
+#include "core/code-place.h"
 #include "core/log.h"
 #include "hw/virtio/virtqueue-ring.h"
 
@@ -74,6 +76,7 @@ static void bus_notify(VirtIODevice *vdev, uint16_t vector, bool config)
 
 void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
 {
+    CODE_PLACE(virtio_notify);
     VirtioBusClass *bc;
 
     if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
@@ -164,10 +167,14 @@ static void queue_run(VirtIODevice *vdev, VirtQueue *vq)
 
 void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 {
+    CODE_PLACE(virtio_queue_serve);
     VirtQueue *vq = virtio_get_queue(vdev, n);
 
     TRACE(virtio_queue_notify, "dev=%s queue=%u", device_name(vdev), n);
     if (vq && vq->ready && virtio_running(vdev)) {
+        if (boot_trace_on()) {
+            boot_trace_first("first kick served by", OBJECT(vdev));
+        }
         queue_run(vdev, vq);
     } else {
         log_guest("virtio-%s: kick for queue %u, which is not there or not running",
@@ -177,6 +184,7 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 
 void virtio_queue_notify(VirtIODevice *vdev, unsigned n)
 {
+    CODE_PLACE(virtio_queue_notify);
     virtio_lock(vdev);
     virtio_queue_serve(vdev, n);
     virtio_unlock(vdev);
@@ -490,6 +498,9 @@ static void set_status_locked(VirtIODevice *vdev, uint8_t status)
     }
     vdev->status |= added;
     if (added & VIRTIO_CONFIG_S_DRIVER_OK) {
+        if (boot_trace_on()) {
+            boot_trace_first("DRIVER_OK of", OBJECT(vdev));
+        }
         driver_ok(vdev);
     }
     if (added && vc->set_status) {
@@ -650,6 +661,18 @@ static void virtio_device_unrealize(Device *dev)
     virtio_cleanup(vdev);
 }
 
+void virtio_device_memory(Object *obj, MemoryTell *tell, void *opaque)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(obj);
+
+    virtio_lock(vdev);
+    for (unsigned n = 0; vdev->queues && n < vdev->queues->len; n++) {
+        virtqueue_memory(virtio_get_queue(vdev, n), tell, opaque);
+    }
+    virtio_unlock(vdev);
+    tell(opaque, MEMORY_BUFFER, vdev->config, vdev->config_size);
+}
+
 static void virtio_device_reset(Device *dev)
 {
     virtio_reset(VIRTIO_DEVICE(dev));
@@ -659,6 +682,7 @@ static void virtio_device_class_init(ObjectClass *klass, const void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
 
+    klass->memory = virtio_device_memory;
     dc->realize = virtio_device_realize;
     dc->unrealize = virtio_device_unrealize;
     dc->reset = virtio_device_reset;

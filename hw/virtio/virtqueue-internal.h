@@ -43,6 +43,9 @@ bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size);
 bool virtqueue_start(VirtQueue *vq);
 bool virtqueue_ready(const VirtQueue *vq);
 
+/* Tells of its memory (see ObjectClass.memory), with the queue's lock. */
+void virtqueue_memory(VirtQueue *vq, MemoryTell *tell, void *opaque);
+
 /* Decides whether used buffers pushed since the last call call for an interrupt (§2.7.7, §2.7.10). */
 bool virtqueue_should_notify(VirtQueue *vq);
 

@@ -9,6 +9,7 @@
  * field of the guest's is read once and a used descriptor appears at once. Barriers live here only,
  * each with its partner in the driver.
  */
+#include "core/code-place.h"
 #include "hw/virtio/virtqueue-ring.h"
 
 enum {
@@ -235,6 +236,7 @@ static inline bool packed_walk(VirtQueue *vq, VqElem *e, uint64_t meta)
 
 static VqElem *packed_pop(VirtQueue *vq)
 {
+    CODE_PLACE(packed_pop);
     VqPacked *p = &vq->packed;
     uint64_t meta = packed_look(vq);
     VqElem *e;
@@ -318,6 +320,7 @@ static void packed_flush(VirtQueue *vq)
 
 static void packed_push(VirtQueue *vq, const VqElem *e)
 {
+    CODE_PLACE(packed_push);
     used_store(vq, vq->packed.next_used, used_meta(vq, e));
     used_advance(vq, e);
 }
@@ -338,6 +341,7 @@ static bool event_passed(const VirtQueue *vq, uint16_t off_wrap, uint32_t used)
 
 static bool packed_should_notify(VirtQueue *vq)
 {
+    CODE_PLACE(packed_should_notify);
     uint32_t used = vq->unsignalled, event;
     unsigned flags;
 

@@ -153,6 +153,9 @@ bool virtqueue_poll(VirtQueue *vq);
 void virtqueue_poll_begin(VirtQueue *vq);
 bool virtqueue_poll_end(VirtQueue *vq);
 
+/* --- virtio-doorbell.c --- */
+void virtio_doorbell_rang(void *opaque, unsigned events); /* opaque: the queue; called by its loop */
+
 /* --- virtio-iothread.c --- */
 void virtio_defer_error(VirtIODevice *vdev);
 void virtio_defer_notify(VirtQueue *vq);

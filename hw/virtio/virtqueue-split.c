@@ -7,6 +7,7 @@
  * Every field of the guest's is loaded exactly once, by ring_load16 or vq_desc_load. Barriers live
  * here only, each with its partner in the driver.
  */
+#include "core/code-place.h"
 #include "hw/virtio/virtqueue-ring.h"
 
 enum {
@@ -194,6 +195,7 @@ static bool split_walk(VirtQueue *vq, VqElem *e)
 
 static VqElem *split_pop(VirtQueue *vq)
 {
+    CODE_PLACE(split_pop);
     VqSplit *s = &vq->split;
     VqElem *e;
 
@@ -243,6 +245,7 @@ static inline void split_flush(VirtQueue *vq)
 
 static void split_push(VirtQueue *vq, const VqElem *e)
 {
+    CODE_PLACE(split_push);
     split_fill(vq, e);
     split_flush(vq);
 }
@@ -250,6 +253,7 @@ static void split_push(VirtQueue *vq, const VqElem *e)
 /* §2.7.7.2 (flag) and §2.7.10 (event index). */
 static bool split_should_notify(VirtQueue *vq)
 {
+    CODE_PLACE(split_should_notify);
     VqSplit *s = &vq->split;
     uint32_t pushed = vq->unsignalled;
     uint16_t event;

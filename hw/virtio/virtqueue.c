@@ -9,6 +9,7 @@
  * pieces of guest memory that its elements refer to are counted against VQ_IOV_BUDGET before an
  * array is allocated. Arrays are recycled, so a running queue allocates nothing.
  */
+#include "core/code-place.h"
 #include "hw/virtio/virtqueue-ring.h"
 
 /* --- pools --- */
@@ -432,6 +433,7 @@ static void order_fill(VirtQueue *vq)
 
 VqElem *virtqueue_pop(VirtQueue *vq)
 {
+    CODE_PLACE(virtqueue_pop);
     VqElem *e = vq_usable(vq) ? vq->ops->pop(vq) : NULL;
 
     vq->popped += e != NULL;
@@ -493,6 +495,7 @@ void virtqueue_flush(VirtQueue *vq)
 
 void virtqueue_push(VqElem *e)
 {
+    CODE_PLACE(virtqueue_push);
     VirtQueue *vq = e ? e->pool->vq : NULL;
 
     if (G_LIKELY(vq && vq_usable(vq) && !vq->in_order && vq->filled == 0)) {

@@ -39,6 +39,13 @@ bool accel_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_ph
     return ac->translate && ac->translate(accel, cpu, addr, ret_physical);
 }
 
+json_t *accel_stats(Accel *accel, int cpu, bool schemas, GError **err)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->stats ? ac->stats(accel, cpu, schemas, err) : json_array();
+}
+
 bool accel_nmi(Accel *accel, GError **err)
 {
     AccelClass *ac = ACCEL_GET_CLASS(accel);

@@ -43,6 +43,8 @@ struct AccelClass {
     int (*thread_id)(Accel *accel, unsigned cpu); /* of a vCPU, after create_vcpus; NULL: there are no vCPUs */
     /* The physical address behind a virtual one of a vCPU, which is paused; false: there is none. NULL: there are no vCPUs */
     bool (*translate)(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical);
+    /* Its own statistics of the VM (cpu -1) or a vCPU, or what they mean, as kvm_stats_read; running or not. NULL: none. */
+    json_t *(*stats)(Accel *accel, int cpu, bool schemas, GError **err);
     bool (*nmi)(Accel *accel, GError **err); /* to all vCPUs, which are paused; NULL: there are none */
 };
 
@@ -64,6 +66,7 @@ void accel_pause(Accel *accel);
 void accel_close(Accel *accel);
 int accel_thread_id(Accel *accel, unsigned cpu); /* 0: it has no thread */
 bool accel_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical); /* paused only */
+json_t *accel_stats(Accel *accel, int cpu, bool schemas, GError **err); /* an empty array: it keeps none */
 bool accel_nmi(Accel *accel, GError **err); /* a non-maskable interrupt for all vCPUs; paused only */
 
 /* A vCPU as the tree has it: child "cpu[N]" of the accelerator. */

@@ -36,6 +36,7 @@ struct KvmVcpu {
     Kvm *kvm;
     unsigned index; /* the APIC id, too */
     int fd;
+    int stats_fd;   /* -1: none */
     struct kvm_run *run;
     pthread_t thread;
     int tid;        /* atomic, relaxed; 0: it has not begun */
@@ -57,6 +58,8 @@ struct Kvm {
     char *device; /* property */
 
     int dev_fd, vm_fd; /* -1: not open */
+    int stats_fd;      /* of the VM; -1: none */
+    bool has_stats;
     size_t run_size;
     bool has_xsave, has_xcrs, has_kvmclock_ctrl, has_any_length, has_tsc_deadline;
     unsigned max_vcpus, max_memslots, max_routes;
@@ -117,6 +120,10 @@ bool kvm_host_has_virtualization(void); /* the vmx or svm flag */
 bool kvm_state_capture(KvmVcpu *v, GError **err); /* the power-on state; after CPUID is set */
 /* state NULL: waits for INIT and SIPI. */
 bool kvm_state_reset(KvmVcpu *v, const X86CpuState *state, GError **err);
+
+/* --- kvm-stats.c --- */
+int kvm_stats_open(const Kvm *kvm, int fd); /* of the VM's or a vCPU's descriptor; -1: KVM has none */
+json_t *kvm_stats(Accel *accel, int cpu, bool schemas, GError **err);
 
 /* --- kvm-vcpu.c --- */
 bool kvm_vcpu_create(Kvm *kvm, unsigned index, unsigned count, GError **err);

@@ -16,6 +16,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "core/boot-trace.h"
+#include "core/thread-stack.h"
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define VCPU_BIG_STACK
 #elif defined(__has_feature)
@@ -85,6 +88,14 @@ static void vcpu_fail_internal(KvmVcpu *v)
 
 /* --- exits; each returns whether the vCPU goes on --- */
 
+/* Called for each exit that an address belongs to. */
+static void vcpu_trace_exit(KvmVcpu *v, AddressSpace *as, uint64_t addr, bool write)
+{
+    if (boot_trace_on()) {
+        boot_trace_exit(v->kvm->parent_obj.platform->root, aspace_find(as, addr), write);
+    }
+}
+
 static bool vcpu_exit_io(KvmVcpu *v)
 {
     struct kvm_run *run = v->run;
@@ -92,6 +103,7 @@ static bool vcpu_exit_io(KvmVcpu *v)
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
     unsigned size = run->io.size;
 
+    vcpu_trace_exit(v, as, run->io.port, run->io.direction == KVM_EXIT_IO_OUT);
     for (unsigned i = 0; i < run->io.count; i++, data += size) {
         uint64_t value = 0;
 
@@ -113,6 +125,7 @@ static bool vcpu_exit_mmio(KvmVcpu *v)
     unsigned size = MIN(run->mmio.len, 8);
     uint64_t value = 0;
 
+    vcpu_trace_exit(v, as, run->mmio.phys_addr, run->mmio.is_write);
     if (run->mmio.is_write) {
         memcpy(&value, run->mmio.data, size);
         aspace_write(as, run->mmio.phys_addr, value, size);
@@ -199,6 +212,9 @@ static bool vcpu_handle_exit(KvmVcpu *v)
 
 static void vcpu_run(KvmVcpu *v)
 {
+    if (boot_trace_on()) {
+        boot_trace_vcpu_runs(v->index);
+    }
     do {
         if (ioctl(v->fd, KVM_RUN, 0) == 0) {
             continue;
@@ -247,6 +263,7 @@ static void *vcpu_thread(void *opaque)
 {
     KvmVcpu *v = opaque;
 
+    thread_stack_register();
     __atomic_store_n(&v->tid, gettid(), __ATOMIC_RELAXED);
     while (vcpu_park(v)) {
         vcpu_run(v);
@@ -313,6 +330,7 @@ bool kvm_vcpu_create(Kvm *kvm, unsigned index, unsigned count, GError **err)
     if (v->fd < 0) {
         return error_set_errno(err, errno, "-smp: cannot create vCPU %u", index);
     }
+    v->stats_fd = kvm_stats_open(kvm, v->fd);
     v->run = mmap(NULL, kvm->run_size, PROT_READ | PROT_WRITE, MAP_SHARED, v->fd, 0);
     if (v->run == MAP_FAILED) {
         v->run = NULL;
@@ -329,6 +347,10 @@ void kvm_vcpu_destroy(KvmVcpu *v)
     if (v->run) {
         munmap(v->run, v->kvm->run_size);
         v->run = NULL;
+    }
+    if (v->stats_fd >= 0) {
+        close(v->stats_fd);
+        v->stats_fd = -1;
     }
     if (v->fd >= 0) {
         close(v->fd);

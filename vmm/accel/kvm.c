@@ -112,6 +112,7 @@ static bool kvm_query_caps(Kvm *kvm, GError **err)
     kvm->xsave_size = MAX(sizeof(struct kvm_xsave), (size_t)kvm_cap(kvm, KVM_CAP_XSAVE2));
     kvm->has_any_length = kvm_cap(kvm, KVM_CAP_IOEVENTFD_ANY_LENGTH);
     kvm->has_tsc_deadline = kvm_cap(kvm, KVM_CAP_TSC_DEADLINE_TIMER);
+    kvm->has_stats = kvm_cap(kvm, KVM_CAP_BINARY_STATS_FD);
     kvm->has_kvmclock_ctrl = kvm_cap(kvm, KVM_CAP_KVMCLOCK_CTRL);
     return true;
 }
@@ -138,6 +139,7 @@ static bool kvm_create_vm(Kvm *kvm, GError **err)
     if (ioctl(kvm->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)identity_map + 0x1000) < 0) {
         return error_set_errno(err, errno, "-accel kvm: cannot place the TSS");
     }
+    kvm->stats_fd = kvm_stats_open(kvm, kvm->vm_fd);
     return true;
 }
 
@@ -160,6 +162,7 @@ static void kvm_teardown(Kvm *kvm)
     g_clear_pointer(&kvm->vcpus, g_free);
     kvm->parent_obj.nr_vcpus = kvm->nr_parked = 0;
     g_clear_pointer(&kvm->cpuid, g_free);
+    kvm_close_fd(&kvm->stats_fd);
     kvm_close_fd(&kvm->vm_fd);
     kvm_close_fd(&kvm->dev_fd);
     kvm->parent_obj.platform = NULL;
@@ -190,7 +193,7 @@ static bool kvm_create_vcpus(Accel *accel, unsigned n, GError **err)
     kvm->vcpus = g_new0(KvmVcpu, n);
     accel->nr_vcpus = kvm->nr_parked = n;
     for (unsigned i = 0; i < n; i++) {
-        kvm->vcpus[i].fd = -1;
+        kvm->vcpus[i].fd = kvm->vcpus[i].stats_fd = -1;
     }
     for (unsigned i = 0; i < n; i++) {
         if (!kvm_vcpu_create(kvm, i, n, err)) {
@@ -301,7 +304,7 @@ static void kvm_instance_init(Object *obj)
 {
     Kvm *kvm = (Kvm *)OBJECT_CAST_(obj, &kvm_accel_type);
 
-    kvm->dev_fd = kvm->vm_fd = -1;
+    kvm->dev_fd = kvm->vm_fd = kvm->stats_fd = -1;
     kvm->stop = 1;
     pthread_cond_init(&kvm->resume, NULL);
     pthread_cond_init(&kvm->idle, NULL);
@@ -360,6 +363,7 @@ static void kvm_class_init(ObjectClass *klass, const void *data)
     ac->thread_id = kvm_thread_id;
     ac->nmi = kvm_nmi;
     ac->translate = kvm_translate;
+    ac->stats = kvm_stats;
 }
 
 static const Property kvm_props[] = {

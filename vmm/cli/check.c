@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "qom/property.h"
 #include "vmm/cli/dump.h"
+#include "vmm/cli/explain.h"
 #include "vmm/monitor/qmp-command.h"
 
 static bool is_property(const char *key)
@@ -89,11 +90,34 @@ static int print_config(Vmm *vmm)
     return 0;
 }
 
+/* What was asked for besides the check. */
+static int print_wanted(Vmm *vmm)
+{
+    g_autoptr(GError) err = NULL;
+    g_autofree char *tree = NULL;
+
+    if (vmm->opts.dump_config) {
+        return print_config(vmm);
+    }
+    if (vmm->opts.dump_tree) {
+        tree = tree_dot(vmm->root);
+        fputs(tree, stdout);
+    }
+    if (vmm->opts.explain && !explain_print(vmm, &err)) {
+        log_error("%s", err->message);
+        return 1;
+    }
+    return 0;
+}
+
 int vmm_check(Vmm *vmm)
 {
     const GPtrArray *faults = vmm->opts.faults;
     g_autoptr(GError) err = NULL;
 
+    if (vmm->opts.explain) {
+        explain_prepare(&vmm->opts);
+    }
     if (vmm_make_machine(vmm, &err) || options_fault(&vmm->opts, &err)) {
         if (vmm->machine) {
             check_machine(vmm);
@@ -102,13 +126,5 @@ int vmm_check(Vmm *vmm)
     for (unsigned i = 0; i < faults->len; i++) {
         log_error("%s", (char *)faults->pdata[i]);
     }
-    if (faults->len == 0 && vmm->opts.dump_config) {
-        return print_config(vmm);
-    }
-    if (faults->len == 0 && vmm->opts.dump_tree) {
-        g_autofree char *text = tree_dot(vmm->root);
-
-        fputs(text, stdout);
-    }
-    return faults->len > 0;
+    return faults->len > 0 ? 1 : print_wanted(vmm);
 }

@@ -106,9 +106,8 @@ static void append_range(GString *line, const Property *prop)
     }
 }
 
-static void collect_property(const Property *prop, const TypeInfo *owner, void *opaque)
+char *help_property_line(const Property *prop)
 {
-    GPtrArray *lines = opaque;
     g_autofree char *type = property_type_name(prop), *def = property_default_string(prop);
     GString *line = g_string_new(NULL);
     g_autofree char *left = g_strdup_printf("%s=<%s>", prop->name, type);
@@ -124,7 +123,12 @@ static void collect_property(const Property *prop, const TypeInfo *owner, void *
     } else if (prop->flags & PROP_READONLY) {
         g_string_append(line, " [read only]");
     }
-    g_ptr_array_add(lines, g_string_free(line, FALSE));
+    return g_string_free(line, FALSE);
+}
+
+static void collect_property(const Property *prop, const TypeInfo *owner, void *opaque)
+{
+    g_ptr_array_add(opaque, help_property_line(prop));
 }
 
 static gint by_text(gconstpointer a, gconstpointer b)

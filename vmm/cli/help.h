@@ -11,5 +11,6 @@ void help_machines(void);
 void help_devices(void);           /* all user-creatable types, by category */
 void help_objects(void);           /* all types of -object */
 void help_type(const TypeInfo *type); /* properties with type, default, range and help line */
+char *help_property_line(const Property *prop); /* one of these lines; g_free */
 
 #endif

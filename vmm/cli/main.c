@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "backends/user-creatable.h"
+#include "core/boot-trace.h"
 #include "core/log.h"
 #include "vmm/cli/block-options.h"
 #include "vmm/cli/check.h"
@@ -578,6 +579,7 @@ int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
     g_autoptr(GError) err = NULL;
     int status = 1;
 
+    boot_trace_program_begins();
     types_register_all();
     if (more_types) {
         type_register_list(more_types);
@@ -589,5 +591,6 @@ int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
         log_error("%s", err->message);
     }
     tear_down(&vmm);
+    boot_trace_end(!err);
     return status;
 }

@@ -4,6 +4,8 @@
  */
 #include <string.h>
 
+#include "backends/user-creatable.h"
+#include "core/boot-trace.h"
 #include "hw/core/device.h"
 #include "qom/property.h"
 #include "vmm/cli/options.h"
@@ -102,4 +104,24 @@ bool options_take_rtc(Options *o, const char *arg, GError **err)
     json_decref(opts);
     return ok && (!driftfix || !strcmp(driftfix, "none") ||
                   error_set(err, "driftfix=%s is not served; known: none", driftfix));
+}
+
+bool options_take_trace_boot(Options *o, const char *arg, GError **err)
+{
+    json_t *opts = options_parse_keyvals(arg, "file", err);
+    g_autofree char *file = NULL, *init = NULL;
+    bool ok;
+
+    if (!opts) {
+        return false;
+    }
+    file = options_pop_key(opts, "file");
+    init = options_pop_key(opts, "init");
+    ok = options_reject_rest(opts, "file, init", err);
+    json_decref(opts);
+    if (!ok || !file || !*file) {
+        return ok ? error_set(err, "give a file, such as boot.json") : false;
+    }
+    /* A checker makes no files. */
+    return o->faults ? user_file_check(file, err) : boot_trace_begin(file, init, err);
 }

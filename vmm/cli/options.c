@@ -493,6 +493,9 @@ static const Option option_table[] = {
      take_dump_config},
     {"dump-tree", "dot", "print the objects and buses that there would be, as a graph for Graphviz",
      take_dump_tree},
+    {"explain", "TYPE[,prop=value...]",
+     "print what a device is made of, and the way of a kick through its code",
+     options_take_explain},
     {"dump-schema", NULL, "print a JSON Schema of what -config takes", take_dump_schema},
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
@@ -546,6 +549,9 @@ static const Option option_table[] = {
     {"qtest-log", "FILE", "log of the qtest protocol; default stderr, 'none' for none",
      take_qtest_log},
     {"trace", "PATTERN", "log trace events that match; 'help' lists them", take_trace},
+    {"trace-boot", "FILE.json[,init=TEXT]",
+     "write when what happened first until the guest's init, and its exits by device, at the end",
+     options_take_trace_boot},
     {"d", "ITEM[,ITEM...]", "log what a guest does wrong: guest_errors; 'help' lists items",
      take_log_items},
     {"D", "FILE", "log into FILE instead of stderr", take_log_file},
@@ -702,7 +708,7 @@ static bool wants_check(int argc, char **argv)
         const Option *opt = argv[i][0] == '-' ? find_option(word_name(argv[i])) : NULL;
 
         if (opt && (opt->take == take_check || opt->take == take_dump_config ||
-                    opt->take == take_dump_tree)) {
+                    opt->take == take_dump_tree || opt->take == options_take_explain)) {
             return true;
         }
         i += opt && opt->arg;
@@ -760,6 +766,7 @@ void options_finish(Options *o)
     g_clear_pointer(&o->globals, g_ptr_array_unref);
     g_clear_pointer(&o->broken, g_ptr_array_unref);
     g_clear_pointer(&o->faults, g_ptr_array_unref);
+    json_decref(o->explain);
     g_free(o->machine);
     g_free(o->accel);
     g_free(o->kernel);

@@ -50,6 +50,7 @@ typedef struct {
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
     bool check;               /* -check or -dump-config; faults is set then */
     bool dump_config, dump_tree, dump_schema; /* the first two: check is set, too */
+    json_t *explain;          /* of -explain, as one of devices; NULL: not given. check is set, too */
     char *mem_path;           /* of -mem-path; see memory-options.h */
     bool mem_prealloc;
     bool nodefaults, nographic, daemonize, no_reboot, no_shutdown, start_paused;
@@ -109,6 +110,9 @@ bool options_take_global(Options *o, const char *arg, GError **err);
 /* -rtc: keys that are properties of the CMOS clock. */
 bool options_take_rtc(Options *o, const char *arg, GError **err);
 bool options_take_smp(Options *o, const char *arg, GError **err);
+/* -trace-boot: see boot_trace_begin; acts at once, so that exec and all options are in it. */
+bool options_take_trace_boot(Options *o, const char *arg, GError **err);
+bool options_take_explain(Options *o, const char *arg, GError **err); /* explain.c */
 void options_global_free(GlobalOption *global);
 
 /*

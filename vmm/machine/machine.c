@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "backends/hostmem.h"
+#include "core/boot-trace.h"
 #include "core/log.h"
 
 typedef struct {
@@ -176,6 +177,9 @@ static void finish_shutdown(Machine *m, ShutdownCause cause)
 static void do_shutdown(Machine *m, ShutdownCause cause)
 {
     emit_with_cause(m, "SHUTDOWN", cause);
+    if (boot_trace_on()) {
+        boot_trace_event("shutdown", shutdown_cause_name(cause));
+    }
     if (m->state == RUN_STATE_RUNNING) {
         pause_vcpus(m);
     }
@@ -200,9 +204,19 @@ static bool load(Machine *m, CpuStartState *ret_state, GError **err)
 static bool load_and_reset(Machine *m, GError **err)
 {
     CpuStartState state = {.arch = CPU_START_NONE};
+    int64_t begin = boot_trace_on() ? boot_trace_now() : 0;
 
     bus_reset(m->main_bus);
-    return load(m, &state, err) && accel_reset(m->accel, &state, err);
+    if (!load(m, &state, err) || !accel_reset(m->accel, &state, err)) {
+        return false;
+    }
+    if (boot_trace_on()) {
+        boot_trace_span("load the kernel", NULL, begin);
+    }
+    if (boot_trace_on() && state.arch == CPU_START_X86) {
+        boot_trace_loaded(state.x86.rip);
+    }
+    return true;
 }
 
 /* Pauses the vCPUs for a reset. False: until they stood still somebody asked for the end, and that
@@ -243,6 +257,9 @@ static void do_reset(Machine *m, ShutdownCause cause)
         return;
     }
     emit_with_cause(m, "RESET", cause);
+    if (boot_trace_on()) {
+        boot_trace_event("reset", shutdown_cause_name(cause));
+    }
     if (was_running) {
         start_vcpus(m);
     } else {
@@ -491,6 +508,7 @@ bool machine_check_backend(Machine *m, GError **err)
 bool machine_init(Machine *m, GError **err)
 {
     Platform *p = &m->platform;
+    int64_t begin = boot_trace_on() ? boot_trace_now() : 0;
 
     if (!check_backend(m, err) || !check_limits(m, err)) {
         return false;
@@ -505,7 +523,13 @@ bool machine_init(Machine *m, GError **err)
     if (!accel_open(m->accel, p, err) || !init_board(m, err)) {
         return false;
     }
-    return accel_create_vcpus(m->accel, m->smp, err);
+    if (!accel_create_vcpus(m->accel, m->smp, err)) {
+        return false;
+    }
+    if (boot_trace_on()) {
+        boot_trace_span("machine", MACHINE_GET_CLASS(m)->alias, begin);
+    }
+    return true;
 }
 
 bool machine_dump_dtb(Machine *m, GError **err)

@@ -28,6 +28,10 @@ void hmp_info(HmpMonitor *mon, const char *arg);
 void hmp_info_balloon(HmpMonitor *mon, const char *arg);
 void hmp_info_balloon_policy(HmpMonitor *mon, const char *arg);
 
+/* --- hmp-stats.c --- */
+void hmp_info_memory_bill(HmpMonitor *mon, const char *arg);
+void hmp_info_stats(HmpMonitor *mon, const char *arg);
+
 /* --- hmp-memory.c --- */
 void hmp_x(HmpMonitor *mon, const char *arg);  /* "/FMT ADDR": virtual memory of vCPU 0 */
 void hmp_xp(HmpMonitor *mon, const char *arg); /* physical memory */

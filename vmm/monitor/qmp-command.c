@@ -28,6 +28,7 @@ static const QmpCommand *const command_tables[] = {
     qmp_virtio_commands,
     qmp_fd_commands,
     qmp_tree_commands,
+    qmp_stats_commands,
 };
 /* clang-format on */
 
