@@ -85,6 +85,8 @@ Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GEr
 Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path, bool server, bool wait, GError **err);
 Chardev *chardev_tcp_new(EventLoop *loop, const char *label, const char *host, const char *port, bool server, bool wait,
                          GError **err);
+/* fd is taken over in any case: a stream socket, which listens for a server and is connected for a client. */
+Chardev *chardev_socket_new_fd(EventLoop *loop, const char *label, int fd, bool server, bool wait, GError **err);
 Chardev *chardev_pipe_new(EventLoop *loop, const char *label, const char *path, GError **err);
 Chardev *chardev_pty_new(EventLoop *loop, const char *label, GError **err);
 Chardev *chardev_ringbuf_new(EventLoop *loop, const char *label, uint64_t size, GError **err);

@@ -3,6 +3,7 @@
  * Character streams from keys and values, as after -chardev, in QEMU's spelling: one table of kinds
  * with the keys that each takes. What QEMU has and Aerostat has not is known by name, to say so.
  */
+#include <fcntl.h>
 #include <string.h>
 
 #include "backends/chardev-impl.h"
@@ -121,17 +122,44 @@ static Chardev *make_tcp(const KeyvalRequest *r, bool server, bool wait, GError 
                     : chardev_tcp_new(r->loop, r->label, host, port, server, wait, err);
 }
 
+static Chardev *make_socket_fd(const KeyvalRequest *r, bool server, bool wait, GError **err)
+{
+    const char *text = text_of(r, "fd");
+    uint64_t fd;
+
+    if (text_of(r, "path") || text_of(r, "host") || text_of(r, "port")) {
+        error_set(err, "give one of fd=, path= and host=");
+        return NULL;
+    }
+    if (!parse_uint(text, &fd, NULL) || fd > INT_MAX) {
+        error_set(err, "fd=%s: not the number of a file descriptor", text);
+        return NULL;
+    }
+    if (fcntl((int)fd, F_GETFD) < 0) {
+        error_set(err, "fd=%s: file descriptor %s is not open", text, text);
+        return NULL;
+    }
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_socket_new_fd(r->loop, r->label, (int)fd, server, wait, err);
+}
+
 static Chardev *make_socket(const KeyvalRequest *r, GError **err)
 {
-    bool server = false, wait = true, nodelay = true,
-         tcp = text_of(r, "host") || text_of(r, "port");
-    const char *path = tcp ? "" : path_of(r, err);
+    bool server = false, wait = true, nodelay = true;
+    const char *path;
 
-    if (tcp && flag_of(r, "server", &server, err) && flag_of(r, "wait", &wait, err) &&
-        flag_of(r, "nodelay", &nodelay, err)) {
+    if (!flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err) ||
+        !flag_of(r, "nodelay", &nodelay, err)) {
+        return NULL;
+    }
+    if (text_of(r, "fd")) {
+        return make_socket_fd(r, server, wait, err);
+    }
+    if (text_of(r, "host") || text_of(r, "port")) {
         return make_tcp(r, server, wait, err);
     }
-    if (tcp || !path || !flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err)) {
+    path = path_of(r, err);
+    if (!path) {
         return NULL;
     }
     return r->check ? chardev_stand_in(r->loop, r->label, path, err)
@@ -156,9 +184,10 @@ static const KeyvalKind kinds[] = {
     {"pipe", KEYS("path"), NULL, make_pipe},
     {"pty", KEYS(NULL), KEYS("path"), make_pty},
     {"ringbuf", KEYS("size"), NULL, make_ringbuf},
-    {"socket", KEYS("path", "host", "port", "server", "noserver", "wait", "nowait", "nodelay"),
-     KEYS("to", "ipv4", "ipv6", "delay", "fd", "abstract", "tight", "reconnect", "reconnect-ms",
-          "telnet", "tn3270", "websocket", "tls-creds", "tls-authz"),
+    {"socket",
+     KEYS("path", "host", "port", "fd", "server", "noserver", "wait", "nowait", "nodelay"),
+     KEYS("to", "ipv4", "ipv6", "delay", "abstract", "tight", "reconnect", "reconnect-ms", "telnet",
+          "tn3270", "websocket", "tls-creds", "tls-authz"),
      make_socket},
     {"stdio", KEYS("signal", "nosignal"), NULL, make_stdio},
 };

@@ -44,7 +44,8 @@ typedef struct {
  * "unix:PATH[,server=on|off][,wait=on|off]", "tcp:HOST:PORT" with the same (QEMU's old "server,nowait" too). The streams' files, sockets and
  * terminal settings are undone by chardev_close. label is the option's name ("-serial"): error lines begin with
  * label and option. "pty" and "pipe:PATH" are kinds, too. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to
- * the guest; "mon:KIND" is a multiplexer.
+ * the guest; "mon:KIND" is a multiplexer. wait=off: a server does not wait for its client, and a client not for its
+ * connection, which stands later (CHARDEV_OPENED) or fails with a warning.
  */
 Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option, GError **err);
 

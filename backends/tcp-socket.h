@@ -13,7 +13,10 @@ bool tcp_socket_check(const char *host, const char *port, bool server, GError **
 /* A listening, non-blocking socket; port "0": any, *ret_port is the one it got. -1 with err. */
 int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err);
 
-/* A connected, non-blocking socket; waits for the connection. -1 with err. */
-int tcp_socket_connect(const char *host, const char *port, GError **err);
+/*
+ * A connected, non-blocking socket; -1 with err. With wait it waits for the connection. Without it nothing takes long: host
+ * is an address or "localhost", and *ret_later tells that the connection is under way: the socket gets writable then.
+ */
+int tcp_socket_connect(const char *host, const char *port, bool wait, bool *ret_later, GError **err);
 
 #endif
