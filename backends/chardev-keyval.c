@@ -256,6 +256,17 @@ void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *o
     }
 }
 
+void chardev_foreach_key(const char *backend, void (*fn)(const char *key, void *opaque),
+                         void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        for (const char *const *key = kinds[i].keys; *key && !strcmp(kinds[i].name, backend);
+             key++) {
+            fn(*key, opaque);
+        }
+    }
+}
+
 static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, GError **err)
 {
     KeyvalRequest r = {.loop = loop, .opts = opts, .check = check};

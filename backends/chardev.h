@@ -64,6 +64,8 @@ Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err);
 
 /* Calls fn for each word that may stand after -chardev. */
 void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *opaque);
+/* The keys that a kind takes besides id and mux; nothing when there is no such kind. */
+void chardev_foreach_key(const char *backend, void (*fn)(const char *key, void *opaque), void *opaque);
 
 /*
  * The multiplexer's front ends: n 0 is the console, n 1 the monitor; Ctrl-a c switches between those that are

@@ -106,14 +106,11 @@ static void append_range(GString *line, const Property *prop)
     }
 }
 
-static void collect_property(const Property *prop, const TypeInfo *owner, void *opaque)
+char *help_property(const Property *prop)
 {
-    GPtrArray *lines = opaque;
-    g_autofree char *type = property_type_name(prop), *def = property_default_string(prop);
-    GString *line = g_string_new(NULL);
-    g_autofree char *left = g_strdup_printf("%s=<%s>", prop->name, type);
+    g_autofree char *def = property_default_string(prop);
+    GString *line = g_string_new(prop->help);
 
-    g_string_append_printf(line, "  %-38s - %s", left, prop->help ? prop->help : "");
     if (def) {
         g_string_append_printf(line, " (default: %s", def);
         append_range(line, prop);
@@ -124,7 +121,15 @@ static void collect_property(const Property *prop, const TypeInfo *owner, void *
     } else if (prop->flags & PROP_READONLY) {
         g_string_append(line, " [read only]");
     }
-    g_ptr_array_add(lines, g_string_free(line, FALSE));
+    return g_string_free(line, FALSE);
+}
+
+static void collect_property(const Property *prop, const TypeInfo *owner, void *opaque)
+{
+    g_autofree char *type = property_type_name(prop), *text = help_property(prop);
+    g_autofree char *left = g_strdup_printf("%s=<%s>", prop->name, type);
+
+    g_ptr_array_add(opaque, g_strdup_printf("  %-38s - %s", left, text));
 }
 
 static gint by_text(gconstpointer a, gconstpointer b)

@@ -98,6 +98,9 @@ void options_blame(const Options *o, GError **err);
  */
 void options_say_where(const Options *o, json_t *opts, GError **err, const char *option, const char *key);
 
+/* Calls fn for each option: its name without '-', what follows it (NULL: nothing), its help (NULL: another's name). */
+void options_foreach(void (*fn)(const char *name, const char *arg, const char *help, void *opaque), void *opaque);
+
 /* After an error: true when all faults are wanted. It is among o->faults then, *err is clear, and the caller goes on. */
 bool options_fault(Options *o, GError **err);
 
@@ -109,6 +112,10 @@ bool options_take_global(Options *o, const char *arg, GError **err);
 /* -rtc: keys that are properties of the CMOS clock. */
 bool options_take_rtc(Options *o, const char *arg, GError **err);
 bool options_take_smp(Options *o, const char *arg, GError **err);
+/* -trace, -d, -D: patterns, items, the file; "help" prints what there is. */
+bool options_take_trace(Options *o, const char *arg, GError **err);
+bool options_take_log_items(Options *o, const char *arg, GError **err);
+bool options_take_log_file(Options *o, const char *arg, GError **err);
 void options_global_free(GlobalOption *global);
 
 /*

@@ -389,3 +389,13 @@ void readconfig_foreach_group(void (*fn)(const char *name, const char *const *ke
         fn(kinds[i].name, kinds[i].keys, kinds[i].needed, kinds[i].id != ID_NONE, opaque);
     }
 }
+
+const char *readconfig_group_option(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (!strcmp(kinds[i].name, name)) {
+            return kinds[i].option;
+        }
+    }
+    return NULL;
+}
