@@ -3,8 +3,10 @@
  * Character streams from keys and values, as after -chardev, in QEMU's spelling: one table of kinds
  * with the keys that each takes. What QEMU has and Aerostat has not is known by name, to say so.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/chardev-impl.h"
 #include "backends/tcp-socket.h"
@@ -17,7 +19,8 @@ typedef struct {
     EventLoop *loop;
     const char *label;
     json_t *opts;
-    bool check; /* see chardev_check_keyvals */
+    bool check;   /* see chardev_check_keyvals */
+    FdTable *fds; /* NULL: no paths below /dev/fdset */
 } KeyvalRequest;
 
 typedef struct {
@@ -79,6 +82,27 @@ static Chardev *make_stdio(const KeyvalRequest *r, GError **err)
                     : chardev_stdio_new(r->loop, r->label, signals, err);
 }
 
+/* What is in a set is opened already, for appending or not. */
+static Chardev *make_file_of_set(const KeyvalRequest *r, const char *path, GError **err)
+{
+    int64_t set;
+    int fd = fd_table_open(r->fds, path, O_WRONLY | O_NONBLOCK, &set);
+
+    if (fd < 0) {
+        error_set(err, "%s: %s", path,
+                  errno == EACCES   ? "the set has no descriptor that was opened for writing only"
+                  : errno == ENOENT ? "there is no such set"
+                                    : g_strerror(errno));
+        return NULL;
+    }
+    fd_table_release(r->fds, set); /* the duplicate stays when the set goes */
+    if (r->check) {
+        close(fd);
+        return chardev_stand_in(r->loop, r->label, NULL, err);
+    }
+    return chardev_file_new_fd(r->loop, r->label, fd);
+}
+
 static Chardev *make_file(const KeyvalRequest *r, GError **err)
 {
     const char *path = path_of(r, err);
@@ -86,6 +110,9 @@ static Chardev *make_file(const KeyvalRequest *r, GError **err)
 
     if (!path || !flag_of(r, "append", &append, err)) {
         return NULL;
+    }
+    if (r->fds && fd_table_has_path(path)) {
+        return make_file_of_set(r, path, err);
     }
     return r->check ? chardev_stand_in(r->loop, r->label, path, err)
                     : chardev_file_new(r->loop, r->label, path, append, err);
@@ -267,9 +294,9 @@ void chardev_foreach_key(const char *backend, void (*fn)(const char *key, void *
     }
 }
 
-static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, GError **err)
+static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, FdTable *fds, GError **err)
 {
-    KeyvalRequest r = {.loop = loop, .opts = opts, .check = check};
+    KeyvalRequest r = {.loop = loop, .opts = opts, .check = check, .fds = fds};
     const char *backend = text_of(&r, "backend");
     const KeyvalKind *kind;
     bool mux = false;
@@ -289,12 +316,12 @@ static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, GError *
     return c && mux ? chardev_mux_new(loop, r.label, c) : c;
 }
 
-Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err)
+Chardev *chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err)
 {
-    return from_keyvals(loop, opts, false, err);
+    return from_keyvals(loop, opts, false, fds, err);
 }
 
-Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err)
+Chardev *chardev_check_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err)
 {
-    return from_keyvals(loop, opts, true, err);
+    return from_keyvals(loop, opts, true, fds, err);
 }

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "backends/fd-table.h"
 #include "core/loop.h"
 #include "qom/object.h"
 
@@ -51,16 +52,17 @@ Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char 
 
 /*
  * A stream from the keys and values of -chardev, all strings: "backend" (stdio, file, pipe, socket, pty, null,
- * ringbuf), "id", and what the kind takes, as in QEMU. Errors say what is wrong, without naming the option.
+ * ringbuf), "id", and what the kind takes, as in QEMU. Errors say what is wrong, without naming the option. fds has the
+ * sets for files "/dev/fdset/N"; NULL: there are none.
  */
-Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err);
+Chardev *chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err);
 
 /*
  * The same two for a checker: they refuse what they can without touching anything, and what they return is a null stream
  * in the place of the one that was asked for.
  */
 Chardev *chardev_check_option(EventLoop *loop, const char *label, const char *option, GError **err);
-Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err);
+Chardev *chardev_check_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err);
 
 /* Calls fn for each word that may stand after -chardev. */
 void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *opaque);

@@ -18,7 +18,7 @@
 static Chardev *make_ring(void)
 {
     json_t *opts = json_pack("{s:s, s:s, s:s}", "backend", "ringbuf", "id", "r0", "size", "8");
-    Chardev *c = chardev_new_from_keyvals(vm.m->platform.loop, opts, NULL);
+    Chardev *c = chardev_new_from_keyvals(vm.m->platform.loop, NULL, opts, NULL);
 
     ck_assert_ptr_nonnull(c);
     ck_assert(

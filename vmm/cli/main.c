@@ -14,6 +14,7 @@
 #include "core/log.h"
 #include "vmm/cli/block-options.h"
 #include "vmm/cli/check.h"
+#include "vmm/cli/fd-options.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/memory-options.h"
 #include "vmm/cli/main.h"
@@ -361,6 +362,7 @@ static const struct {
     bool foundation; /* what follows makes no sense without it */
 } steps[] = {
     {watch_signals, false, false},
+    {fd_options_make, true, false},
     {streams_connect_qtest, false, false},
     {make_objects, true, false},
     {make_blocks, true, false},

@@ -13,6 +13,7 @@
 #include "qom/property.h"
 #include "vmm/cli/block-options.h"
 #include "vmm/cli/complete.h"
+#include "vmm/cli/fd-options.h"
 #include "vmm/cli/man.h"
 #include "vmm/cli/net-options.h"
 #include "vmm/cli/readconfig.h"
@@ -478,6 +479,9 @@ static const Option option_table[] = {
     {"nic", "TYPE[,mac=MAC][,key=value...]", "a network card with a backend of its own; none: none",
      take_nic},
     {"net", "none", "no network card by default", take_net},
+    {"add-fd", "fd=N,set=M[,opaque=TEXT]",
+     "put an inherited file descriptor into a set: /dev/fdset/M is a file of a disk or stream then",
+     options_take_add_fd},
     {"chardev", "KIND,id=ID[,key=value...]",
      "make a stream that -serial, -mon and devices refer to; 'help' lists kinds", take_chardev},
     {"mon", "chardev=ID[,mode=control|readline][,pretty=on]",
@@ -697,6 +701,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .drives = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .netdevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .nics = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .fds = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
@@ -724,6 +729,7 @@ void options_finish(Options *o)
     g_clear_pointer(&o->drives, g_ptr_array_unref);
     g_clear_pointer(&o->netdevs, g_ptr_array_unref);
     g_clear_pointer(&o->nics, g_ptr_array_unref);
+    g_clear_pointer(&o->fds, g_ptr_array_unref);
     g_clear_pointer(&o->chardevs, g_ptr_array_unref);
     g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);

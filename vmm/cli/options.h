@@ -43,6 +43,7 @@ typedef struct {
     GPtrArray *netdevs, *nics; /* of json_t *, see net-options.h */
     bool net_none;            /* -net none */
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
+    GPtrArray *fds;           /* of json_t *, see fd-options.h */
     GPtrArray *mons;          /* of MonOption * */
     GPtrArray *serials;       /* of char *, the texts of -serial; the command line's replace those of files */
     GPtrArray *qmps, *pretty_qmps; /* of char *, the texts of -qmp and -qmp-pretty */

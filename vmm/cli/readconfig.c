@@ -38,6 +38,8 @@ typedef struct {
 
 static const GroupKind kinds[] = {
     {"accel", "accel", ID_NONE, "accel", .props = offsetof(Options, accel_props)},
+    {"add-fd", "add-fd", ID_NONE, "fd", .keys = {"fd", "set", "opaque"},
+     .list = offsetof(Options, fds)},
     {"blockdev", "blockdev", ID_NEEDED, "driver", .list = offsetof(Options, blockdevs),
      .id_key = "node-name"},
     {"chardev", "chardev", ID_NEEDED, "backend", .list = offsetof(Options, chardevs)},

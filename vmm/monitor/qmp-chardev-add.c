@@ -190,7 +190,8 @@ static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
         return NULL;
     }
     opts = options_of(m, args, err);
-    c = opts ? chardev_new_from_keyvals(m->platform.loop, opts, err) : NULL;
+    c = opts ? chardev_new_from_keyvals(m->platform.loop, fd_table_of(m->platform.root), opts, err)
+             : NULL;
     json_decref(opts);
     if (!c) {
         return NULL;
