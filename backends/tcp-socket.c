@@ -67,17 +67,23 @@ static bool refuse_host(const char *host, GError **err)
                      host);
 }
 
-bool tcp_socket_check(const char *host, const char *port, bool server, GError **err)
+/* A server's host is no name that would have to be looked up. */
+static bool check_server(const char *host, GError **err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
     struct addrinfo *list = NULL;
-    bool ok = check_text(host, port, err);
+    bool ok = !strcmp(host, "localhost");
 
-    if (ok && server && getaddrinfo(host, NULL, &hints, &list) == 0) {
-        ok = is_loopback(list->ai_addr) || refuse_host(host, err);
+    if (!ok && getaddrinfo(host, NULL, &hints, &list) == 0) {
+        ok = is_loopback(list->ai_addr);
         freeaddrinfo(list);
     }
-    return ok;
+    return ok || refuse_host(host, err);
+}
+
+bool tcp_socket_check(const char *host, const char *port, bool server, GError **err)
+{
+    return check_text(host, port, err) && (!server || check_server(host, err));
 }
 
 static void set_nodelay(int fd)
@@ -89,27 +95,27 @@ static void set_nodelay(int fd)
 
 static unsigned port_of(int fd)
 {
-    struct sockaddr_storage addr;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } addr;
     socklen_t len = sizeof addr;
 
-    if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0) {
+    memset(&addr, 0, sizeof addr);
+    if (getsockname(fd, &addr.any, &len) < 0) {
         return 0;
     }
-    return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-                                            : ((struct sockaddr_in *)&addr)->sin_port);
+    return ntohs(addr.any.sa_family == AF_INET6 ? addr.in6.sin6_port : addr.in.sin_port);
 }
 
 int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err)
 {
-    struct addrinfo *list = resolve(host, port, 0, err);
+    struct addrinfo *list =
+        tcp_socket_check(host, port, true, err) ? resolve(host, port, 0, err) : NULL;
     int one = 1, fd = -1;
 
     if (!list) {
-        return -1;
-    }
-    if (!is_loopback(list->ai_addr)) {
-        refuse_host(host, err);
-        freeaddrinfo(list);
         return -1;
     }
     fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);

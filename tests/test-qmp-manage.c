@@ -175,6 +175,11 @@ static const char *const bad_chardevs[][2] = {
     {"{'id':'c','backend':{'type':'socket','data':{'server':false,'addr':{'type':'inet','data':{"
      "'host':'a.example','port':'1'}}}}}",
      "'a.example' is no address, and looking a name up would stop the VM meanwhile"},
+    {"{'id':'c','backend':{'type':'socket','data':{'addr':{'type':'inet','data':{'host':'a.example'"
+     ","
+     "'port':'1'}}}}}",
+     "'a.example' is no loopback address: whoever connects is trusted, so give 127.0.0.1 or [::1], "
+     "and forward from there"},
     {"{'id':'c','backend':{'type':'file','data':{'out':[]}}}",
      "Invalid parameter type for 'backend.data.out', expected: string"},
     {"{'id':'c','backend':{'type':'file','data':{'out':'/missing/x'}}}",
