@@ -85,7 +85,7 @@ typedef struct {
     PROP_STRING(prefix ".host", S, f.host, NULL, "inet: name or address"),                         \
     PROP_STRING(prefix ".port", S, f.port, NULL, "inet: number or service"),                       \
     PROP_STRING(prefix ".path", S, f.path, NULL, "unix: the socket's file"),                       \
-    PROP_STRING(prefix ".str", S, f.str, NULL, "fd: number of an open socket, or its name of getfd"),                    \
+    PROP_STRING(prefix ".str", S, f.str, NULL, "fd: number of an open socket, or its name of getfd"),        \
     PROP_BOOL(prefix ".abstract", S, f.abstract, false, "unix: a name, not a file"),               \
     PROP_BOOL(prefix ".ipv4", S, f.ipv4, true, "inet: IPv4 may be used"),                          \
     PROP_BOOL(prefix ".ipv6", S, f.ipv6, true, "inet: IPv6 may be used")
