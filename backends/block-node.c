@@ -265,8 +265,10 @@ static bool open_child(Object *root, BlockNode *n, unsigned which, json_t *opts,
     }
     if (json_is_string(value)) {
         child = block_node_find(root, json_string_value(value));
-        return child ? take_child(n, which, child, err)
-                     : error_set(err, "there is no block node '%s'", json_string_value(value));
+        /* one that is being opened is this node, or above it */
+        return child && child->opened
+                   ? take_child(n, which, child, err)
+                   : error_set(err, "there is no block node '%s'", json_string_value(value));
     }
     if (!json_is_object(value)) {
         return error_set(err, "'%s' is neither a node's name nor options", child_names[which]);

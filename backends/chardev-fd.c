@@ -293,12 +293,21 @@ const TypeInfo chardev_fd_type = {
 
 /* --- file:PATH --- */
 
+Chardev *chardev_file_new_fd(EventLoop *loop, const char *label, int fd)
+{
+    Chardev *c = chardev_new(&chardev_file_type, loop, label);
+
+    signal(SIGPIPE, SIG_IGN); /* a FIFO's reader may leave */
+    fd_chardev_start(CHARDEV_FD(c), -1, fd);
+    c->open = true;
+    return c;
+}
+
 Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, bool append,
                           GError **err)
 {
     int how = O_WRONLY | O_CREAT | (append ? O_APPEND : O_TRUNC);
     int fd = open(path, how | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0666);
-    Chardev *c;
 
     if (fd < 0) {
         if (errno == ENXIO) {
@@ -308,11 +317,7 @@ Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, 
         }
         return NULL;
     }
-    signal(SIGPIPE, SIG_IGN); /* a FIFO's reader may leave */
-    c = chardev_new(&chardev_file_type, loop, label);
-    fd_chardev_start(CHARDEV_FD(c), -1, fd);
-    c->open = true;
-    return c;
+    return chardev_file_new_fd(loop, label, fd);
 }
 
 static void chardev_file_close(Chardev *c)

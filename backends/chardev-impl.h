@@ -81,10 +81,13 @@ void fd_chardev_stop(FdChardev *f);
 
 /* --- constructors of kinds; errors say what failed, without naming the option --- */
 Chardev *chardev_file_new(EventLoop *loop, const char *label, const char *path, bool append, GError **err);
+Chardev *chardev_file_new_fd(EventLoop *loop, const char *label, int fd); /* fd is taken over */
 Chardev *chardev_stdio_new(EventLoop *loop, const char *label, bool signals, GError **err);
 Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path, bool server, bool wait, GError **err);
 Chardev *chardev_tcp_new(EventLoop *loop, const char *label, const char *host, const char *port, bool server, bool wait,
                          GError **err);
+/* fd is taken over in any case: a stream socket, which listens for a server and is connected for a client. */
+Chardev *chardev_socket_new_fd(EventLoop *loop, const char *label, int fd, bool server, bool wait, GError **err);
 Chardev *chardev_pipe_new(EventLoop *loop, const char *label, const char *path, GError **err);
 Chardev *chardev_pty_new(EventLoop *loop, const char *label, GError **err);
 Chardev *chardev_ringbuf_new(EventLoop *loop, const char *label, uint64_t size, GError **err);

@@ -3,7 +3,10 @@
  * Character streams from keys and values, as after -chardev, in QEMU's spelling: one table of kinds
  * with the keys that each takes. What QEMU has and Aerostat has not is known by name, to say so.
  */
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/chardev-impl.h"
 #include "backends/tcp-socket.h"
@@ -16,7 +19,8 @@ typedef struct {
     EventLoop *loop;
     const char *label;
     json_t *opts;
-    bool check; /* see chardev_check_keyvals */
+    bool check;   /* see chardev_check_keyvals */
+    FdTable *fds; /* NULL: no paths below /dev/fdset */
 } KeyvalRequest;
 
 typedef struct {
@@ -78,6 +82,27 @@ static Chardev *make_stdio(const KeyvalRequest *r, GError **err)
                     : chardev_stdio_new(r->loop, r->label, signals, err);
 }
 
+/* What is in a set is opened already, for appending or not. */
+static Chardev *make_file_of_set(const KeyvalRequest *r, const char *path, GError **err)
+{
+    int64_t set;
+    int fd = fd_table_open(r->fds, path, O_WRONLY | O_NONBLOCK, &set);
+
+    if (fd < 0) {
+        error_set(err, "%s: %s", path,
+                  errno == EACCES   ? "the set has no descriptor that was opened for writing only"
+                  : errno == ENOENT ? "there is no such set"
+                                    : g_strerror(errno));
+        return NULL;
+    }
+    fd_table_release(r->fds, set); /* the duplicate stays when the set goes */
+    if (r->check) {
+        close(fd);
+        return chardev_stand_in(r->loop, r->label, NULL, err);
+    }
+    return chardev_file_new_fd(r->loop, r->label, fd);
+}
+
 static Chardev *make_file(const KeyvalRequest *r, GError **err)
 {
     const char *path = path_of(r, err);
@@ -85,6 +110,9 @@ static Chardev *make_file(const KeyvalRequest *r, GError **err)
 
     if (!path || !flag_of(r, "append", &append, err)) {
         return NULL;
+    }
+    if (r->fds && fd_table_has_path(path)) {
+        return make_file_of_set(r, path, err);
     }
     return r->check ? chardev_stand_in(r->loop, r->label, path, err)
                     : chardev_file_new(r->loop, r->label, path, append, err);
@@ -121,17 +149,44 @@ static Chardev *make_tcp(const KeyvalRequest *r, bool server, bool wait, GError 
                     : chardev_tcp_new(r->loop, r->label, host, port, server, wait, err);
 }
 
+static Chardev *make_socket_fd(const KeyvalRequest *r, bool server, bool wait, GError **err)
+{
+    const char *text = text_of(r, "fd");
+    uint64_t fd;
+
+    if (text_of(r, "path") || text_of(r, "host") || text_of(r, "port")) {
+        error_set(err, "give one of fd=, path= and host=");
+        return NULL;
+    }
+    if (!parse_uint(text, &fd, NULL) || fd > INT_MAX) {
+        error_set(err, "fd=%s: not the number of a file descriptor", text);
+        return NULL;
+    }
+    if (fcntl((int)fd, F_GETFD) < 0) {
+        error_set(err, "fd=%s: file descriptor %s is not open", text, text);
+        return NULL;
+    }
+    return r->check ? chardev_stand_in(r->loop, r->label, NULL, err)
+                    : chardev_socket_new_fd(r->loop, r->label, (int)fd, server, wait, err);
+}
+
 static Chardev *make_socket(const KeyvalRequest *r, GError **err)
 {
-    bool server = false, wait = true, nodelay = true,
-         tcp = text_of(r, "host") || text_of(r, "port");
-    const char *path = tcp ? "" : path_of(r, err);
+    bool server = false, wait = true, nodelay = true;
+    const char *path;
 
-    if (tcp && flag_of(r, "server", &server, err) && flag_of(r, "wait", &wait, err) &&
-        flag_of(r, "nodelay", &nodelay, err)) {
+    if (!flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err) ||
+        !flag_of(r, "nodelay", &nodelay, err)) {
+        return NULL;
+    }
+    if (text_of(r, "fd")) {
+        return make_socket_fd(r, server, wait, err);
+    }
+    if (text_of(r, "host") || text_of(r, "port")) {
         return make_tcp(r, server, wait, err);
     }
-    if (tcp || !path || !flag_of(r, "server", &server, err) || !flag_of(r, "wait", &wait, err)) {
+    path = path_of(r, err);
+    if (!path) {
         return NULL;
     }
     return r->check ? chardev_stand_in(r->loop, r->label, path, err)
@@ -156,9 +211,10 @@ static const KeyvalKind kinds[] = {
     {"pipe", KEYS("path"), NULL, make_pipe},
     {"pty", KEYS(NULL), KEYS("path"), make_pty},
     {"ringbuf", KEYS("size"), NULL, make_ringbuf},
-    {"socket", KEYS("path", "host", "port", "server", "noserver", "wait", "nowait", "nodelay"),
-     KEYS("to", "ipv4", "ipv6", "delay", "fd", "abstract", "tight", "reconnect", "reconnect-ms",
-          "telnet", "tn3270", "websocket", "tls-creds", "tls-authz"),
+    {"socket",
+     KEYS("path", "host", "port", "fd", "server", "noserver", "wait", "nowait", "nodelay"),
+     KEYS("to", "ipv4", "ipv6", "delay", "abstract", "tight", "reconnect", "reconnect-ms", "telnet",
+          "tn3270", "websocket", "tls-creds", "tls-authz"),
      make_socket},
     {"stdio", KEYS("signal", "nosignal"), NULL, make_stdio},
 };
@@ -227,9 +283,20 @@ void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *o
     }
 }
 
-static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, GError **err)
+void chardev_foreach_key(const char *backend, void (*fn)(const char *key, void *opaque),
+                         void *opaque)
 {
-    KeyvalRequest r = {.loop = loop, .opts = opts, .check = check};
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        for (const char *const *key = kinds[i].keys; *key && !strcmp(kinds[i].name, backend);
+             key++) {
+            fn(*key, opaque);
+        }
+    }
+}
+
+static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, FdTable *fds, GError **err)
+{
+    KeyvalRequest r = {.loop = loop, .opts = opts, .check = check, .fds = fds};
     const char *backend = text_of(&r, "backend");
     const KeyvalKind *kind;
     bool mux = false;
@@ -249,12 +316,12 @@ static Chardev *from_keyvals(EventLoop *loop, json_t *opts, bool check, GError *
     return c && mux ? chardev_mux_new(loop, r.label, c) : c;
 }
 
-Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err)
+Chardev *chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err)
 {
-    return from_keyvals(loop, opts, false, err);
+    return from_keyvals(loop, opts, false, fds, err);
 }
 
-Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err)
+Chardev *chardev_check_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err)
 {
-    return from_keyvals(loop, opts, true, err);
+    return from_keyvals(loop, opts, true, fds, err);
 }

@@ -26,8 +26,10 @@ struct SocketChardev {
     char *made_path; /* of our socket file, absolute: a daemon changes its directory */
     int listen_fd;   /* -1: a client, or closed */
     LoopFd *listener;
-    struct stat made; /* the socket file that is ours to unlink */
-    int fd;           /* the peer, or -1 */
+    struct stat made;   /* the socket file that is ours to unlink */
+    int fd;             /* the peer, or -1 */
+    LoopFd *connecting; /* a client's connection is under way; it has connecting_fd then */
+    int connecting_fd;
     int fds[FDS_MAX]; /* that came with the latest message, see chardev_want_fds */
     unsigned nfds;
 };
@@ -186,7 +188,8 @@ static bool socket_wait(SocketChardev *s, GError **err)
     return true;
 }
 
-static bool socket_connect(SocketChardev *s, GError **err)
+/* Without wait, a full backlog is an error: nothing tells when it has room. */
+static bool socket_connect(SocketChardev *s, bool wait, GError **err)
 {
     struct sockaddr_un addr;
     int fd;
@@ -194,10 +197,14 @@ static bool socket_connect(SocketChardev *s, GError **err)
     if (!unix_socket_address(s->path, &addr, err)) {
         return false;
     }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&addr, sizeof addr) < 0) {
-        error_set_errno(err, errno, "cannot connect to '%s' (add server=on to listen there)",
-                        s->path);
+        if (errno == EAGAIN) {
+            error_set(err, "cannot connect to '%s': too many wait there already", s->path);
+        } else {
+            error_set_errno(err, errno, "cannot connect to '%s' (add server=on to listen there)",
+                            s->path);
+        }
         if (fd >= 0) {
             close(fd);
         }
@@ -218,7 +225,8 @@ Chardev *chardev_socket_new(EventLoop *loop, const char *label, const char *path
     signal(SIGPIPE, SIG_IGN);
     s->path = g_strdup(path);
     CHARDEV(s)->filename = g_strdup_printf("unix:%s%s", path, server ? ",server=on" : "");
-    ok = server ? socket_listen(s, err) && (!wait || socket_wait(s, err)) : socket_connect(s, err);
+    ok = server ? socket_listen(s, err) && (!wait || socket_wait(s, err))
+                : socket_connect(s, wait, err);
     return ok ? CHARDEV(g_steal_pointer(&obj)) : NULL;
 }
 
@@ -236,11 +244,46 @@ static bool tcp_listen(SocketChardev *s, const char *host, const char *port, GEr
     return true;
 }
 
-static bool tcp_connect(SocketChardev *s, const char *host, const char *port, GError **err)
+static void stop_connecting(SocketChardev *s)
 {
-    int fd = tcp_socket_connect(host, port, err);
+    loop_fd_free(s->connecting);
+    s->connecting = NULL;
+    if (s->connecting_fd >= 0) {
+        close(s->connecting_fd);
+    }
+    s->connecting_fd = -1;
+}
 
-    if (fd >= 0) {
+static void tcp_connected(void *opaque, unsigned events)
+{
+    SocketChardev *s = opaque;
+    socklen_t len = sizeof(int);
+    int errnum = 0;
+
+    if (getsockopt(s->connecting_fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0) {
+        errnum = errno;
+    }
+    if (errnum == 0) {
+        int fd = g_steal_fd(&s->connecting_fd);
+
+        stop_connecting(s);
+        socket_begin(s, fd);
+    } else {
+        log_warn("%s: cannot connect to %s: %s", CHARDEV(s)->label, s->path, g_strerror(errnum));
+        stop_connecting(s);
+    }
+}
+
+static bool tcp_connect(SocketChardev *s, const char *host, const char *port, bool wait,
+                        GError **err)
+{
+    bool later;
+    int fd = tcp_socket_connect(host, port, wait, &later, err);
+
+    if (fd >= 0 && later) {
+        s->connecting_fd = fd;
+        s->connecting = loop_fd_new(CHARDEV(s)->loop, fd, LOOP_WRITE, tcp_connected, s);
+    } else if (fd >= 0) {
         socket_begin(s, fd);
     }
     return fd >= 0;
@@ -256,9 +299,51 @@ Chardev *chardev_tcp_new(EventLoop *loop, const char *label, const char *host, c
     signal(SIGPIPE, SIG_IGN);
     s->path = g_strdup_printf(strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
     ok = server ? tcp_listen(s, host, port, err) && (!wait || socket_wait(s, err))
-                : tcp_connect(s, host, port, err);
+                : tcp_connect(s, host, port, wait, err);
     CHARDEV(s)->filename = g_strdup_printf("tcp:%s%s", s->path, server ? ",server=on" : "");
     return ok ? CHARDEV(g_steal_pointer(&obj)) : NULL;
+}
+
+static bool check_fd(int fd, bool server, GError **err)
+{
+    int type = 0, listens = 0;
+    socklen_t len = sizeof(int);
+
+    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) < 0) {
+        return error_set_errno(err, errno, "file descriptor %d is no socket", fd);
+    }
+    if (type != SOCK_STREAM) {
+        return error_set(err, "file descriptor %d is no stream socket", fd);
+    }
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens == server) {
+        return error_set(err, "file descriptor %d %s", fd,
+                         server ? "is no socket that listens" : "listens: add server=on");
+    }
+    return true;
+}
+
+Chardev *chardev_socket_new_fd(EventLoop *loop, const char *label, int fd, bool server, bool wait,
+                               GError **err)
+{
+    g_autoptr(Object) obj = (Object *)chardev_new(&chardev_socket_type, loop, label);
+    SocketChardev *s = CHARDEV_SOCKET(obj);
+
+    if (!check_fd(fd, server, err)) {
+        close(fd);
+        return NULL;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    fcntl(fd, F_SETFD, FD_CLOEXEC);
+    fcntl(fd, F_SETFL, O_NONBLOCK);
+    s->path = g_strdup_printf("file descriptor %d", fd);
+    CHARDEV(s)->filename = g_strdup_printf("fd:%d%s", fd, server ? ",server=on" : "");
+    if (server) {
+        s->listen_fd = fd;
+        s->listener = loop_fd_new(loop, fd, LOOP_READ, socket_accept, s);
+        return wait && !socket_wait(s, err) ? NULL : CHARDEV(g_steal_pointer(&obj));
+    }
+    socket_begin(s, fd);
+    return CHARDEV(g_steal_pointer(&obj));
 }
 
 static void chardev_socket_close(Chardev *c)
@@ -267,6 +352,7 @@ static void chardev_socket_close(Chardev *c)
     struct stat st;
 
     socket_end(s);
+    stop_connecting(s);
     loop_fd_free(s->listener);
     s->listener = NULL;
     if (s->listen_fd >= 0) {
@@ -285,7 +371,7 @@ static void chardev_socket_init(Object *obj)
 {
     SocketChardev *s = CHARDEV_SOCKET(obj);
 
-    s->listen_fd = s->fd = -1;
+    s->listen_fd = s->fd = s->connecting_fd = -1;
 }
 
 static void chardev_socket_class_init(ObjectClass *klass, const void *data)

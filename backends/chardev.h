@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "backends/fd-table.h"
 #include "core/loop.h"
 #include "qom/object.h"
 
@@ -44,25 +45,29 @@ typedef struct {
  * "unix:PATH[,server=on|off][,wait=on|off]", "tcp:HOST:PORT" with the same (QEMU's old "server,nowait" too). The streams' files, sockets and
  * terminal settings are undone by chardev_close. label is the option's name ("-serial"): error lines begin with
  * label and option. "pty" and "pipe:PATH" are kinds, too. Plain "stdio" leaves Ctrl-c to the terminal and Ctrl-a to
- * the guest; "mon:KIND" is a multiplexer.
+ * the guest; "mon:KIND" is a multiplexer. wait=off: a server does not wait for its client, and a client not for its
+ * connection, which stands later (CHARDEV_OPENED) or fails with a warning.
  */
 Chardev *chardev_new_from_option(EventLoop *loop, const char *label, const char *option, GError **err);
 
 /*
  * A stream from the keys and values of -chardev, all strings: "backend" (stdio, file, pipe, socket, pty, null,
- * ringbuf), "id", and what the kind takes, as in QEMU. Errors say what is wrong, without naming the option.
+ * ringbuf), "id", and what the kind takes, as in QEMU. Errors say what is wrong, without naming the option. fds has the
+ * sets for files "/dev/fdset/N"; NULL: there are none.
  */
-Chardev *chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err);
+Chardev *chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err);
 
 /*
  * The same two for a checker: they refuse what they can without touching anything, and what they return is a null stream
  * in the place of the one that was asked for.
  */
 Chardev *chardev_check_option(EventLoop *loop, const char *label, const char *option, GError **err);
-Chardev *chardev_check_keyvals(EventLoop *loop, json_t *opts, GError **err);
+Chardev *chardev_check_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err);
 
 /* Calls fn for each word that may stand after -chardev. */
 void chardev_foreach_backend(void (*fn)(const char *name, void *opaque), void *opaque);
+/* The keys that a kind takes besides id and mux; nothing when there is no such kind. */
+void chardev_foreach_key(const char *backend, void (*fn)(const char *key, void *opaque), void *opaque);
 
 /*
  * The multiplexer's front ends: n 0 is the console, n 1 the monitor; Ctrl-a c switches between those that are

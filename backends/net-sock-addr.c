@@ -8,6 +8,7 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "backends/fd-table.h"
 #include "backends/net-sock.h"
 #include "backends/unix-socket.h"
 
@@ -193,10 +194,17 @@ bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_add
     return resolve_inet(host, colon + 1, type, AF_UNSPEC, passive, ret_addr, err);
 }
 
-bool sock_addr_parse_fd(const char *text, int *ret_fd, GError **err)
+bool sock_addr_parse_fd(Object *root, const char *text, int *ret_fd, bool *ret_named, GError **err)
 {
     uint64_t fd;
 
+    *ret_named = !g_ascii_isdigit(*text);
+    if (*ret_named) {
+        *ret_fd = fd_table_take(fd_table_of(root), text, NULL);
+        return *ret_fd >= 0 ||
+               error_set(err, "'%s' is not the number of a file descriptor, nor a name of getfd",
+                         text);
+    }
     if (!parse_uint(text, &fd, NULL) || fd > INT_MAX) {
         return error_set(err, "'%s' is not the number of a file descriptor", text);
     }

@@ -275,7 +275,7 @@ static int bind_socket(NetSock *s, const SockAddr *at, int type, const char *wha
     return fd;
 }
 
-bool net_sock_listen_fd(NetSock *s, int fd, GError **err)
+static bool listen_fd(NetSock *s, int fd, GError **err)
 {
     int listens = 0;
     socklen_t len = sizeof listens;
@@ -344,7 +344,7 @@ bool net_sock_multicast(NetSock *s, const SockAddr *group, const SockAddr *local
     return false;
 }
 
-bool net_sock_take_fd(NetSock *s, int fd, GError **err)
+static bool take_fd(NetSock *s, int fd, GError **err)
 {
     int type = 0;
     socklen_t len = sizeof type;
@@ -359,6 +359,23 @@ bool net_sock_take_fd(NetSock *s, int fd, GError **err)
     s->dgram = type == SOCK_DGRAM;
     begin(s, fd, false);
     return true;
+}
+
+bool net_sock_open_fd(NetSock *s, const char *text, bool server, GError **err)
+{
+    int fd;
+    bool named;
+
+    if (!sock_addr_parse_fd(object_root(OBJECT(s)), text, &fd, &named, err)) {
+        return false;
+    }
+    if ((server ? listen_fd : take_fd)(s, fd, err)) {
+        return true;
+    }
+    if (named) {
+        close(fd);
+    }
+    return false;
 }
 
 /* --- the kind --- */

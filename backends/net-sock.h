@@ -54,11 +54,11 @@ enum { SOCK_LENGTH = 4, SOCK_IN = 2 * (SOCK_LENGTH + NET_FRAME_MAX) };
  * connection is an error only without reconnect.
  */
 bool net_sock_listen(NetSock *s, const SockAddr *at, GError **err);
-bool net_sock_listen_fd(NetSock *s, int fd, GError **err); /* taken over when it is true */
 bool net_sock_connect(NetSock *s, const SockAddr *to, unsigned reconnect, GError **err);
 bool net_sock_datagrams(NetSock *s, const SockAddr *local, const SockAddr *remote, GError **err);
 bool net_sock_multicast(NetSock *s, const SockAddr *group, const SockAddr *local, GError **err);
-bool net_sock_take_fd(NetSock *s, int fd, GError **err); /* a stream or datagrams; taken over when it is true */
+/* text as of sock_addr_parse_fd: a socket that listens for a server, else a stream or datagrams. */
+bool net_sock_open_fd(NetSock *s, const char *text, bool server, GError **err);
 
 /* --- net-sock-stream.c, net-sock-dgram.c --- */
 unsigned sock_stream_send(NetSock *s, const NetFrame *frames, unsigned n);
@@ -86,7 +86,7 @@ typedef struct {
     PROP_STRING(prefix ".host", S, f.host, NULL, "inet: name or address"),                         \
     PROP_STRING(prefix ".port", S, f.port, NULL, "inet: number or service"),                       \
     PROP_STRING(prefix ".path", S, f.path, NULL, "unix: the socket's file"),                       \
-    PROP_STRING(prefix ".str", S, f.str, NULL, "fd: number of an open socket"),                    \
+    PROP_STRING(prefix ".str", S, f.str, NULL, "fd: number of an open socket, or its name of getfd"),        \
     PROP_BOOL(prefix ".abstract", S, f.abstract, false, "unix: a name, not a file"),               \
     PROP_BOOL(prefix ".ipv4", S, f.ipv4, true, "inet: IPv4 may be used"),                          \
     PROP_BOOL(prefix ".ipv6", S, f.ipv6, true, "inet: IPv6 may be used")
@@ -100,7 +100,8 @@ bool sock_addr_resolve(const SockAddrOpts *o, int type, bool passive, SockAddr *
 bool sock_addr_check(const char *text, GError **err);
 /* "HOST:PORT", "[HOST]:PORT", ":PORT" */
 bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_addr, GError **err);
-bool sock_addr_parse_fd(const char *text, int *ret_fd, GError **err);
+/* The number of an open descriptor, or what is kept under a name of getfd, which is the caller's then. */
+bool sock_addr_parse_fd(Object *root, const char *text, int *ret_fd, bool *ret_named, GError **err);
 void sock_addr_finish(SockAddr *a);
 SockAddr sock_addr_copy(const SockAddr *a);
 json_t *sock_addr_json(const SockAddr *a); /* as QEMU's SocketAddress; new reference */

@@ -16,10 +16,8 @@ struct NetSocket {
 
 static bool open_fd(NetSocket *s, GError **err)
 {
-    int fd;
-
     s->summary = g_strdup_printf(",fd=%s", s->fd);
-    return sock_addr_parse_fd(s->fd, &fd, err) && net_sock_take_fd(&s->parent_obj, fd, err);
+    return net_sock_open_fd(&s->parent_obj, s->fd, false, err);
 }
 
 static bool open_stream(NetSocket *s, GError **err)
@@ -125,7 +123,8 @@ static const Property socket_props[] = {
     PROP_STRING("udp", NetSocket, udp, NULL, "send datagrams to HOST:PORT"),
     PROP_STRING("localaddr", NetSocket, localaddr, NULL,
                 "udp: receive at [HOST]:PORT; mcast: HOST of the interface"),
-    PROP_STRING("fd", NetSocket, fd, NULL, "an open socket, stream or datagram"),
+    PROP_STRING("fd", NetSocket, fd, NULL,
+                "an open socket, stream or datagram: its number, or its name of getfd"),
     PROP_END,
 };
 

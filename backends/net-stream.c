@@ -31,11 +31,8 @@ static char *stream_where(const SockAddr *a)
 
 static bool stream_open_fd(NetStream *s, GError **err)
 {
-    int fd;
-
     s->summary = g_strdup_printf(",fd:%s", s->addr.str);
-    return sock_addr_parse_fd(s->addr.str, &fd, err) &&
-           (s->server ? net_sock_listen_fd : net_sock_take_fd)(&s->parent_obj, fd, err);
+    return net_sock_open_fd(&s->parent_obj, s->addr.str, s->server, err);
 }
 
 static bool stream_check(NetBackend *b, GError **err)
@@ -138,10 +135,8 @@ const TypeInfo net_stream_type = {
 
 static bool dgram_open_fd(NetDgram *s, GError **err)
 {
-    int fd;
-
     s->summary = g_strdup_printf(",fd:%s", s->local.str);
-    return sock_addr_parse_fd(s->local.str, &fd, err) && net_sock_take_fd(&s->parent_obj, fd, err);
+    return net_sock_open_fd(&s->parent_obj, s->local.str, false, err);
 }
 
 static bool dgram_open_pair(NetDgram *s, const SockAddr *local, const SockAddr *remote,

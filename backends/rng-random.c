@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
+#include "backends/fd-table.h"
 #include "backends/rng.h"
 #include "qom/property.h"
 
@@ -15,6 +16,16 @@ typedef struct RngRandom {
 
 OBJECT_DECLARE(RngRandom, rng_random, RNG_RANDOM)
 
+static int open_of_set(Object *obj, const char *name)
+{
+    FdTable *fds = fd_table_of(object_root(obj));
+    int64_t set;
+    int fd = fd_table_open(fds, name, O_RDONLY | O_NONBLOCK, &set);
+
+    fd_table_release(fds, set); /* the duplicate stays when the set goes */
+    return fd;
+}
+
 static bool rng_random_open(RngBackend *b, GError **err)
 {
     const char *name = RNG_RANDOM(b)->filename;
@@ -22,7 +33,8 @@ static bool rng_random_open(RngBackend *b, GError **err)
     if (!name || !*name) {
         return error_set(err, "filename= must not be empty");
     }
-    b->fd = open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    b->fd = fd_table_has_path(name) ? open_of_set(OBJECT(b), name)
+                                    : open(name, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     return b->fd >= 0 || error_set_errno(err, errno, "cannot open filename=%s", name);
 }
 

@@ -9,6 +9,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,9 +26,9 @@ static bool check_text(const char *host, const char *port, GError **err)
            error_set(err, "'%s' is not a port (0 to 65535)", port);
 }
 
-static struct addrinfo *resolve(const char *host, const char *port, GError **err)
+static struct addrinfo *resolve(const char *host, const char *port, int flags, GError **err)
 {
-    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV};
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV | flags};
     struct addrinfo *list = NULL;
     int rc;
 
@@ -35,6 +36,11 @@ static struct addrinfo *resolve(const char *host, const char *port, GError **err
         return NULL;
     }
     rc = getaddrinfo(host, port, &hints, &list);
+    if (rc == EAI_NONAME && (flags & AI_NUMERICHOST)) {
+        error_set(err, "'%s' is no address, and looking a name up would stop the VM meanwhile",
+                  host);
+        return NULL;
+    }
     if (rc != 0) {
         error_set(err, "host '%s': %s", host, gai_strerror(rc));
         return NULL;
@@ -61,17 +67,23 @@ static bool refuse_host(const char *host, GError **err)
                      host);
 }
 
-bool tcp_socket_check(const char *host, const char *port, bool server, GError **err)
+/* A server's host is no name that would have to be looked up. */
+static bool check_server(const char *host, GError **err)
 {
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST};
     struct addrinfo *list = NULL;
-    bool ok = check_text(host, port, err);
+    bool ok = !strcmp(host, "localhost");
 
-    if (ok && server && getaddrinfo(host, NULL, &hints, &list) == 0) {
-        ok = is_loopback(list->ai_addr) || refuse_host(host, err);
+    if (!ok && getaddrinfo(host, NULL, &hints, &list) == 0) {
+        ok = is_loopback(list->ai_addr);
         freeaddrinfo(list);
     }
-    return ok;
+    return ok || refuse_host(host, err);
+}
+
+bool tcp_socket_check(const char *host, const char *port, bool server, GError **err)
+{
+    return check_text(host, port, err) && (!server || check_server(host, err));
 }
 
 static void set_nodelay(int fd)
@@ -83,27 +95,27 @@ static void set_nodelay(int fd)
 
 static unsigned port_of(int fd)
 {
-    struct sockaddr_storage addr;
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } addr;
     socklen_t len = sizeof addr;
 
-    if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0) {
+    memset(&addr, 0, sizeof addr);
+    if (getsockname(fd, &addr.any, &len) < 0) {
         return 0;
     }
-    return ntohs(addr.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&addr)->sin6_port
-                                            : ((struct sockaddr_in *)&addr)->sin_port);
+    return ntohs(addr.any.sa_family == AF_INET6 ? addr.in6.sin6_port : addr.in.sin_port);
 }
 
 int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err)
 {
-    struct addrinfo *list = resolve(host, port, err);
+    struct addrinfo *list =
+        tcp_socket_check(host, port, true, err) ? resolve(host, port, 0, err) : NULL;
     int one = 1, fd = -1;
 
     if (!list) {
-        return -1;
-    }
-    if (!is_loopback(list->ai_addr)) {
-        refuse_host(host, err);
-        freeaddrinfo(list);
         return -1;
     }
     fd = socket(list->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -123,21 +135,46 @@ int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GE
     return fd;
 }
 
-int tcp_socket_connect(const char *host, const char *port, GError **err)
+/* A refusal from this host is there at once, also of a connection that is not waited for. */
+static int outcome_of(int fd)
 {
-    struct addrinfo *list = resolve(host, port, err);
+    struct pollfd p = {.fd = fd, .events = POLLOUT};
+    socklen_t len = sizeof(int);
+    int errnum = 0;
+
+    if (poll(&p, 1, 0) != 1) {
+        return EINPROGRESS;
+    }
+    return getsockopt(fd, SOL_SOCKET, SO_ERROR, &errnum, &len) < 0 ? errno : errnum;
+}
+
+/* *ret_errnum is EINPROGRESS when the connection is under way. */
+static int connect_to(const struct addrinfo *a, bool wait, int *ret_errnum)
+{
+    int fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | (wait ? 0 : SOCK_NONBLOCK), 0);
+
+    *ret_errnum = fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) == 0 ? 0 : errno;
+    if (fd >= 0 && *ret_errnum == EINPROGRESS) {
+        *ret_errnum = outcome_of(fd);
+    }
+    if (fd >= 0 && *ret_errnum != 0 && *ret_errnum != EINPROGRESS) {
+        close(fd);
+        fd = -1;
+    }
+    return fd;
+}
+
+int tcp_socket_connect(const char *host, const char *port, bool wait, bool *ret_later, GError **err)
+{
+    bool look_up = wait || !strcmp(host, "localhost");
+    struct addrinfo *list = resolve(host, port, look_up ? 0 : AI_NUMERICHOST, err);
     int fd = -1, errnum = 0;
 
     if (!list) {
         return -1;
     }
     for (const struct addrinfo *a = list; a && fd < 0; a = a->ai_next) {
-        fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        if (fd >= 0 && connect(fd, a->ai_addr, a->ai_addrlen) < 0) {
-            errnum = errno;
-            close(fd);
-            fd = -1;
-        }
+        fd = connect_to(a, wait, &errnum);
     }
     freeaddrinfo(list);
     if (fd < 0) {
@@ -145,6 +182,7 @@ int tcp_socket_connect(const char *host, const char *port, GError **err)
                         host, port);
         return -1;
     }
+    *ret_later = errnum == EINPROGRESS;
     fcntl(fd, F_SETFL, O_NONBLOCK);
     set_nodelay(fd);
     return fd;

@@ -10,10 +10,17 @@
 /* What the next two would refuse without looking a host up or opening a socket. */
 bool tcp_socket_check(const char *host, const char *port, bool server, GError **err);
 
-/* A listening, non-blocking socket; port "0": any, *ret_port is the one it got. -1 with err. */
+/*
+ * A listening, non-blocking socket; -1 with err. host is an address or "localhost"; port "0": any, *ret_port is the one
+ * it got.
+ */
 int tcp_socket_listen(const char *host, const char *port, unsigned *ret_port, GError **err);
 
-/* A connected, non-blocking socket; waits for the connection. -1 with err. */
-int tcp_socket_connect(const char *host, const char *port, GError **err);
+/*
+ * A connected, non-blocking socket; -1 with err. With wait it waits for the connection. Without it nothing takes long:
+ * host is an address or "localhost", and *ret_later tells that the connection is under way: the socket gets writable
+ * then.
+ */
+int tcp_socket_connect(const char *host, const char *port, bool wait, bool *ret_later, GError **err);
 
 #endif

@@ -49,7 +49,7 @@ static Chardev *open_keyvals(const char *fmt, ...)
     text = g_strdup_vprintf(fmt, ap);
     va_end(ap);
     opts = parse(text);
-    c = chardev_new_from_keyvals(loop, opts, &err);
+    c = chardev_new_from_keyvals(loop, NULL, opts, &err);
     ck_assert_msg(c != NULL, "%s: %s", text, err ? err->message : "?");
     json_decref(opts);
     return c;
@@ -99,7 +99,7 @@ START_TEST(a_mistake_gets_one_line_that_names_the_fix)
     g_autoptr(GError) err = NULL;
     json_t *opts = parse(bad[_i].text);
 
-    ck_assert_ptr_null(chardev_new_from_keyvals(loop, opts, &err));
+    ck_assert_ptr_null(chardev_new_from_keyvals(loop, NULL, opts, &err));
     ck_assert_msg(strstr(err->message, bad[_i].message) != NULL, "'%s' has no '%s'", err->message,
                   bad[_i].message);
     ck_assert_ptr_null(strchr(err->message, '\n'));
@@ -112,7 +112,7 @@ START_TEST(a_value_that_is_no_string_is_refused)
     json_t *opts = json_pack("{s:s, s:s, s:i}", "backend", "file", "id", "c0", "path", 4);
     g_autoptr(GError) err = NULL;
 
-    ck_assert_ptr_null(chardev_new_from_keyvals(loop, opts, &err));
+    ck_assert_ptr_null(chardev_new_from_keyvals(loop, NULL, opts, &err));
     ck_assert_str_eq(err->message, "'path' must be a string");
     json_decref(opts);
 }

@@ -527,7 +527,7 @@ START_TEST(bad_options_get_one_line)
         {"{'type': 'socket', 'id': 'x', 'mcast': '127.0.0.1:1'}",
          "'127.0.0.1' is not a multicast address, 224.0.0.0 to 239.255.255.255"},
         {"{'type': 'socket', 'id': 'x', 'fd': 'two'}",
-         "'two' is not the number of a file descriptor"},
+         "'two' is not the number of a file descriptor, nor a name of getfd"},
         {"{'type': 'socket', 'id': 'x', 'fd': '999'}", "file descriptor 999 is not open"},
         {"{'type': 'socket', 'id': 'x', 'fd': '1'}",
          "file descriptor 1 is not a socket: Socket operation on non-socket"},

@@ -87,6 +87,14 @@ START_TEST(nodes_come_and_go)
                   "{'filename':'null-co://','format':'null-co','virtual-size':1048576,"
                   "'dirty-flag':false}");
     expect_return(client, "{'execute':'query-block'}", "[]");
+    expect_error(client,
+                 "{'execute':'blockdev-add','arguments':{'driver':'raw','node-name':'n1','file':"
+                 "'n1'}}",
+                 GENERIC, "there is no block node 'n1'");
+    expect_error(client,
+                 "{'execute':'blockdev-add','arguments':{'driver':'raw','node-name':'n1','file':"
+                 "{'driver':'raw','file':'n1'}}}",
+                 GENERIC, "there is no block node 'n1'");
     expect_error(client, "{'execute':'blockdev-add','arguments':{'driver':'null-co'}}", GENERIC,
                  "'node-name' must be specified for the root node");
     expect_return(client, "{'execute':'blockdev-del','arguments':{'node-name':'n0'}}", "{}");

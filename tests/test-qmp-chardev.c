@@ -2,6 +2,13 @@
 /*
  * QMP commands about character streams.
  */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backends/fd-table.h"
 #include "tests/qmp-fixture.h"
 #include "tests/suite.h"
 
@@ -11,7 +18,7 @@
 static Chardev *make_ring(void)
 {
     json_t *opts = json_pack("{s:s, s:s, s:s}", "backend", "ringbuf", "id", "r0", "size", "8");
-    Chardev *c = chardev_new_from_keyvals(vm.m->platform.loop, opts, NULL);
+    Chardev *c = chardev_new_from_keyvals(vm.m->platform.loop, NULL, opts, NULL);
 
     ck_assert_ptr_nonnull(c);
     ck_assert(
@@ -59,6 +66,165 @@ START_TEST(bad_reads_get_qemus_errors)
 }
 END_TEST
 
+/* --- sockets that are not waited for --- */
+
+static Chardev *stream_of(const char *id)
+{
+    return CHARDEV(object_child(object_container(vm.m->platform.root, "chardevs"), id));
+}
+
+/* A server whose queue is full with one client, and nobody who accepts. */
+static int full_server(struct sockaddr *addr, socklen_t len, int *ret_queued, unsigned clients)
+{
+    int fd = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    ck_assert_int_eq(bind(fd, addr, len), 0);
+    ck_assert_int_eq(getsockname(fd, addr, &len), 0);
+    ck_assert_int_eq(listen(fd, 0), 0);
+    for (unsigned i = 0; i < clients; i++) {
+        ret_queued[i] = socket(addr->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        ck_assert_int_eq(connect(ret_queued[i], addr, len), 0);
+    }
+    return fd;
+}
+
+START_TEST(a_unix_server_that_is_busy_is_not_waited_for)
+{
+    g_autofree char *path = g_build_filename(vm.dir, "busy", NULL);
+    g_autofree char *request = g_strdup_printf(
+        "{'execute':'chardev-add','arguments':{'id':'c','backend':{'type':'socket','data':{'server'"
+        ":false,'addr':{'type':'unix','data':{'path':'%s'}}}}}}",
+        path);
+    g_autofree char *why =
+        g_strdup_printf("cannot connect to '%s': too many wait there already", path);
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    int queued, fd;
+
+    g_strlcpy(addr.sun_path, path, sizeof addr.sun_path);
+    fd = full_server((struct sockaddr *)&addr, sizeof addr, &queued, 1);
+    expect_error(client, request, GENERIC, why);
+    expect_alive(client);
+    close(queued);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
+static char *tcp_request(const struct sockaddr_in *addr)
+{
+    return g_strdup_printf(
+        "{'execute':'chardev-add','arguments':{'id':'c','backend':{'type':'socket','data':{'server'"
+        ":false,'addr':{'type':'inet','data':{'host':'127.0.0.1','port':'%u'}}}}}}",
+        ntohs(addr->sin_port));
+}
+
+START_TEST(a_tcp_connection_comes_when_it_comes)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int queued[2], fd = full_server((struct sockaddr *)&addr, sizeof addr, queued, 1);
+    g_autofree char *request = tcp_request(&addr);
+
+    expect_return(client, request, "{}");
+    ck_assert(!chardev_is_open(stream_of("c")));
+    chardev_write(stream_of("c"), "lost", 4);
+    expect_alive(client);
+    close(accept(fd, NULL, NULL));
+    for (unsigned i = 0; i < 600 && !chardev_is_open(stream_of("c")); i++) { /* TCP tries again */
+        g_usleep(100 * 1000);
+        fake_vm_settle(&vm);
+    }
+    ck_assert(chardev_is_open(stream_of("c")));
+    expect_return(client, "{'execute':'chardev-remove','arguments':{'id':'c'}}", "{}");
+    close(queued[0]);
+    close(fd);
+}
+END_TEST
+
+START_TEST(a_stream_goes_while_it_connects)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int queued[2], fd = full_server((struct sockaddr *)&addr, sizeof addr, queued, 1);
+    g_autofree char *request = tcp_request(&addr), *why = NULL;
+
+    expect_return(client, request, "{}");
+    expect_return(client, "{'execute':'chardev-remove','arguments':{'id':'c'}}", "{}");
+    close(queued[0]);
+    close(fd);
+    why = g_strdup_printf("cannot connect to 127.0.0.1 port %u (add server=on to listen there): "
+                          "Connection refused",
+                          ntohs(addr.sin_port));
+    expect_error(client, request, GENERIC, why);
+}
+END_TEST
+
+/* --- sockets of getfd --- */
+
+#define BY_NAME(server)                                                                          \
+    "{'execute':'chardev-add','arguments':{'id':'c','backend':{'type':'socket','data':{'server'" \
+    ":" server ",'addr':{'type':'fd','data':{'str':'a'}}}}}}"
+
+static void name_fd(int fd)
+{
+    ck_assert(fd_table_put(fd_table_of(vm.m->platform.root), "a", fd, NULL));
+}
+
+START_TEST(a_stream_is_on_a_socket_that_came_along)
+{
+    int pair[2];
+    char text[8] = "";
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    name_fd(pair[1]);
+    expect_return(client, BY_NAME("false"), "{}");
+    ck_assert(chardev_is_open(stream_of("c")));
+    chardev_write(stream_of("c"), "abc", 3);
+    ck_assert_int_eq(read(pair[0], text, sizeof text), 3);
+    ck_assert_str_eq(text, "abc");
+    expect_return(client, "{'execute':'chardev-remove','arguments':{'id':'c'}}", "{}");
+    ck_assert_int_eq(read(pair[0], text, sizeof text), 0);
+    expect_error(client, BY_NAME("false"), GENERIC, "File descriptor named 'a' not found");
+    close(pair[0]);
+}
+END_TEST
+
+START_TEST(a_server_is_on_a_socket_that_came_along)
+{
+    struct sockaddr_in addr = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    int queued, fd = full_server((struct sockaddr *)&addr, sizeof addr, &queued, 1);
+
+    name_fd(fd);
+    expect_return(client, BY_NAME("true"), "{}");
+    fake_vm_settle(&vm);
+    ck_assert(chardev_is_open(stream_of("c")));
+    expect_return(client, "{'execute':'chardev-remove','arguments':{'id':'c'}}", "{}");
+    close(queued);
+}
+END_TEST
+
+START_TEST(what_is_no_such_socket_is_refused)
+{
+    int pair[2], numbers[] = {open("/dev/null", O_RDWR | O_CLOEXEC),
+                              socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+    static const char *const why[] = {
+        "file descriptor %d is no socket: Socket operation on non-socket",
+        "file descriptor %d is no stream socket"};
+    g_autofree char *text = NULL;
+
+    for (unsigned i = 0; i < 2; i++) {
+        g_autofree char *desc = g_strdup_printf(why[i], numbers[i]);
+
+        name_fd(numbers[i]);
+        expect_error(client, BY_NAME("false"), GENERIC, desc);
+        ck_assert_int_eq(fcntl(numbers[i], F_GETFD), -1);
+    }
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    text = g_strdup_printf("file descriptor %d is no socket that listens", pair[1]);
+    name_fd(pair[1]);
+    expect_error(client, BY_NAME("true"), GENERIC, text);
+    close(pair[0]);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("qmp-chardev");
@@ -68,6 +234,13 @@ int main(void)
     tcase_add_test(tc, streams_are_listed);
     tcase_add_test(tc, a_ring_buffer_is_read_once);
     tcase_add_test(tc, bad_reads_get_qemus_errors);
+    tcase_add_test(tc, a_unix_server_that_is_busy_is_not_waited_for);
+    tcase_add_test(tc, a_tcp_connection_comes_when_it_comes);
+    tcase_add_test(tc, a_stream_goes_while_it_connects);
+    tcase_add_test(tc, a_stream_is_on_a_socket_that_came_along);
+    tcase_add_test(tc, a_server_is_on_a_socket_that_came_along);
+    tcase_add_test(tc, what_is_no_such_socket_is_refused);
+    tcase_set_timeout(tc, 90);
     suite_add_tcase(s, tc);
     return suite_run(s);
 }

@@ -417,6 +417,12 @@ START_TEST(qom_get_reads_type_children_and_properties)
     expect_return(client,
                   "{'execute':'qom-get','arguments':{" BALLOON ",'property':'deflate-on-oom'}}",
                   "false");
+    /* also the name of a child, which has a path of its own */
+    expect_return(client, "{'execute':'qom-get','arguments':{'path':'/machine','property':'rtc'}}",
+                  "true");
+    expect_return(client,
+                  "{'execute':'qom-get','arguments':{'path':'/machine/rtc','property':'type'}}",
+                  "'mc146818rtc'");
     expect_error(client, "{'execute':'qom-get','arguments':{" BALLOON ",'property':'nope'}}",
                  GENERIC, "unknown property 'nope' of virtio-balloon-pci");
     expect_error(client, "{'execute':'qom-get','arguments':{'path':'/x','property':'type'}}",

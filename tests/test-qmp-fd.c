@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "backends/block.h"
@@ -224,6 +225,56 @@ START_TEST(what_is_no_disk_or_tap_is_refused)
 }
 END_TEST
 
+#define NETDEV(text) "{'execute':'netdev_add','arguments':{'id':'n'," text "}}"
+
+/* Of networks on sockets, and what is said of one that is no such socket. */
+static const char *const named_sockets[][2] = {
+    {NETDEV("'type':'stream','addr':{'type':'fd','str':'a'}"), "is not a socket"},
+    {NETDEV("'type':'dgram','local':{'type':'fd','str':'a'}"), "is not a socket"},
+    {NETDEV("'type':'socket','fd':'a'"), "is not a socket"},
+    {NETDEV("'type':'stream','server':true,'addr':{'type':'fd','str':'a'}"), "that listens"},
+};
+
+static void expect_refused(const char *request, const char *why)
+{
+    json_t *answer = client_ask(client, request);
+    const char *desc = json_string_value(json_object_get(json_object_get(answer, "error"), "desc"));
+
+    ck_assert_ptr_nonnull(desc);
+    ck_assert_msg(strstr(desc, why), "%s", desc);
+    json_decref(answer);
+}
+
+START_TEST(a_network_is_on_a_socket_by_its_name)
+{
+    int pair[2], null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    unsigned before = open_fds();
+
+    send_fd(client, null);
+    expect_return(client, GETFD, "{}");
+    expect_refused(named_sockets[_i][0], named_sockets[_i][1]);
+    ck_assert_uint_eq(open_fds(), before);
+    expect_refused(named_sockets[_i][0], "nor a name of getfd");
+    ck_assert_int_eq(socketpair(AF_UNIX, _i == 1 ? SOCK_DGRAM : SOCK_STREAM, 0, pair), 0);
+    if (_i == 3) {
+        struct sockaddr_un addr = {.sun_family = AF_UNIX};
+
+        ck_assert_int_eq(close(pair[0]), 0);
+        pair[0] = socket(AF_UNIX, SOCK_STREAM, 0);
+        ck_assert_int_eq(bind(pair[0], (struct sockaddr *)&addr, sizeof addr.sun_family), 0);
+        ck_assert_int_eq(listen(pair[0], 1), 0);
+    }
+    send_fd(client, pair[0]);
+    close(pair[0]);
+    expect_return(client, GETFD, "{}");
+    expect_return(client, named_sockets[_i][0], "{}");
+    expect_return(client, "{'execute':'netdev_del','arguments':{'id':'n'}}", "{}");
+    close(pair[1]);
+    close(null);
+    ck_assert_uint_eq(open_fds(), before - 1);
+}
+END_TEST
+
 /* As with QEMU: sets that nobody uses go with the last client, names stay. */
 START_TEST(what_a_client_leaves_behind)
 {
@@ -271,6 +322,7 @@ int main(void)
     tcase_add_test(tc, sets_are_numbered_listed_and_removed);
     tcase_add_test(tc, a_disk_is_opened_from_a_set);
     tcase_add_test(tc, what_is_no_disk_or_tap_is_refused);
+    tcase_add_loop_test(tc, a_network_is_on_a_socket_by_its_name, 0, G_N_ELEMENTS(named_sockets));
     tcase_add_test(tc, what_a_client_leaves_behind);
     return suite_run(s);
 }

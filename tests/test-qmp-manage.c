@@ -161,6 +161,26 @@ static const char *const bad_chardevs[][2] = {
      "'port':'1'}}}}}",
      "'10.0.0.1' is no loopback address: whoever connects is trusted, so give 127.0.0.1 or [::1], "
      "and forward from there"},
+    {"{'id':'c','backend':{'type':'null','data':{'id':'d'}}}",
+     "Parameter 'backend.data.id' is unexpected"},
+    {"{'id':'c','backend':{'type':'null','data':{'backend':'socket','path':'/x/y','server':true}}}",
+     "Parameter 'backend.data.backend' is unexpected"},
+    {"{'id':'c','backend':{'type':'socket','data':{'addr':{'type':'unix','data':{'path':'/x/y'}},"
+     "'wait':'on'}}}",
+     "Invalid parameter type for 'backend.data.wait', expected: boolean"},
+    {"{'id':'c','backend':{'type':'socket','data':{'addr':{'type':'unix','data':{'path':'/x/y',"
+     "'wait':true}}}}}",
+     "Parameter 'backend.data.addr.data.wait' is unexpected"},
+    {"{'id':'c','backend':{'type':'socket','data':{'addr':{'type':'fd','data':{'str':'1'}}}}}",
+     "File descriptor named '1' not found"},
+    {"{'id':'c','backend':{'type':'socket','data':{'server':false,'addr':{'type':'inet','data':{"
+     "'host':'a.example','port':'1'}}}}}",
+     "'a.example' is no address, and looking a name up would stop the VM meanwhile"},
+    {"{'id':'c','backend':{'type':'socket','data':{'addr':{'type':'inet','data':{'host':'a.example'"
+     ","
+     "'port':'1'}}}}}",
+     "'a.example' is no loopback address: whoever connects is trusted, so give 127.0.0.1 or [::1], "
+     "and forward from there"},
     {"{'id':'c','backend':{'type':'file','data':{'out':[]}}}",
      "Invalid parameter type for 'backend.data.out', expected: string"},
     {"{'id':'c','backend':{'type':'file','data':{'out':'/missing/x'}}}",

@@ -264,11 +264,11 @@ static const struct {
 } bad_meanings[] = {
     {"[mahine]", "f:1: unknown group 'mahine'; did you mean 'machine'?"},
     {"\n[spice 'd']",
-     "f:2: unknown group 'spice'; known: accel, blockdev, chardev, device, drive, global, include, "
-     "launch, machine, memory, mon, name, netdev, nic, object, rtc, smp-opts, trace"},
+     "f:2: unknown group 'spice'; known: accel, add-fd, blockdev, chardev, device, drive, global, "
+     "include, launch, machine, memory, mon, name, netdev, nic, object, rtc, smp-opts, trace"},
     {"[x]",
-     "f:1: unknown group 'x'; known: accel, blockdev, chardev, device, drive, global, include, "
-     "launch, machine, memory, mon, name, netdev, nic, object, rtc, smp-opts, trace"},
+     "f:1: unknown group 'x'; known: accel, add-fd, blockdev, chardev, device, drive, global, "
+     "include, launch, machine, memory, mon, name, netdev, nic, object, rtc, smp-opts, trace"},
     {"[drive 'd']\nformat='raw'", "f:1: [drive] needs a line file = \"...\""},
     {"[memory]\nsiez='1G'", "f:2: unknown key 'siez' of [memory]; did you mean 'size'?"},
     {"[smp-opts]\nx='1G'", "f:2: unknown key 'x' of [smp-opts]; known: cpus, cores, sockets, dies, "

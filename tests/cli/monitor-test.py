@@ -85,6 +85,58 @@ def hmp(sock, line):
     return hmp_prompt(sock)
 
 
+def race(first, second):
+    """Both ask for the same before either has its answer: one is told yes, the other no."""
+    request = {"execute": "chardev-add", "arguments": {"id": "raced", "backend": {"type": "null", "data": {}}}}
+    for round_ in range(50):
+        for q in (first, second):
+            q.sock.sendall(json.dumps({**request, "id": round_}).encode())
+        got = []
+        for q in (first, second):
+            while "event" in (answer := q.next()):
+                q.events.append(answer["event"])
+            got.append(answer)
+        check("one of two wins", sorted("error" in a for a in got) == [False, True] and all(a["id"] == round_ for a in got), got)
+        check("the other can use it", second.ask("chardev-remove", id="raced") == {})
+
+
+def human(qmp, child):
+    """What the issue lists of the human monitor does what QMP sees."""
+    sock = connect("hmp", child)
+    hmp_prompt(sock)
+
+    def say(line):
+        sock.sendall(line.encode() + b"\n")
+        return hmp_prompt(sock).removeprefix(line).removesuffix("(aerostat) ").strip()
+    topics = [line.split()[1] for line in say("info").splitlines() if line.startswith("info ")]
+    check("info has its topics", {"qtree", "qom-tree", "pci", "mtree", "virtio", "balloon", "block", "network", "status"} <=
+          set(topics), topics)
+    check("device_add", say("device_add virtio-balloon,id=hb,deflate-on-oom=on") == "")
+    check("it is there", qmp.ask("qom-get", path="/machine/peripheral/hb", property="deflate-on-oom") is True)
+    tree = qmp.ask("x-dump-tree")
+    check("x-dump-tree has it", tree.startswith("digraph aerostat {\n") and tree.endswith("}\n") and
+          '  "/machine/peripheral" -> "/machine/peripheral/hb";\n' in tree, tree)
+    for topic in topics:
+        check(f"info {topic}", "unknown" not in say(f"info {topic}"), topic)
+        check(f"help info {topic}", say(f"help info {topic}").startswith(f"info {topic} "))
+    names = [line.split()[0] for line in say("help").splitlines() if " -- " in line]
+    check("help has its commands", {"balloon", "device_add", "device_del", "stop", "cont", "system_powerdown", "quit", "x", "xp",
+                                    "info", "help"} <= set(names), names)
+    for name in names:
+        check(f"help {name}", say(f"help {name}").startswith(f"{name} "))
+        sock.sendall(f"help {name}".encode() + b"\t\n")
+        check(f"help {name} and the tabulator key", f"{name} " in hmp_prompt(sock))
+    check("balloon", say("balloon 64") == "")
+    qmp.events.clear()
+    for line, event in (("cont", "RESUME"), ("stop", "STOP"), ("system_powerdown", "POWERDOWN")):
+        check(line, say(line) == "")
+        qmp.wait(event)
+    check("xp", say("xp /1xb 0x1000").startswith("0000000000001000: 0x"))
+    check("x needs a vCPU", say("x 0x1000") != "")
+    say("device_del hb")
+    sock.close()
+
+
 def with_qmp(vmm, child):
     first, second = Qmp("q1", child), Qmp("q2", child)
     third, fourth = Qmp("pretty", child), Qmp("mon", child)
@@ -101,6 +153,8 @@ def with_qmp(vmm, child):
     second.ask("stop")
     for q in everyone:
         q.wait("STOP")
+    race(first, second)
+    human(first, child)
     check("the human monitor sees it", "VM status: paused (paused)" in hmp(connect("hmp", child), "info status"))
     half = connect("q1", child)  # waits in the backlog; then leaves with half a request
     half.sendall(b'{"execute": "qmp_capa')

@@ -98,10 +98,10 @@ static void keep_objects_within(void)
 }
 
 /* The linker puts it in the place of the one that opens files and sockets. */
-Chardev *__wrap_chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err);
-Chardev *__wrap_chardev_new_from_keyvals(EventLoop *loop, json_t *opts, GError **err)
+Chardev *__wrap_chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err);
+Chardev *__wrap_chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err)
 {
-    return chardev_check_keyvals(loop, opts, err);
+    return chardev_check_keyvals(loop, fds, opts, err);
 }
 
 static void empty(const char *container)

@@ -35,6 +35,7 @@ void group_disk_root_errors(void);
 void group_disk_iothreads(void);
 void group_config_microvm(void);
 void group_config_everything(void);
+void group_config_plain(void);
 void group_net_pc(void);
 void group_net_pc_legacy(void);
 void group_net_microvm(void);

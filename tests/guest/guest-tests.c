@@ -3,7 +3,7 @@
  * Guest tests: an unmodified Linux in a VM of ours, on a machine with KVM (tools/kvm-host). One run
  * is one group.
  *
- *   guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB [MKFS [CONFIG [ROOT]]]
+ *   guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB [MKFS [CONFIG [ROOT]]|CONFIG...]
  *
  * OUTB is a static program "outb PORT VALUE" that is handed to the guest. MKFS is mkfs.ext4, CONFIG
  * the config file to start, ROOT the image of scripts/root-image.sh that it has. Exit status 0: all
@@ -52,6 +52,7 @@ static const struct {
     {"disk-iothreads", group_disk_iothreads},
     {"config-microvm", group_config_microvm},
     {"config-everything", group_config_everything},
+    {"config-plain", group_config_plain},
     {"net-pc", group_net_pc},
     {"net-pc-legacy", group_net_pc_legacy},
     {"net-microvm", group_net_microvm},
@@ -63,9 +64,9 @@ int main(int argc, char **argv)
 {
     Paths given;
 
-    if (argc < 7 || argc > 10) {
+    if (argc < 7 || argc > 12) {
         fprintf(stderr, "usage: guest-tests GROUP VMM BZIMAGE VMLINUX INITRD OUTB "
-                        "[MKFS [CONFIG [ROOT]]]\n");
+                        "[MKFS [CONFIG [ROOT]]|CONFIG...]\n");
         return 2;
     }
     given = (Paths){.vmm = argv[2],
@@ -75,7 +76,8 @@ int main(int argc, char **argv)
                     .outb = argv[6],
                     .mkfs = argc > 7 ? argv[7] : NULL,
                     .config = argc > 8 ? argv[8] : NULL,
-                    .root = argc > 9 ? argv[9] : NULL};
+                    .root = argc > 9 ? argv[9] : NULL,
+                    .configs = argv + 7};
     paths = &given;
     started = now();
     signal(SIGPIPE, SIG_IGN);

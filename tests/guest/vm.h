@@ -23,6 +23,7 @@ enum { T_BOOT = 120, T_REPLY = 60, T_EXIT = 60 };
 typedef struct {
     const char *vmm, *bzimage, *vmlinux, *initrd, *outb;
     const char *mkfs, *config, *root; /* for tests of disks; else NULL */
+    char **configs;                   /* all from mkfs on, up to NULL, for a test of config files alone */
 } Paths;
 
 extern const Paths *paths; /* set once by main */

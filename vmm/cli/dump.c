@@ -374,6 +374,7 @@ char *dump_config(Vmm *vmm, GError **err)
     put_launch(&d);
     put_globals(&d);
     put_objects(&d, vmm->root);
+    put_list(&d, "add-fd", o->fds, "");
     put_list(&d, "chardev", o->chardevs, "id");
     put_list(&d, "blockdev", o->blockdevs, "node-name");
     put_list(&d, "drive", o->drives, "id");

@@ -106,13 +106,11 @@ static void append_range(GString *line, const Property *prop)
     }
 }
 
-char *help_property_line(const Property *prop)
+char *help_property(const Property *prop)
 {
-    g_autofree char *type = property_type_name(prop), *def = property_default_string(prop);
-    GString *line = g_string_new(NULL);
-    g_autofree char *left = g_strdup_printf("%s=<%s>", prop->name, type);
+    g_autofree char *def = property_default_string(prop);
+    GString *line = g_string_new(prop->help);
 
-    g_string_append_printf(line, "  %-38s - %s", left, prop->help ? prop->help : "");
     if (def) {
         g_string_append_printf(line, " (default: %s", def);
         append_range(line, prop);
@@ -124,6 +122,14 @@ char *help_property_line(const Property *prop)
         g_string_append(line, " [read only]");
     }
     return g_string_free(line, FALSE);
+}
+
+char *help_property_line(const Property *prop)
+{
+    g_autofree char *type = property_type_name(prop), *text = help_property(prop);
+    g_autofree char *left = g_strdup_printf("%s=<%s>", prop->name, type);
+
+    return g_strdup_printf("  %-38s - %s", left, text);
 }
 
 static void collect_property(const Property *prop, const TypeInfo *owner, void *opaque)

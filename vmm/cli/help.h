@@ -5,6 +5,7 @@
 #ifndef AEROSTAT_VMM_CLI_HELP_H
 #define AEROSTAT_VMM_CLI_HELP_H
 
+#include "qom/property.h"
 #include "vmm/machine/machine.h"
 
 void help_machines(void);
@@ -12,5 +13,6 @@ void help_devices(void);           /* all user-creatable types, by category */
 void help_objects(void);           /* all types of -object */
 void help_type(const TypeInfo *type); /* properties with type, default, range and help line */
 char *help_property_line(const Property *prop); /* one of these lines; g_free */
+char *help_property(const Property *prop); /* its help line with default and range; g_free */
 
 #endif

@@ -15,10 +15,12 @@
 #include "core/log.h"
 #include "vmm/cli/block-options.h"
 #include "vmm/cli/check.h"
+#include "vmm/cli/fd-options.h"
 #include "vmm/cli/help.h"
 #include "vmm/cli/memory-options.h"
 #include "vmm/cli/main.h"
 #include "vmm/cli/net-options.h"
+#include "vmm/cli/objects.h"
 #include "vmm/cli/schema.h"
 #include "vmm/cli/streams.h"
 #include "vmm/cli/types.h"
@@ -203,57 +205,11 @@ bool vmm_make_machine(Vmm *vmm, GError **err)
     return set_accel_properties(vmm, accel, err) && set_machine_properties(vmm, err);
 }
 
-/* Filters need their netdev, and a netdev may need an object; some refer to devices. */
-typedef enum { OBJECTS_FIRST, OBJECTS_AFTER_NETS, OBJECTS_AFTER_DEVICES } ObjectTurn;
-
-static ObjectTurn object_turn(json_t *opts)
-{
-    const char *name = json_string_value(json_object_get(opts, "qom-type"));
-    const TypeInfo *type = name ? user_creatable_find_type(name, NULL) : NULL;
-    const UserCreatableClass *uc =
-        type ? object_class_interface(type_class(type), &user_creatable_type) : NULL;
-
-    if (uc && uc->after_devices) {
-        return OBJECTS_AFTER_DEVICES;
-    }
-    return type && type_is_a(type, &net_filter_type) ? OBJECTS_AFTER_NETS : OBJECTS_FIRST;
-}
-
-static bool make_object(Vmm *vmm, json_t *opts, GError **err)
-{
-    const char *name = json_string_value(json_object_get(opts, "qom-type"));
-    const TypeInfo *type = name ? user_creatable_find_type(name, NULL) : NULL;
-
-    if (vmm->opts.check && type &&
-        !check_properties(&vmm->opts, vmm->root, type, opts, "-object", "qom-type")) {
-        return false;
-    }
-    if (!(vmm->opts.check ? user_creatable_check : user_creatable_add)(vmm->root, opts, err)) {
-        options_say_where(&vmm->opts, opts, err, "-object", "qom-type");
-        return false;
-    }
-    return true;
-}
-
-static bool make_if_first(Vmm *vmm, json_t *opts, GError **err)
-{
-    return object_turn(opts) != OBJECTS_FIRST || make_object(vmm, opts, err);
-}
-
-static bool make_if_after_nets(Vmm *vmm, json_t *opts, GError **err)
-{
-    return object_turn(opts) != OBJECTS_AFTER_NETS || make_object(vmm, opts, err);
-}
-
-static bool make_if_after_devices(Vmm *vmm, json_t *opts, GError **err)
-{
-    return object_turn(opts) != OBJECTS_AFTER_DEVICES || make_object(vmm, opts, err);
-}
-
 static bool make_objects(Vmm *vmm, GError **err)
 {
     memory_options_prealloc(&vmm->opts);
-    return vmm_make_each(vmm, vmm->opts.objects, make_if_first, err) &&
+    objects_sort(&vmm->opts);
+    return objects_make(vmm, OBJECTS_FIRST, err) &&
            (vmm->opts.check || memory_options_make(&vmm->opts, vmm->machine, err));
 }
 
@@ -346,13 +302,13 @@ static bool make_nets(Vmm *vmm, GError **err)
 {
     net_set_event_handler(vmm->root, on_net_event, &vmm->machine->platform);
     return net_options_make(&vmm->opts, vmm->root, vmm->machine->platform.loop, err) &&
-           vmm_make_each(vmm, vmm->opts.objects, make_if_after_nets, err);
+           objects_make(vmm, OBJECTS_AFTER_NETS, err);
 }
 
 static bool make_devices(Vmm *vmm, GError **err)
 {
     return vmm_make_each(vmm, vmm->opts.devices, make_device, err) &&
-           vmm_make_each(vmm, vmm->opts.objects, make_if_after_devices, err);
+           objects_make(vmm, OBJECTS_AFTER_DEVICES, err);
 }
 
 static bool make_pidfile(Vmm *vmm, GError **err)
@@ -407,6 +363,7 @@ static const struct {
     bool foundation; /* what follows makes no sense without it */
 } steps[] = {
     {watch_signals, false, false},
+    {fd_options_make, true, false},
     {streams_connect_qtest, false, false},
     {make_objects, true, false},
     {make_blocks, true, false},

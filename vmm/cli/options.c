@@ -10,9 +10,11 @@
 
 #include "backends/chardev.h"
 #include "backends/user-creatable.h"
-#include "core/log.h"
 #include "qom/property.h"
 #include "vmm/cli/block-options.h"
+#include "vmm/cli/complete.h"
+#include "vmm/cli/fd-options.h"
+#include "vmm/cli/man.h"
 #include "vmm/cli/net-options.h"
 #include "vmm/cli/readconfig.h"
 #include "vmm/machine/machine.h"
@@ -349,44 +351,6 @@ static bool take_name(Options *o, const char *arg, GError **err)
     return ok;
 }
 
-static void print_trace_point(const char *event, bool enabled, void *opaque)
-{
-    puts(event);
-}
-
-static bool take_trace(Options *o, const char *arg, GError **err)
-{
-    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
-        trace_list(print_trace_point, NULL);
-        o->handled = true;
-        return true;
-    }
-    if (g_str_has_prefix(arg, "enable=")) {
-        arg += strlen("enable=");
-    }
-    return trace_enable(arg, err);
-}
-
-static bool take_log_items(Options *o, const char *arg, GError **err)
-{
-    if (!strcmp(arg, "help")) {
-        for (const char *const *item = log_items(); *item; item++) {
-            puts(*item);
-        }
-        o->handled = true;
-        return true;
-    }
-    return log_set_items(arg, err);
-}
-
-static bool take_log_file(Options *o, const char *arg, GError **err)
-{
-    if (o->faults) { /* a checker makes no files */
-        return user_file_check(arg, err);
-    }
-    return log_set_file(arg, err);
-}
-
 static bool take_version(Options *o, const char *arg, GError **err)
 {
     printf("Aerostat version %s\n", AEROSTAT_VERSION);
@@ -497,6 +461,10 @@ static const Option option_table[] = {
      "print what a device is made of, and the way of a kick through its code",
      options_take_explain},
     {"dump-schema", NULL, "print a JSON Schema of what -config takes", take_dump_schema},
+    {"dump-man", "1|5|7",
+     "print a manual page: the program, its config files, QMP; as in '-dump-man 1 | man -l -'",
+     options_take_dump_man},
+    {"complete", "TEXT", NULL, options_take_complete}, /* for shells */
     {"device", "TYPE[,prop=value...]", "add a device; 'help' lists types, TYPE,help properties",
      take_device},
     {"global", "TYPE.PROP=VALUE", "what a property of all devices of a type begins with",
@@ -514,6 +482,9 @@ static const Option option_table[] = {
     {"nic", "TYPE[,mac=MAC][,key=value...]", "a network card with a backend of its own; none: none",
      take_nic},
     {"net", "none", "no network card by default", take_net},
+    {"add-fd", "fd=N,set=M[,opaque=TEXT]",
+     "put an inherited file descriptor into a set: /dev/fdset/M is a file of a disk or stream then",
+     options_take_add_fd},
     {"chardev", "KIND,id=ID[,key=value...]",
      "make a stream that -serial, -mon and devices refer to; 'help' lists kinds", take_chardev},
     {"mon", "chardev=ID[,mode=control|readline][,pretty=on]",
@@ -548,13 +519,13 @@ static const Option option_table[] = {
      take_qtest},
     {"qtest-log", "FILE", "log of the qtest protocol; default stderr, 'none' for none",
      take_qtest_log},
-    {"trace", "PATTERN", "log trace events that match; 'help' lists them", take_trace},
+    {"trace", "PATTERN", "log trace events that match; 'help' lists them", options_take_trace},
     {"trace-boot", "FILE.json[,init=TEXT]",
      "write when what happened first until the guest's init, and its exits by device, at the end",
      options_take_trace_boot},
     {"d", "ITEM[,ITEM...]", "log what a guest does wrong: guest_errors; 'help' lists items",
-     take_log_items},
-    {"D", "FILE", "log into FILE instead of stderr", take_log_file},
+     options_take_log_items},
+    {"D", "FILE", "log into FILE instead of stderr", options_take_log_file},
 };
 
 static bool take_help(Options *o, const char *arg, GError **err)
@@ -573,6 +544,14 @@ static bool take_help(Options *o, const char *arg, GError **err)
     }
     o->handled = true;
     return true;
+}
+
+void options_foreach(void (*fn)(const char *name, const char *arg, const char *help, void *opaque),
+                     void *opaque)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(option_table); i++) {
+        fn(option_table[i].name, option_table[i].arg, option_table[i].help, opaque);
+    }
 }
 
 static const Option *find_option(const char *name)
@@ -728,6 +707,7 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .drives = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .netdevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .nics = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
+        .fds = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .chardevs = g_ptr_array_new_with_free_func((GDestroyNotify)json_decref),
         .mons = g_ptr_array_new_with_free_func((GDestroyNotify)mon_option_free),
         .serials = g_ptr_array_new_with_free_func(g_free),
@@ -755,6 +735,7 @@ void options_finish(Options *o)
     g_clear_pointer(&o->drives, g_ptr_array_unref);
     g_clear_pointer(&o->netdevs, g_ptr_array_unref);
     g_clear_pointer(&o->nics, g_ptr_array_unref);
+    g_clear_pointer(&o->fds, g_ptr_array_unref);
     g_clear_pointer(&o->chardevs, g_ptr_array_unref);
     g_clear_pointer(&o->mons, g_ptr_array_unref);
     g_clear_pointer(&o->serials, g_ptr_array_unref);

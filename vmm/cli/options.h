@@ -43,6 +43,7 @@ typedef struct {
     GPtrArray *netdevs, *nics; /* of json_t *, see net-options.h */
     bool net_none;            /* -net none */
     GPtrArray *chardevs;      /* of json_t *, each with "backend" */
+    GPtrArray *fds;           /* of json_t *, see fd-options.h */
     GPtrArray *mons;          /* of MonOption * */
     GPtrArray *serials;       /* of char *, the texts of -serial; the command line's replace those of files */
     GPtrArray *qmps, *pretty_qmps; /* of char *, the texts of -qmp and -qmp-pretty */
@@ -99,6 +100,9 @@ void options_blame(const Options *o, GError **err);
  */
 void options_say_where(const Options *o, json_t *opts, GError **err, const char *option, const char *key);
 
+/* Calls fn for each option: its name without '-', what follows it (NULL: nothing), its help (NULL: another's name). */
+void options_foreach(void (*fn)(const char *name, const char *arg, const char *help, void *opaque), void *opaque);
+
 /* After an error: true when all faults are wanted. It is among o->faults then, *err is clear, and the caller goes on. */
 bool options_fault(Options *o, GError **err);
 
@@ -113,6 +117,10 @@ bool options_take_smp(Options *o, const char *arg, GError **err);
 /* -trace-boot: see boot_trace_begin; acts at once, so that exec and all options are in it. */
 bool options_take_trace_boot(Options *o, const char *arg, GError **err);
 bool options_take_explain(Options *o, const char *arg, GError **err); /* explain.c */
+/* -trace, -d, -D: patterns, items, the file; "help" prints what there is. */
+bool options_take_trace(Options *o, const char *arg, GError **err);
+bool options_take_log_items(Options *o, const char *arg, GError **err);
+bool options_take_log_file(Options *o, const char *arg, GError **err);
 void options_global_free(GlobalOption *global);
 
 /*

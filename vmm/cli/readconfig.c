@@ -38,6 +38,8 @@ typedef struct {
 
 static const GroupKind kinds[] = {
     {"accel", "accel", ID_NONE, "accel", .props = offsetof(Options, accel_props)},
+    {"add-fd", "add-fd", ID_NONE, "fd", .keys = {"fd", "set", "opaque"},
+     .list = offsetof(Options, fds)},
     {"blockdev", "blockdev", ID_NEEDED, "driver", .list = offsetof(Options, blockdevs),
      .id_key = "node-name"},
     {"chardev", "chardev", ID_NEEDED, "backend", .list = offsetof(Options, chardevs)},
@@ -388,4 +390,14 @@ void readconfig_foreach_group(void (*fn)(const char *name, const char *const *ke
     for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
         fn(kinds[i].name, kinds[i].keys, kinds[i].needed, kinds[i].id != ID_NONE, opaque);
     }
+}
+
+const char *readconfig_group_option(const char *name)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(kinds); i++) {
+        if (!strcmp(kinds[i].name, name)) {
+            return kinds[i].option;
+        }
+    }
+    return NULL;
 }

@@ -22,4 +22,7 @@ bool readconfig(Options *o, const char *option, const char *path, GError **err);
 void readconfig_foreach_group(void (*fn)(const char *name, const char *const *keys, const char *needed, bool has_id,
                                          void *opaque), void *opaque);
 
+/* The option that a group stands for, without '-'; NULL: it stands for several, or is no group. */
+const char *readconfig_group_option(const char *name);
+
 #endif

@@ -27,16 +27,20 @@ static bool chardev_is_stdio(json_t *opts)
     return !g_strcmp0(json_string_value(json_object_get(opts, "backend")), "stdio");
 }
 
+static Chardev *from_keyvals(Vmm *vmm, json_t *opts, GError **err)
+{
+    return (vmm->opts.check ? chardev_check_keyvals : chardev_new_from_keyvals)(
+        vmm->machine->platform.loop, fd_table_of(vmm->root), opts, err);
+}
+
 static bool make_chardev(Vmm *vmm, json_t *opts, GError **err)
 {
-    EventLoop *loop = vmm->machine->platform.loop;
     Chardev *c;
 
     if (vmm->opts.daemonize && chardev_is_stdio(opts)) {
         return error_set(err, "-chardev stdio: -daemonize has no terminal; use a file or a socket");
     }
-    c = vmm->opts.check ? chardev_check_keyvals(loop, opts, err)
-                        : chardev_new_from_keyvals(loop, opts, err);
+    c = from_keyvals(vmm, opts, err);
     if (!c || !adopt_stream(vmm, c, json_string_value(json_object_get(opts, "id")), err)) {
         options_say_where(&vmm->opts, opts, err, "-chardev", "backend");
         return false;
@@ -69,12 +73,32 @@ static Chardev *find_stream(Vmm *vmm, const char *id, unsigned port, GError **er
     return end;
 }
 
+/* "file:/dev/fdset/N" is -chardev file,path=/dev/fdset/N. */
+static Chardev *from_text(Vmm *vmm, const char *option, const char *text, const char *name,
+                          GError **err)
+{
+    EventLoop *loop = vmm->machine->platform.loop;
+    json_t *opts;
+    Chardev *c;
+
+    if (!g_str_has_prefix(text, "file:") || !fd_table_has_path(text + strlen("file:"))) {
+        return (vmm->opts.check ? chardev_check_option : chardev_new_from_option)(loop, option,
+                                                                                  text, err);
+    }
+    opts =
+        json_pack("{s:s, s:s, s:s}", "backend", "file", "id", name, "path", text + strlen("file:"));
+    c = from_keyvals(vmm, opts, err);
+    json_decref(opts);
+    if (!c) {
+        g_prefix_error(err, "%s ", option);
+    }
+    return c;
+}
+
 static Chardev *new_stream(Vmm *vmm, const char *option, const char *text, const char *name,
                            GError **err)
 {
-    EventLoop *loop = vmm->machine->platform.loop;
-    Chardev *c = vmm->opts.check ? chardev_check_option(loop, option, text, err)
-                                 : chardev_new_from_option(loop, option, text, err);
+    Chardev *c = from_text(vmm, option, text, name, err);
 
     if (!c) {
         return NULL;

@@ -16,6 +16,7 @@ typedef struct {
     Object *root;
     Machine *machine;
     GPtrArray *monitors;   /* of Monitor * */
+    unsigned made_objects; /* so many of opts.objects had their turn */
     GPtrArray *devices;    /* of Object *, as made of opts.devices; borrowed */
     unsigned named_devices; /* of opts.devices: the rest was made of other options */
     Chardev *qtest_stream; /* NULL: no -qtest */

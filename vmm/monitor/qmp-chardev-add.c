@@ -7,6 +7,8 @@
 
 #include <string.h>
 
+#include "backends/fd-table.h"
+
 static Object *streams(Machine *m)
 {
     return object_container(m->platform.root, "chardevs");
@@ -47,14 +49,24 @@ static bool put(json_t *opts, const char *where, const char *member, json_t *val
     return true;
 }
 
-static bool put_all(json_t *opts, const char *where, json_t *data, GError **err)
+/* Of -chardev's keys, those that are no members here: what says which stream it is, and old
+ * spellings. */
+static const char *const no_members[] = {"backend", "id", "mux",      "nomux",    "noserver",
+                                         "nowait",  "fd", "nosignal", "noappend", NULL};
+
+/* allowed NULL: all that -chardev's table takes. */
+static bool put_all(json_t *opts, const char *where, json_t *data, const char *const *allowed,
+                    GError **err)
 {
     const char *member;
     json_t *value;
 
     json_object_foreach(data, member, value)
     {
-        if (strcmp(member, "addr") != 0 && !put(opts, where, member, value, err)) {
+        if (allowed ? !g_strv_contains(allowed, member) : g_strv_contains(no_members, member)) {
+            return error_set(err, "Parameter '%s.%s' is unexpected", where, member);
+        }
+        if ((allowed || strcmp(member, "addr") != 0) && !put(opts, where, member, value, err)) {
             return false;
         }
     }
@@ -81,6 +93,10 @@ static json_t *data_of(json_t *tagged, const char *where, const char **ret_type,
 
 static bool put_address(json_t *opts, json_t *data, GError **err)
 {
+    static const char *const path[] = {"path", "abstract", "tight", NULL},
+                             *const host[] = {"host", "port", "numeric", "to",
+                                              "ipv4", "ipv6", NULL},
+                             *const name[] = {"str", NULL};
     json_t *addr = json_object_get(data, "addr"), *inner;
     const char *type;
 
@@ -91,17 +107,40 @@ static bool put_address(json_t *opts, json_t *data, GError **err)
     if (!inner) {
         return false;
     }
-    if (strcmp(type, "unix") != 0 && strcmp(type, "inet") != 0) {
+    if (strcmp(type, "unix") != 0 && strcmp(type, "inet") != 0 && strcmp(type, "fd") != 0) {
         return error_set(err, "Parameter 'type' does not accept value '%s'", type);
     }
-    return put_all(opts, "backend.data.addr.data", inner, err);
+    return put_all(opts, "backend.data.addr.data", inner,
+                   *type == 'u'   ? path
+                   : *type == 'i' ? host
+                                  : name,
+                   err);
 }
 
-/* A server is the default, as in QEMU. What would wait for a peer keeps all others waiting. */
-static bool finish_socket(json_t *opts, json_t *data, GError **err)
+/* From a name of getfd to the number of a descriptor, which the stream takes over. */
+static bool take_fd(Machine *m, json_t *opts, GError **err)
+{
+    const char *name = json_string_value(json_object_get(opts, "str"));
+    int fd;
+
+    if (!name) {
+        return true;
+    }
+    fd = fd_table_take(fd_table_of(m->platform.root), name, err);
+    json_object_del(opts, "str");
+    json_object_set_new(opts, "fd", json_sprintf("%d", fd));
+    return fd >= 0;
+}
+
+/* A server is the default, as in QEMU. Nothing waits for a peer: that would keep all others
+ * waiting. */
+static bool finish_socket(Machine *m, json_t *opts, json_t *data, GError **err)
 {
     json_t *wait = json_object_get(data, "wait");
 
+    if (wait && !json_is_boolean(wait)) {
+        return error_set(err, "Invalid parameter type for 'backend.data.wait', expected: boolean");
+    }
     if (!put_address(opts, data, err)) {
         return false;
     }
@@ -112,11 +151,11 @@ static bool finish_socket(json_t *opts, json_t *data, GError **err)
         return error_set(err, "wait=true would stop the VM until somebody connects: leave it out");
     }
     json_object_set_new(opts, "wait", json_string("off"));
-    return true;
+    return take_fd(m, opts, err);
 }
 
 /* The keys of -chardev; NULL with err. */
-static json_t *options_of(json_t *args, GError **err)
+static json_t *options_of(Machine *m, json_t *args, GError **err)
 {
     const char *type;
     json_t *data = data_of(json_object_get(args, "backend"), "backend", &type, err), *opts;
@@ -125,8 +164,8 @@ static json_t *options_of(json_t *args, GError **err)
         return NULL;
     }
     opts = json_pack("{s:s, s:O}", "backend", type, "id", json_object_get(args, "id"));
-    if (put_all(opts, "backend.data", data, err) &&
-        (strcmp(type, "socket") != 0 || finish_socket(opts, data, err))) {
+    if (put_all(opts, "backend.data", data, NULL, err) &&
+        (strcmp(type, "socket") != 0 || finish_socket(m, opts, data, err))) {
         return opts;
     }
     json_decref(opts);
@@ -150,8 +189,9 @@ static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
         error_set(err, "Chardev with id '%s' already exists", id);
         return NULL;
     }
-    opts = options_of(args, err);
-    c = opts ? chardev_new_from_keyvals(m->platform.loop, opts, err) : NULL;
+    opts = options_of(m, args, err);
+    c = opts ? chardev_new_from_keyvals(m->platform.loop, fd_table_of(m->platform.root), opts, err)
+             : NULL;
     json_decref(opts);
     if (!c) {
         return NULL;

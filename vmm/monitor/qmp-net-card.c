@@ -111,6 +111,7 @@ const QmpCommand qmp_net_card_commands[] = {
               {"step", QMP_ARG_INT, false},
               {"interfaces", QMP_ARG_ANY, true},
               {"id", QMP_ARG_STR, true}},
+     .arg_types = "interfaces:[str]",
      .run = run_announce_self},
     {.name = "query-rx-filter",
      .help = "what network cards let in; all of them or one",

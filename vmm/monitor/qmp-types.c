@@ -10,10 +10,31 @@
 const QmpType qmp_types[] = {
     {"AddfdInfo", "fdset-id:int,fd:int"},
     {"BalloonInfo", "actual:int"},
+    {"BlockDeviceInfo", "file:str,node-name:str,ro:bool,drv:str,backing_file_depth:int,encrypted:bool,"
+                        "detect_zeroes:BlockdevDetectZeroesOptions,write_threshold:int,cache:BlockdevCacheInfo,image:ImageInfo,"
+                        "bps:int,bps_rd:int,bps_wr:int,iops:int,iops_rd:int,iops_wr:int,*bps_max:int,*bps_max_length:int,"
+                        "*bps_rd_max:int,*bps_rd_max_length:int,*bps_wr_max:int,*bps_wr_max_length:int,*iops_max:int,"
+                        "*iops_max_length:int,*iops_rd_max:int,*iops_rd_max_length:int,*iops_wr_max:int,"
+                        "*iops_wr_max_length:int,*iops_size:int,*group:str,*x-server-size:int"},
     {"BlockDeviceIoStatus", "=ok,failed,nospace"},
+    {"BlockDeviceStats", "rd_bytes:int,wr_bytes:int,unmap_bytes:int,rd_operations:int,wr_operations:int,flush_operations:int,"
+                         "unmap_operations:int,rd_total_time_ns:int,wr_total_time_ns:int,flush_total_time_ns:int,"
+                         "unmap_total_time_ns:int,wr_highest_offset:int,rd_merged:int,wr_merged:int,unmap_merged:int,"
+                         "*idle_time_ns:int,failed_rd_operations:int,failed_wr_operations:int,failed_flush_operations:int,"
+                         "failed_unmap_operations:int,invalid_rd_operations:int,invalid_wr_operations:int,"
+                         "invalid_flush_operations:int,invalid_unmap_operations:int,account_invalid:bool,account_failed:bool,"
+                         "timed_stats:[BlockDeviceTimedStats],*rd_latency_histogram:BlockLatencyHistogramInfo,"
+                         "*wr_latency_histogram:BlockLatencyHistogramInfo,*flush_latency_histogram:BlockLatencyHistogramInfo"},
+    {"BlockDeviceTimedStats", "interval_length:int,min_rd_latency_ns:int,max_rd_latency_ns:int,avg_rd_latency_ns:int,"
+                              "min_wr_latency_ns:int,max_wr_latency_ns:int,avg_wr_latency_ns:int,min_flush_latency_ns:int,"
+                              "max_flush_latency_ns:int,avg_flush_latency_ns:int,avg_rd_queue_depth:number,"
+                              "avg_wr_queue_depth:number"},
     {"BlockErrorAction", "=ignore,report,stop"},
-    {"BlockInfo", "device:str,*qdev:str,type:str,removable:bool,locked:bool,inserted:any,*io-status:BlockDeviceIoStatus"},
-    {"BlockStats", "*device:str,*qdev:str,*node-name:str,stats:any,*parent:any,*backing:any"},
+    {"BlockInfo", "device:str,*qdev:str,type:str,removable:bool,locked:bool,inserted:BlockDeviceInfo,*io-status:BlockDeviceIoStatus"},
+    {"BlockLatencyHistogramInfo", "boundaries:[int],bins:[int]"},
+    {"BlockStats", "*device:str,*qdev:str,*node-name:str,stats:BlockDeviceStats,*parent:BlockStats,*backing:BlockStats"},
+    {"BlockdevCacheInfo", "writeback:bool,direct:bool,no-flush:bool"},
+    {"BlockdevDetectZeroesOptions", "=off,on,unmap"},
     {"ChardevBackend", "type:str,data:any"},
     {"ChardevBackendInfo", "name:str"},
     {"ChardevInfo", "label:str,filename:str,frontend-open:bool"},
@@ -25,6 +46,7 @@ const QmpType qmp_types[] = {
     {"DataFormat", "=utf8,base64"},
     {"FdsetFdInfo", "fd:int,*opaque:str"},
     {"FdsetInfo", "fdset-id:int,fds:[FdsetFdInfo]"},
+    {"ImageInfo", "filename:str,format:str,virtual-size:int,*actual-size:int,dirty-flag:bool"},
     {"IOThreadInfo", "id:str,thread-id:int,poll-max-ns:int,poll-grow:int,poll-shrink:int,aio-max-batch:int"},
     {"IoOperationType", "=read,write"},
     {"KvmInfo", "enabled:bool,present:bool"},
@@ -53,8 +75,9 @@ const QmpType qmp_types[] = {
                      "multicast-overflow:bool,unicast-overflow:bool,main-mac:str,vlan-table:[int],unicast-table:[str],"
                      "multicast-table:[str]"},
     {"RxState", "=normal,none,all"},
-    {"SchemaInfo", "name:str,meta-type:SchemaMetaType,*json-type:str,*element-type:str,*members:[any],*values:[str],"
+    {"SchemaInfo", "name:str,meta-type:SchemaMetaType,*json-type:str,*element-type:str,*members:[SchemaInfoMember],*values:[str],"
                    "*arg-type:str,*ret-type:str"},
+    {"SchemaInfoMember", "name:str,*type:str,*default:any"},
     {"SchemaMetaType", "=builtin,enum,array,object,alternate,command,event"},
     {"ShutdownCause", "=none,host-error,host-qmp-quit,host-qmp-system-reset,host-signal,host-ui,guest-shutdown,guest-reset,"
                       "guest-panic,subsystem-reset,snapshot-load"},
