@@ -170,7 +170,7 @@ bool card_send(Card *c, const void *buf, size_t len)
 
 void net_run_until(bool (*done)(void *opaque), void *opaque)
 {
-    gint64 end = g_get_monotonic_time() + 10 * G_USEC_PER_SEC;
+    gint64 end = g_get_monotonic_time() + 45 * G_USEC_PER_SEC;
 
     while (!done(opaque)) {
         ck_assert_msg(g_get_monotonic_time() < end, "it does not happen");

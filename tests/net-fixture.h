@@ -42,7 +42,7 @@ bool card_send_pieces(Card *c, const void *buf, size_t len, NetHdr hdr, unsigned
 NetRecord *card_wait(Card *c);                      /* runs the loop until a frame comes; borrowed until card_drop */
 bool card_idle(Card *c);                            /* for a while nothing comes */
 void card_drop(Card *c);                            /* forgets all it got */
-void net_run_until(bool (*done)(void *opaque), void *opaque); /* at most 10 s */
+void net_run_until(bool (*done)(void *opaque), void *opaque); /* at most 45 s */
 void net_run_for(unsigned ms);
 NetStats net_stats_of(NetBackend *b);
 uint64_t net_counter(NetBackend *b, const char *name); /* by property */

@@ -50,7 +50,7 @@ void tcp_run(Tcp *t); /* takes what came, and one round of the loop */
 
 #define RUN_UNTIL(t, condition)                                                                    \
     do {                                                                                           \
-        gint64 end_ = g_get_monotonic_time() + 15 * G_USEC_PER_SEC;                                \
+        gint64 end_ = g_get_monotonic_time() + 45 * G_USEC_PER_SEC;                                \
         while (!(condition)) {                                                                     \
             tcp_run(t);                                                                            \
             ck_assert_msg(g_get_monotonic_time() < end_, "no " #condition);                        \
