@@ -54,7 +54,7 @@ static Chardev *add_chardev(void)
 {
     json_t *opts = json_pack("{s:s, s:s, s:s}", "backend", "socket", "id", "c0", "path", path);
     g_autoptr(GError) err = NULL;
-    Chardev *c = chardev_new_from_keyvals(net_loop, opts, &err);
+    Chardev *c = chardev_new_from_keyvals(net_loop, NULL, opts, &err);
 
     json_decref(opts);
     ck_assert_msg(c != NULL, "%s", err ? err->message : "");
