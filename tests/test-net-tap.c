@@ -615,7 +615,14 @@ END_TEST
 START_TEST(bad_options_get_one_line)
 {
     static const char *const bad[][2] = {
-        {"'vhost': 'on'", "vhost=on is not served: frames go through this process; leave it out"},
+        {"'vhostfds': '3:4'", "vhostfds= goes with fds=; give vhostfd="},
+        {"'queues': 2, 'vhostfd': '3'",
+         "vhostfd= is of one queue pair; several need fds= and vhostfds="},
+        {"'fds': '3:4', 'vhostfd': '5'", "vhostfd= is of one queue pair; give vhostfds="},
+        {"'fds': '3:4', 'vhostfds': '5'", "vhostfds= has 1 file descriptors, fds= has 2"},
+        {"'vhostfd': '5:6'", "vhostfd= takes one file descriptor"},
+        {"'ifname': 'tap9', 'script': 'no', 'vhostfd': 'x', 'vhostforce': true",
+         "'x' is not the number of a file descriptor, nor a name of getfd"},
         {"'fd': '1', 'helper': 'x'", "give one of fd=, fds= and helper="},
         {"'fd': '1', 'ifname': 'tap0'",
          "ifname=, script=, downscript= and queues= do not go with fd="},

@@ -37,6 +37,9 @@ static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
         log_guest("virtio-net: kick for queue %u, which was not negotiated", n);
     } else if (n == ctrl) {
         virtio_net_handle_ctrl(vdev, vq);
+        if (virtio_is_broken(vdev)) {
+            virtio_net_vhost_update_soon(s);
+        }
     } else if (n % 2) {
         virtio_net_handle_tx(s, &s->pairs[n / 2]);
     } else {
@@ -52,6 +55,7 @@ static void virtio_net_queue_reset(VirtIODevice *vdev, VirtQueue *vq)
     if (n >= 2 * s->n_pairs) {
         return;
     }
+    virtio_net_vhost_stop_pair(&s->pairs[n / 2]);
     if (n % 2) {
         virtio_net_tx_drop(&s->pairs[n / 2]);
         virtio_net_coal_reset(&s->pairs[n / 2].tx_coal, s->tx_coal);
@@ -65,11 +69,23 @@ static void virtio_net_reset(VirtIODevice *vdev)
 {
     VirtioNet *s = VIRTIO_NET(vdev);
 
+    virtio_net_vhost_stop(s);
+    s->kernel_refused = false;
     for (unsigned i = 0; i < s->n_pairs; i++) {
         virtio_net_tx_drop(&s->pairs[i]);
         virtio_net_rx_drop(&s->pairs[i]);
     }
     virtio_net_config_reset(s);
+}
+
+static void virtio_net_queues_changed(VirtIODevice *vdev)
+{
+    virtio_net_vhost_update(VIRTIO_NET(vdev));
+}
+
+static uint64_t virtio_net_limit_features(VirtIODevice *vdev, uint64_t common)
+{
+    return virtio_net_vhost_features(VIRTIO_NET(vdev), common);
 }
 
 /* --- the VM stops and goes on --- */
@@ -106,6 +122,7 @@ static void run_changed(void *opaque, bool running)
         finish_rounds(s);
     }
     s->running = running;
+    virtio_net_vhost_update(s);
     if (running) {
         go_on(s);
     }
@@ -122,6 +139,7 @@ static void link_changed(void *opaque, bool up)
 
     virtio_lock(vdev);
     s->link_up = up;
+    virtio_net_vhost_update(s);
     for (unsigned i = 0; i < s->n_pairs; i++) {
         virtio_net_send_ready(s, i);
     }
@@ -298,6 +316,7 @@ static bool attach(VirtioNet *s, NetBackend *b, GError **err)
     s->user = net_attach(b, &ops, loops, s->n_pairs, err);
     virtio_unlock(VIRTIO_DEVICE(s));
     s->link_up = s->user && net_link_up(b);
+    virtio_net_vhost_init(s);
     return s->user != NULL;
 }
 
@@ -309,6 +328,7 @@ static void virtio_net_unrealize(VirtIODevice *vdev)
     virtio_lock(vdev);
     g_clear_pointer(&s->user, net_detach);
     virtio_net_card_finish(s);
+    virtio_net_vhost_finish(s);
     for (unsigned i = 0; i < s->n_pairs; i++) {
         pair_finish(&s->pairs[i]);
     }
@@ -451,6 +471,8 @@ static void virtio_net_class_init(ObjectClass *klass, const void *data)
     vc->set_config = virtio_net_set_config;
     vc->set_status = virtio_net_set_status;
     vc->queue_reset = virtio_net_queue_reset;
+    vc->queues_changed = virtio_net_queues_changed;
+    vc->limit_features = virtio_net_limit_features;
     vc->reset = virtio_net_reset;
     virtio_net_card_class_init(klass);
 }

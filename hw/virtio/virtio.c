@@ -72,13 +72,10 @@ static void bus_notify(VirtIODevice *vdev, uint16_t vector, bool config)
     }
 }
 
-void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
+static void notify(VirtIODevice *vdev, VirtQueue *vq)
 {
     VirtioBusClass *bc;
 
-    if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
-        return;
-    }
     TRACE(virtio_notify, "dev=%s queue=%u vector=%u", device_name(vdev), vq->index, vq->vector);
     if (G_LIKELY(!vq->iothread || !virtio_on_iothread(vdev))) {
         bus_notify(vdev, vq->vector, false);
@@ -87,6 +84,20 @@ void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
     bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
     if (!bc->notify_unlocked || !bc->notify_unlocked(vdev->vbus, vq->vector)) {
         virtio_defer_notify(vq);
+    }
+}
+
+void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
+{
+    if (vq && virtio_running(vdev) && virtqueue_should_notify(vq)) {
+        notify(vdev, vq);
+    }
+}
+
+void virtio_queue_interrupt(VirtQueue *vq)
+{
+    if (virtio_running(vq->vdev)) {
+        notify(vq->vdev, vq);
     }
 }
 
@@ -168,6 +179,10 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
 
     TRACE(virtio_queue_notify, "dev=%s queue=%u", device_name(vdev), n);
     if (vq && vq->ready && virtio_running(vdev)) {
+        if (G_UNLIKELY(vq->lent)) {
+            virtio_queue_kick_lent(vq);
+            return;
+        }
         queue_run(vdev, vq);
     } else {
         log_guest("virtio-%s: kick for queue %u, which is not there or not running",
@@ -234,6 +249,15 @@ void virtio_queue_run_later(VirtIODevice *vdev, VirtQueue *vq)
     loop_timer_arm_in(vdev->later, 0);
 }
 
+static void queues_changed(VirtIODevice *vdev)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+
+    if (vc->queues_changed) {
+        vc->queues_changed(vdev);
+    }
+}
+
 void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
 {
     bool before;
@@ -241,6 +265,9 @@ void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
     virtio_lock(vdev);
     before = vdev->dma_allowed;
     vdev->dma_allowed = allowed;
+    if (allowed != before && vdev->queues) {
+        queues_changed(vdev);
+    }
     if (allowed && !before && vdev->queues) {
         serve_waiting(vdev);
         notify_waiting(vdev);
@@ -262,6 +289,9 @@ bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
     vdev->started |= vdev->legacy;
     if (vdev->started && !virtio_is_broken(vdev) && virtqueue_start(vq)) {
         virtio_doorbells_update(vdev, true); /* gives the new queue its doorbell */
+    }
+    if (vdev->started) {
+        queues_changed(vdev);
     }
     virtio_unlock(vdev);
     return true;
@@ -586,6 +616,9 @@ bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err)
 
     vdev->host_features &= ~TRANSPORT_FEATURES | bc->features;
     vdev->host_features |= FEATURE(VIRTIO_F_VERSION_1);
+    if (vc->limit_features) {
+        vdev->host_features = vc->limit_features(vdev, vdev->host_features);
+    }
     if (vc->get_features) {
         vdev->host_features |= vc->get_features(vdev, vdev->host_features);
     }

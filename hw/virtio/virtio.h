@@ -84,6 +84,10 @@ struct VirtioDeviceClass {
     /* Queue vq alone is being reset (VIRTIO_F_RING_RESET) or disabled: lets go of its elements. A later push of one is
      * dropped, so that NULL is right where a device gets back to each element by itself. */
     void (*queue_reset)(VirtIODevice *vdev, VirtQueue *vq);
+    /* After a queue was started past DRIVER_OK, and when the device may do DMA again or no more: for who lends queues. */
+    void (*queues_changed)(VirtIODevice *vdev);
+    /* Which of the core's own features it can serve, of those offered. Once, before get_features. */
+    uint64_t (*limit_features)(VirtIODevice *vdev, uint64_t common);
     void (*reset)(VirtIODevice *vdev); /* cancels or drains what is in flight, before queues are reset */
 };
 
@@ -135,6 +139,23 @@ bool virtio_on_iothread(const VirtIODevice *vdev); /* is the caller one of them?
 
 /* Interrupts the driver about queue vq when its rules ask for it. Nothing before DRIVER_OK; vq NULL: nothing. */
 void virtio_notify(VirtIODevice *vdev, VirtQueue *vq);
+
+/*
+ * Lends a queue with a split ring to somebody else (the kernel's vhost) who serves it until it is taken back. Meanwhile
+ * nothing is popped or pushed here and handle_output is not called. False: it is not ready, elements of it are out, its ring
+ * is packed, or the host has no eventfd left; nothing has changed. A queue that is lent is taken back before it is reset.
+ */
+typedef struct {
+    uint16_t num, base;        /* entries; index in the available ring of the next one to take */
+    void *desc, *avail, *used; /* until guest memory changes */
+    int kick;                  /* an eventfd that the driver's kicks come by; nobody else reads it */
+} VirtQueueLoan;
+bool virtio_queue_lend(VirtQueue *vq, VirtQueueLoan *ret_loan);
+bool virtio_queue_lent(const VirtQueue *vq);
+/* base: where the other one was; -1: not known, which is where it put back what it took last. */
+void virtio_queue_take_back(VirtQueue *vq, int base);
+/* The other one has used buffers, and has found that the driver wants to know. */
+void virtio_queue_interrupt(VirtQueue *vq);
 
 /* The device changed its configuration: bumps the generation and interrupts the driver. */
 void virtio_notify_config(VirtIODevice *vdev);
