@@ -163,7 +163,7 @@ static const char *const bad[][2] = {
      "-netdev user,id=a: there is no SMB server here: share files by tftp= or over the network"},
     {"-netdev tap,id=a,ifname=x,vhost=on,vhostfds=3:4",
      "-netdev tap,id=a: vhostfds= goes with fds=; give vhostfd="},
-    {"-netdev user,id=a,vhost=on", "-netdev user,id=a: unknown property 'vhost' of netdev-user"},
+    {"-netdev null,id=a,vhost=on", "-netdev null,id=a: unknown property 'vhost' of netdev-null"},
     {"-netdev null,id=a,ifname=x", "-netdev null,id=a: unknown property 'ifname' of netdev-null"},
     {"-nic user,model=e1000", "-nic user: there is no network card 'e1000'; known: virtio-net"},
     {"-nic user,net=7", "-nic user: net=7: not an IPv4 address"},

@@ -214,7 +214,7 @@ START_TEST(what_the_kernel_or_the_tap_cannot_do_is_not_offered)
     ck_assert(vnet_offers(c->d, VIRTIO_NET_F_GUEST_CSUM));
     ck_assert(vnet_offers(c->d, VIRTIO_NET_F_CTRL_RX));
     ck_assert_int_eq(vnet_offers(c->d, VIRTIO_NET_F_HOST_USO), modern);
-    ck_assert_int_eq(vnet_offers(c->d, VIRTIO_RING_F_EVENT_IDX), _i & FAKE_EVENT_IDX);
+    ck_assert(vnet_offers(c->d, VIRTIO_RING_F_EVENT_IDX));
 }
 END_TEST
 
