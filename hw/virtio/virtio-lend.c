@@ -93,3 +93,33 @@ void virtio_queue_take_back(VirtQueue *vq, int base)
         virtqueue_disable_kicks(vq);
     }
 }
+
+/* --- interrupts --- */
+
+int virtio_queue_notifier(VirtQueue *vq)
+{
+    VirtioBus *bus = vq->vdev->vbus;
+    VirtioBusClass *bc = VIRTIO_BUS_GET_CLASS(bus);
+
+    return bc->notifier && vq->vector != VIRTIO_NO_VECTOR ? bc->notifier(bus, vq->vector) : -1;
+}
+
+void virtio_notifier_changed(VirtQueue *vq, int fd)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vq->vdev);
+
+    if (vq->lent && vc->notifier_changed) {
+        vc->notifier_changed(vq->vdev, vq, fd);
+    }
+}
+
+void virtio_vector_changed(VirtIODevice *vdev, uint16_t vector, int fd)
+{
+    for (unsigned n = 0; vdev->queues && n < vdev->queues->len; n++) {
+        VirtQueue *vq = virtio_get_queue(vdev, n);
+
+        if (vq->vector == vector) {
+            virtio_notifier_changed(vq, fd);
+        }
+    }
+}

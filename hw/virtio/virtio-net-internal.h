@@ -223,6 +223,7 @@ uint64_t virtio_net_vhost_features(const VirtioNet *s, uint64_t features); /* th
 /* The kernel serves the pairs that it can serve now, and no others: after anything that this depends on. */
 void virtio_net_vhost_update(VirtioNet *s);
 void virtio_net_vhost_update_soon(VirtioNet *s); /* from the main loop; with the queues' lock only */
+void virtio_net_notifier_changed(VirtIODevice *vdev, VirtQueue *vq, int fd); /* VM lock only */
 void virtio_net_vhost_stop_pair(VirtioNetPair *p);
 void virtio_net_vhost_stop(void *opaque);        /* all pairs */
 

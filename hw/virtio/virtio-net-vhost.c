@@ -119,6 +119,23 @@ static void let_go(VirtioNetPair *p)
     p->waiting = 0;
 }
 
+/* The interrupt's own eventfd, so that the kernel needs nobody here; without one it is told here.
+ */
+static int call_of(const VirtioNetKernel *k, unsigned ring, int notifier)
+{
+    return notifier >= 0 ? notifier : k->call[ring];
+}
+
+void virtio_net_notifier_changed(VirtIODevice *vdev, VirtQueue *vq, int fd)
+{
+    VirtioNetPair *p = &VIRTIO_NET(vdev)->pairs[virtqueue_index(vq) / 2];
+    unsigned ring = vq == p->tx ? VHOST_TX : VHOST_RX;
+
+    if (p->kernel.on && !vhost_set_call(vhost_of(p), ring, call_of(&p->kernel, ring, fd))) {
+        log_warn("%s: vhost: the interrupts of queue %u are lost", p->s->name, virtqueue_index(vq));
+    }
+}
+
 static bool lend(VirtioNetPair *p, VhostRing rings[VHOST_RINGS])
 {
     VirtQueue *const vqs[VHOST_RINGS] = {p->rx, p->tx};
@@ -135,7 +152,7 @@ static bool lend(VirtioNetPair *p, VhostRing rings[VHOST_RINGS])
             .avail = loan.avail,
             .used = loan.used,
             .kick = loan.kick,
-            .call = p->kernel.call[i],
+            .call = call_of(&p->kernel, i, virtio_queue_notifier(vqs[i])),
             .err = p->kernel.err,
         };
     }

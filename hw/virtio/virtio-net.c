@@ -473,6 +473,7 @@ static void virtio_net_class_init(ObjectClass *klass, const void *data)
     vc->queue_reset = virtio_net_queue_reset;
     vc->queues_changed = virtio_net_queues_changed;
     vc->limit_features = virtio_net_limit_features;
+    vc->notifier_changed = virtio_net_notifier_changed;
     vc->reset = virtio_net_reset;
     virtio_net_card_class_init(klass);
 }

@@ -370,6 +370,7 @@ void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
         virtio_lock(vdev);
         vq->vector = vector;
         virtio_unlock(vdev);
+        virtio_notifier_changed(vq, virtio_queue_notifier(vq));
     }
 }
 

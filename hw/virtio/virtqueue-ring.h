@@ -166,6 +166,7 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n); /* virtio.c: a kick; th
 
 /* --- virtio-lend.c --- */
 void virtio_queue_kick_lent(VirtQueue *vq);
+void virtio_notifier_changed(VirtQueue *vq, int fd); /* whoever has it hears of it */
 
 #define vq_error(vq, fmt, ...) virtio_error((vq)->vdev, "queue %u: " fmt, (vq)->index, ##__VA_ARGS__)
 
