@@ -306,6 +306,115 @@ START_TEST(on_an_iothread_it_is_the_same)
 }
 END_TEST
 
+/* --- interrupts without us: a controller with eventfds --- */
+
+enum { ROUTES_MAX = 16 };
+
+typedef struct {
+    MsiController parent, *below;
+    MsiRoute *routes[ROUTES_MAX];
+} Routes;
+
+static void routes_send(MsiController *c, MsiMessage msg, uint16_t requester)
+{
+    msi_send(((Routes *)c)->below, msg, requester);
+}
+
+static MsiRoute *route_new(MsiController *c, MsiMessage msg, uint16_t requester)
+{
+    Routes *all = (Routes *)c;
+    MsiRoute *r = g_new0(MsiRoute, 1);
+    unsigned i = 0;
+
+    *r = (MsiRoute){c, eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)};
+    while (all->routes[i]) {
+        i++;
+        g_assert(i < ROUTES_MAX);
+    }
+    all->routes[i] = r;
+    return r;
+}
+
+static void route_update(MsiRoute *route, MsiMessage msg)
+{
+}
+
+static void route_free(MsiRoute *route)
+{
+    Routes *all = (Routes *)route->controller;
+
+    for (unsigned i = 0; i < ROUTES_MAX; i++) {
+        all->routes[i] = all->routes[i] == route ? NULL : all->routes[i];
+    }
+    close(route->eventfd);
+    g_free(route);
+}
+
+static const MsiControllerOps routes_ops = {routes_send, route_new, route_update, route_free};
+
+static uint64_t fired(Routes *all)
+{
+    uint64_t sum = 0;
+
+    for (unsigned i = 0; i < ROUTES_MAX; i++) {
+        eventfd_t n;
+
+        if (all->routes[i] && eventfd_read(all->routes[i]->eventfd, &n) == 0) {
+            sum += n;
+        }
+    }
+    return sum;
+}
+
+static void mask_vector(FakeDriver *d, unsigned vector, bool masked)
+{
+    unsigned cap = fake_pci_std_cap(d, PCI_CAP_ID_MSIX);
+    uint64_t table = fake_pci_bar(d, fake_pci_cfg(d, cap + PCI_MSIX_TABLE, 4) & PCI_MSIX_TABLE_BIR);
+
+    fake_write(d->m, table + 16 * vector + PCI_MSIX_ENTRY_VECTOR_CTRL, masked, 4);
+}
+
+static void serve_one(Vnic *c)
+{
+    queue_frames(c, 1);
+    ck_assert_uint_eq(fake_vhost_serve(c->k[0], VHOST_TX, ALL, 0), 1);
+    vnet_take_sent(c->d, TX, 1);
+}
+
+START_TEST(an_unmasked_vector_is_fired_by_the_kernel_itself)
+{
+    Routes routes = {.parent.ops = &routes_ops};
+    Vnic *c;
+
+    if (_i & FAKE_INTX || (_i & FAKE_MMIO && !(_i & FAKE_PCI_LEGACY))) {
+        return; /* no MSI-X there */
+    }
+    c = probe((unsigned)_i, 1, "", fake_vhost_features);
+    routes.below = c->d->m->p.msi;
+    c->d->m->p.msi = &routes.parent;
+    fake_driver_up(c->d);
+    (void)fired(&routes);
+    (void)fake_vhost_said(c->k[0]);
+    serve_one(c);
+    ck_assert_uint_eq(fired(&routes), 1); /* before any of our loops ran */
+    mask_vector(c->d, TX + 1, true);
+    ck_assert_str_eq(fake_vhost_said(c->k[0]), "SET_VRING_CALL(1,fd)");
+    serve_one(c);
+    fake_machine_run(c->d->m);
+    ck_assert_uint_eq(fired(&routes), 0);
+    mask_vector(c->d, TX + 1, false);
+    ck_assert_str_eq(fake_vhost_said(c->k[0]), "SET_VRING_CALL(1,fd)");
+    ck_assert_uint_eq(fired(&routes), 1); /* it was pending */
+    serve_one(c);
+    ck_assert_uint_eq(fired(&routes), 1);
+    fake_driver_reset(c->d);
+    vnic_free(c);
+    for (unsigned i = 0; i < ROUTES_MAX; i++) {
+        ck_assert_ptr_null(routes.routes[i]);
+    }
+}
+END_TEST
+
 /* --- coming and going --- */
 
 START_TEST(a_vm_that_stops_takes_the_queues_back_and_gives_them_on)
@@ -553,7 +662,8 @@ int main(void)
         what_the_kernel_or_the_tap_cannot_do_is_not_offered,
         what_the_tap_does_not_take_is_not_offered,
         kicks_reach_the_kernel_and_its_interrupts_the_driver, without_doorbells_kicks_are_passed_on,
-        on_an_iothread_it_is_the_same, a_vm_that_stops_takes_the_queues_back_and_gives_them_on,
+        an_unmasked_vector_is_fired_by_the_kernel_itself, on_an_iothread_it_is_the_same,
+        a_vm_that_stops_takes_the_queues_back_and_gives_them_on,
         without_a_link_the_kernel_has_nothing, a_queue_in_reset_leaves_the_pair_to_us,
         without_dma_the_kernel_has_nothing, a_netdev_that_is_deleted_is_let_go_of_first,
         each_pair_has_its_own, a_kernel_that_refuses_leaves_the_queues_to_us,
