@@ -23,8 +23,8 @@
     (BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VIRTIO_RING_F_INDIRECT_DESC) |                     \
      BIT(VIRTIO_RING_F_EVENT_IDX) | BIT(VIRTIO_NET_F_MRG_RXBUF) | BIT(VIRTIO_F_VERSION_1) | \
      BIT(VIRTIO_F_IN_ORDER) | BIT(VIRTIO_F_RING_RESET))
-/* What is not served together with it, whatever the kernel says. */
-#define NEVER (BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_ACCESS_PLATFORM))
+/* Not served together with it, whatever the kernel says. */
+#define NEVER BIT(VIRTIO_F_RING_PACKED)
 
 struct Vhost {
     int fd;
