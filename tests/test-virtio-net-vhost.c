@@ -462,6 +462,14 @@ START_TEST(without_a_link_the_kernel_has_nothing)
 }
 END_TEST
 
+static void enable_again(FakeDriver *d, unsigned q)
+{
+    FakeRing *r = &d->rings[q];
+
+    fake_driver_init_ring(d, r, r->num);
+    d->t->queue_enable(d, q, r->num, r->desc, r->avail, r->used);
+}
+
 START_TEST(a_queue_in_reset_leaves_the_pair_to_us)
 {
     g_autoptr(Vnic) c = start((unsigned)_i, 1, "");
@@ -478,13 +486,46 @@ START_TEST(a_queue_in_reset_leaves_the_pair_to_us)
     ck_assert_str_eq(fake_vhost_said(c->k[0]), ENDED);
     ck_assert(!served(c, 0));
     vnet_expect(d, c->t, 0, RX, frame, LEN);
-    fake_driver_init_ring(d, &d->rings[TX], d->rings[TX].num);
-    d->t->queue_enable(d, TX, d->rings[TX].num, d->rings[TX].desc, d->rings[TX].avail,
-                       d->rings[TX].used);
+    enable_again(d, TX);
     ck_assert(served(c, 0));
     ck_assert_uint_eq(c->k[0]->rings[VHOST_RX].base.num, 2);
     expect_by_kernel(c);
     ck_assert_uint_eq(fake_vhost_serve(c->k[0], VHOST_RX, ALL, 100), 2);
+}
+END_TEST
+
+/* Frames that wait, for room in the backend or for buffers of the driver's, do not wait for the
+ * kernel to end. */
+START_TEST(what_waits_is_given_up_when_the_kernel_takes_over)
+{
+    g_autoptr(Vnic) c = start((unsigned)_i, 1, "");
+    FakeDriver *d = c->d;
+    NetBackend *b = &c->t->parent_obj;
+
+    if (!(d->features >> VIRTIO_F_RING_RESET & 1)) {
+        return;
+    }
+    d->t->queue_reset(d, RX);
+    c->t->room = 2;
+    queue_frames(c, 40);
+    ck_assert_uint_eq(c->t->sent->len, 2);
+    vnet_take_sent(d, TX, 2);
+    enable_again(d, RX);
+    ck_assert(served(c, 0));
+    ck_assert_uint_eq(vnet_count(d, "tx-errors"),
+                      30); /* the rest of a batch; the other frames are in the ring */
+    ck_assert_uint_eq(fake_vhost_serve(c->k[0], VHOST_TX, ALL, 0), 8);
+    vnet_take_sent(d, TX, 38);
+    c->t->room = -1;
+    d->t->queue_reset(d, TX);
+    ck_assert(!vnet_inject(d, c->t, 0, frame, LEN, (NetHdr){0}));
+    enable_again(d, TX);
+    ck_assert(served(c, 0));
+    ck_assert_uint_eq(net_stats_of(b).rx_dropped, 1);
+    d->t->queue_reset(d, TX);
+    vnet_post(d, RX, 1, ROOM, ROOM);
+    ck_assert(!fake_driver_get(d, RX, NULL, NULL));
+    vnet_expect(d, c->t, 0, RX, frame, LEN);
 }
 END_TEST
 
@@ -665,8 +706,9 @@ int main(void)
         an_unmasked_vector_is_fired_by_the_kernel_itself, on_an_iothread_it_is_the_same,
         a_vm_that_stops_takes_the_queues_back_and_gives_them_on,
         without_a_link_the_kernel_has_nothing, a_queue_in_reset_leaves_the_pair_to_us,
-        without_dma_the_kernel_has_nothing, a_netdev_that_is_deleted_is_let_go_of_first,
-        each_pair_has_its_own, a_kernel_that_refuses_leaves_the_queues_to_us,
+        what_waits_is_given_up_when_the_kernel_takes_over, without_dma_the_kernel_has_nothing,
+        a_netdev_that_is_deleted_is_let_go_of_first, each_pair_has_its_own,
+        a_kernel_that_refuses_leaves_the_queues_to_us,
         a_kernel_that_does_not_say_where_it_is_was_where_it_used_last,
         a_ring_that_the_kernel_finds_broken_breaks_the_device,
         a_bad_command_ends_the_kernels_work_too, regions_that_come_and_go_are_told,
