@@ -284,18 +284,29 @@ static Vhost *tap_vhost(const NetBackend *b, unsigned queue)
     return tap_vhost_of(NET_TAP((NetBackend *)b)->kernel, queue);
 }
 
-/* All queues of an interface have the same header. */
+/* All queues of an interface have the same header; false: all have the one that they had. */
+static bool set_head(NetTap *t, size_t len, GError **err)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        if (!tap_set_header(t->q[i].fd, len, err)) {
+            while (i-- > 0) {
+                tap_set_header(t->q[i].fd, t->head, NULL);
+            }
+            return false;
+        }
+    }
+    t->head = len;
+    return true;
+}
+
 static int tap_vhost_begin(NetBackend *b, unsigned queue, size_t hdr_len, GError **err)
 {
     NetTap *t = NET_TAP(b);
     TapQueue *q = &t->q[queue];
 
-    for (unsigned i = 0; t->vnet && t->head != hdr_len && i < t->n; i++) {
-        if (!tap_set_header(t->q[i].fd, hdr_len, err)) {
-            return -1;
-        }
+    if (t->vnet && t->head != hdr_len && !set_head(t, hdr_len, err)) {
+        return -1;
     }
-    t->head = t->vnet ? hdr_len : 0;
     q->lent = true;
     q->paused = q->blocked = false;
     watch(q);

@@ -559,6 +559,22 @@ START_TEST(a_netdev_that_is_deleted_is_let_go_of_first)
 }
 END_TEST
 
+START_TEST(filters_refuse_a_netdev_that_they_would_see_nothing_of)
+{
+    g_autoptr(Vnic) c = probe((unsigned)_i, 1, "", fake_vhost_features);
+    json_t *opts = json_pack("{s:s, s:s, s:s, s:i}", "qom-type", "filter-throttle", "id", "f0",
+                             "netdev", "n0", "bps", 1000);
+    g_autoptr(GError) err = NULL;
+
+    type_register(&net_filter_type);
+    type_register(&filter_throttle_type);
+    ck_assert(!user_creatable_add(c->d->m->p.root, opts, &err));
+    ck_assert_str_eq(err->message,
+                     "netdev 'n0' has vhost=on: its frames do not pass through filters");
+    json_decref(opts);
+}
+END_TEST
+
 START_TEST(each_pair_has_its_own)
 {
     g_autoptr(Vnic) c = start((unsigned)_i, 3, ",mq=on");
@@ -707,7 +723,8 @@ int main(void)
         a_vm_that_stops_takes_the_queues_back_and_gives_them_on,
         without_a_link_the_kernel_has_nothing, a_queue_in_reset_leaves_the_pair_to_us,
         what_waits_is_given_up_when_the_kernel_takes_over, without_dma_the_kernel_has_nothing,
-        a_netdev_that_is_deleted_is_let_go_of_first, each_pair_has_its_own,
+        a_netdev_that_is_deleted_is_let_go_of_first,
+        filters_refuse_a_netdev_that_they_would_see_nothing_of, each_pair_has_its_own,
         a_kernel_that_refuses_leaves_the_queues_to_us,
         a_kernel_that_does_not_say_where_it_is_was_where_it_used_last,
         a_ring_that_the_kernel_finds_broken_breaks_the_device,
