@@ -75,6 +75,10 @@ static bool filter_check(Object *obj, GError **err)
     if (!net_backend_find(object_root(obj), f->netdev)) {
         return error_set(err, "there is no netdev '%s'", f->netdev);
     }
+    if (net_has_vhost(net_backend_find(object_root(obj), f->netdev))) {
+        return error_set(err, "netdev '%s' has vhost=on: its frames do not pass through filters",
+                         f->netdev);
+    }
     return !k->check || k->check(f, err);
 }
 

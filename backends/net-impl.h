@@ -87,6 +87,10 @@ struct NetBackendClass {
     bool (*set_guest_offloads)(NetBackend *b, unsigned offloads); /* false: not to be had, none are delivered */
     void (*set_queues)(NetBackend *b, unsigned n);
     void (*set_mac)(NetBackend *b, const uint8_t mac[6]);
+    /* The kernel's data path, see net_vhost. All or none; vhost gives NULL where there is none. */
+    Vhost *(*vhost)(const NetBackend *b, unsigned queue);
+    int (*vhost_begin)(NetBackend *b, unsigned queue, size_t hdr_len, GError **err);
+    void (*vhost_end)(NetBackend *b, unsigned queue);
     void (*carrier_changed)(NetBackend *b, bool up); /* main loop, without the queues' locks */
     char *(*info)(NetBackend *b);              /* what follows "type=KIND" in info network, with its comma; g_free */
 };
@@ -95,6 +99,7 @@ struct NetUser {
     NetBackend *backend;      /* NULL: deleted */
     NetUserOps ops;
     char *name;
+    void (*leave_vhost)(void *opaque); /* of net_vhost_begin; NULL: nothing was begun */
 };
 
 const char *net_kind(const NetBackend *b); /* "tap" */
@@ -131,6 +136,7 @@ void net_unlock_queues(NetLocks *locks);
 void net_backend_orphan_user(NetBackend *b);
 /* Refuses a loop that is not the main loop: for kinds that are served there only. */
 bool net_needs_main_loop(NetBackend *b, GError **err);
+void net_vhost_leave(NetBackend *b); /* the backend goes: its user ends what it began; with the queues' locks */
 void net_own_fd(int fd); /* one that was handed over: non-blocking, and not for other programs */
 void net_event(NetBackend *b, const char *event, json_t *data); /* see net_set_event_handler; main loop */
 

@@ -76,13 +76,20 @@ bool tap_adopt(int fd, char ret_ifname[IFNAMSIZ], bool *ret_vnet, bool *ret_mult
 
 /* --- its settings --- */
 
+bool tap_set_header(int fd, size_t len, GError **err)
+{
+    int size = (int)len;
+
+    return ioctl(fd, TUNSETVNETHDRSZ, &size) == 0 ||
+           error_set_errno(err, errno, "cannot set the tap's header");
+}
+
 bool tap_prepare(int fd, bool vnet, uint64_t sndbuf, GError **err)
 {
-    int size = sizeof(struct virtio_net_hdr),
-        limit = sndbuf && sndbuf < INT_MAX ? (int)sndbuf : INT_MAX;
+    int limit = sndbuf && sndbuf < INT_MAX ? (int)sndbuf : INT_MAX;
 
-    if (vnet && ioctl(fd, TUNSETVNETHDRSZ, &size) < 0) {
-        return error_set_errno(err, errno, "cannot set the tap's header");
+    if (vnet && !tap_set_header(fd, sizeof(struct virtio_net_hdr), err)) {
+        return false;
     }
     return ioctl(fd, TUNSETSNDBUF, &limit) == 0 || !sndbuf ||
            error_set_errno(err, errno, "sndbuf=%" G_GUINT64_FORMAT, sndbuf);

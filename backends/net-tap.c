@@ -2,9 +2,8 @@
 /*
  * The network backends "tap", an interface of the host's kernel, and "bridge", a tap on a bridge
  * that a helper with more rights makes. Offloads pass in both directions as far as the kernel has
- * them; each queue pair is a descriptor of its own.
- *
- * Left out: vhost. Frames go through this process.
+ * them; each queue pair is a descriptor of its own. With vhost=on a card may have the kernel serve
+ * its queues (net-tap-vhost.c); until it does, and where it does not, frames go through here.
  */
 #include "backends/net-tap.h"
 
@@ -12,12 +11,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "backends/fd-table.h"
-
 OBJECT_DECLARE(NetTap, net_on_tap, NET_TAP)
 extern const TypeInfo net_tap_type, net_bridge_type;
 
-enum { READS = 64, HEADER = sizeof(struct virtio_net_hdr) };
+enum { READS = 64, HEADER = sizeof(struct virtio_net_hdr), HEADER_MAX = TAP_HEADER_MAX };
 
 _Static_assert(sizeof(NetHdr) == sizeof(struct virtio_net_hdr), "the fields in the same order");
 
@@ -29,18 +26,20 @@ typedef struct {
     uint8_t *buf;  /* a frame with its header */
     uint8_t *flat; /* a frame of too many pieces; made when first needed */
     bool paused, blocked;
+    bool lent; /* the kernel reads from it */
 } TapQueue;
 
 struct NetTap {
     NetBackend parent_obj;
     char *ifname, *fd, *fds, *helper, *br, *script, *downscript;
-    char *vhostfd, *vhostfds;
-    bool vhost, vhostforce;
+    TapVhostOptions vhost;
     uint32_t queues;
     uint64_t sndbuf;
     char name[IFNAMSIZ];
     bool vnet, multiqueue, is_up; /* is_up: script ran */
-    bool gone;                    /* atomic, relaxed: the interface was deleted */
+    size_t head;      /* bytes in front of each frame: 0, HEADER, or what a card wanted for vhost */
+    TapVhost *kernel; /* one for each queue; NULL: none */
+    bool gone;        /* atomic, relaxed: the interface was deleted */
     unsigned n;
     TapQueue q[NET_QUEUES_MAX];
     LogRate rate;
@@ -74,7 +73,8 @@ static bool has_gone(const NetTap *t)
 static void watch(TapQueue *q)
 {
     if (q->src && !has_gone(q->tap)) {
-        loop_fd_set_events(q->src, (q->paused ? 0 : LOOP_READ) | (q->blocked ? LOOP_WRITE : 0));
+        loop_fd_set_events(q->src,
+                           (q->paused || q->lent ? 0 : LOOP_READ) | (q->blocked ? LOOP_WRITE : 0));
     }
 }
 
@@ -95,12 +95,16 @@ static NetHdr kernel_header(const NetFrame *f)
 
 static ssize_t write_frame(TapQueue *q, const NetFrame *f)
 {
-    NetHdr hdr = kernel_header(f);
+    union {
+        NetHdr hdr;
+        uint8_t bytes[HEADER_MAX];
+    } first = {.bytes = {0}};
     struct iovec iov[NET_IOV_MAX];
     unsigned head = q->tap->vnet, niov = head + f->niov;
     ssize_t n;
 
-    iov[0] = (struct iovec){&hdr, HEADER};
+    first.hdr = kernel_header(f);
+    iov[0] = (struct iovec){&first, q->tap->head};
     memcpy(iov + head, f->iov, f->niov * sizeof *iov);
     do {
         n = writev(q->fd, iov, (int)niov);
@@ -163,7 +167,7 @@ static unsigned tap_send(NetBackend *b, unsigned queue, const NetFrame *frames, 
 
 static bool take_frame(TapQueue *q, size_t len)
 {
-    size_t head = q->tap->vnet ? HEADER : 0;
+    size_t head = q->tap->head;
     struct iovec iov = {q->buf + head, len - head};
     NetFrame f = {.iov = &iov, .niov = 1, .len = len - head};
 
@@ -171,7 +175,7 @@ static bool take_frame(TapQueue *q, size_t len)
         net_count_errors(&q->tap->parent_obj, q->index, NET_DIR_RX, 1);
         return true;
     }
-    memcpy(&f.hdr, q->buf, head);
+    memcpy(&f.hdr, q->buf, MIN(head, HEADER));
     if (!(f.hdr.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
         f.hdr.csum_start = f.hdr.csum_offset = 0;
     }
@@ -181,7 +185,7 @@ static bool take_frame(TapQueue *q, size_t len)
 static void read_frames(TapQueue *q)
 {
     for (unsigned i = 0; i < READS; i++) {
-        ssize_t n = read(q->fd, q->buf, HEADER + NET_FRAME_MAX);
+        ssize_t n = read(q->fd, q->buf, q->tap->head + NET_FRAME_MAX);
 
         if (n < 0) {
             if (is_gone(errno)) {
@@ -206,7 +210,7 @@ static void on_tap(void *opaque, unsigned events)
         watch(q);
         net_backend_writable(&q->tap->parent_obj, q->index);
     }
-    if ((events & LOOP_READ) && !q->paused) {
+    if ((events & LOOP_READ) && !q->paused && !q->lent) {
         read_frames(q);
     }
 }
@@ -230,7 +234,7 @@ static bool tap_attach(NetBackend *b, GError **err)
 
         q->paused = q->blocked = false;
         if (!q->buf) {
-            q->buf = g_malloc(HEADER + NET_FRAME_MAX);
+            q->buf = g_malloc(HEADER_MAX + NET_FRAME_MAX);
         }
         q->src = loop_fd_new(net_queue_loop(b, i), q->fd, has_gone(t) ? 0 : LOOP_READ, on_tap, q);
     }
@@ -273,6 +277,50 @@ static bool tap_set_guest_offloads(NetBackend *b, unsigned offloads)
     return ok;
 }
 
+/* --- vhost --- */
+
+static Vhost *tap_vhost(const NetBackend *b, unsigned queue)
+{
+    return tap_vhost_of(NET_TAP((NetBackend *)b)->kernel, queue);
+}
+
+/* All queues of an interface have the same header; false: all have the one that they had. */
+static bool set_head(NetTap *t, size_t len, GError **err)
+{
+    for (unsigned i = 0; i < t->n; i++) {
+        if (!tap_set_header(t->q[i].fd, len, err)) {
+            while (i-- > 0) {
+                tap_set_header(t->q[i].fd, t->head, NULL);
+            }
+            return false;
+        }
+    }
+    t->head = len;
+    return true;
+}
+
+static int tap_vhost_begin(NetBackend *b, unsigned queue, size_t hdr_len, GError **err)
+{
+    NetTap *t = NET_TAP(b);
+    TapQueue *q = &t->q[queue];
+
+    if (t->vnet && t->head != hdr_len && !set_head(t, hdr_len, err)) {
+        return -1;
+    }
+    q->lent = true;
+    q->paused = q->blocked = false;
+    watch(q);
+    return q->fd;
+}
+
+static void tap_vhost_end(NetBackend *b, unsigned queue)
+{
+    TapQueue *q = &NET_TAP(b)->q[queue];
+
+    q->lent = false;
+    watch(q);
+}
+
 /* --- opening --- */
 
 static void add_queue(NetTap *t, int fd)
@@ -292,30 +340,15 @@ static bool has_fd(const NetTap *t, int fd)
     return false;
 }
 
-/* A number is a descriptor that we were started with; anything else the name of one that a client
- * of QMP handed over (getfd), which is ours from now on. */
 static int take_fd(NetTap *t, const char *text, GError **err)
 {
-    uint64_t fd;
+    int fd = tap_take_fd(&t->parent_obj, text, err);
 
-    if (*text && !g_ascii_isdigit(*text)) {
-        int taken = fd_table_take(fd_table_of(object_root(OBJECT(t))), text, NULL);
-
-        if (taken < 0) {
-            error_set(err, "'%s' is not the number of a file descriptor, nor a name of getfd",
-                      text);
-        }
-        return taken;
-    }
-    if (!parse_uint(text, &fd, NULL) || fd > INT_MAX) {
-        error_set(err, "'%s' is not the number of a file descriptor", text);
-        return -1;
-    }
-    if (has_fd(t, (int)fd)) {
+    if (fd >= 0 && has_fd(t, fd)) {
         error_set(err, "file descriptor %s is given twice", text);
         return -1;
     }
-    return (int)fd;
+    return fd;
 }
 
 static bool open_fds(NetTap *t, const char *text, GError **err)
@@ -411,10 +444,6 @@ static bool tap_check(NetBackend *b, GError **err)
 {
     const NetTap *t = NET_TAP(b);
 
-    if (t->vhost || t->vhostforce || t->vhostfd || t->vhostfds) {
-        return error_set(err,
-                         "vhost=on is not served: frames go through this process; leave it out");
-    }
     if (!!t->fd + !!t->fds + !!t->helper > 1) {
         return error_set(err, "give one of fd=, fds= and helper=");
     }
@@ -432,7 +461,10 @@ static bool tap_check(NetBackend *b, GError **err)
     if (t->fd && strchr(t->fd, ':')) {
         return error_set(err, "fd= takes one file descriptor; fds= takes several");
     }
-    return !t->br || t->helper || error_set(err, "br= goes with helper=");
+    if (t->br && !t->helper) {
+        return error_set(err, "br= goes with helper=");
+    }
+    return tap_vhost_check(&t->vhost, t->fds, t->queues, err);
 }
 
 static bool prepare(NetTap *t, GError **err)
@@ -445,6 +477,7 @@ static bool prepare(NetTap *t, GError **err)
         }
     }
     b->max_queues = t->n;
+    t->head = t->vnet ? HEADER : 0;
     if (t->vnet) {
         b->guest_offloads = tap_probe_offloads(t->q[0].fd);
         b->host_offloads = b->guest_offloads;
@@ -462,7 +495,7 @@ static bool tap_backend_open(NetBackend *b, GError **err)
     } else {
         ok = t->helper ? open_helper(t, t->helper, err) : open_interface(t, err);
     }
-    return ok && prepare(t, err);
+    return ok && prepare(t, err) && tap_vhost_open(b, &t->vhost, t->n, t->vnet, &t->kernel, err);
 }
 
 static bool bridge_open(NetBackend *b, GError **err)
@@ -480,6 +513,7 @@ static void tap_close(NetBackend *b)
     if (t->is_up && !has_gone(t) && !run_script(t, "downscript", t->downscript, &err)) {
         log_warn("netdev '%s': %s", net_backend_id(b), err->message);
     }
+    tap_vhost_free(g_steal_pointer(&t->kernel));
     for (unsigned i = 0; i < t->n; i++) {
         close(t->q[i].fd);
         g_free(t->q[i].buf);
@@ -496,7 +530,8 @@ static char *tap_info(NetBackend *b)
         return g_strdup_printf(",helper=%s,br=%s,ifname=%s", t->helper ?: TAP_HELPER,
                                t->br ?: "br0", t->name);
     }
-    return g_strdup_printf(",ifname=%s,queues=%u%s", t->name, t->n, has_gone(t) ? ",gone" : "");
+    return g_strdup_printf(",ifname=%s,queues=%u%s%s", t->name, t->n, t->kernel ? ",vhost=on" : "",
+                           has_gone(t) ? ",gone" : "");
 }
 
 static void tap_class_init(ObjectClass *klass, const void *data)
@@ -512,6 +547,9 @@ static void tap_class_init(ObjectClass *klass, const void *data)
     k->receive_ready = tap_receive_ready;
     k->set_guest_offloads = tap_set_guest_offloads;
     k->set_queues = tap_set_queues;
+    k->vhost = tap_vhost;
+    k->vhost_begin = tap_vhost_begin;
+    k->vhost_end = tap_vhost_end;
     k->info = tap_info;
 }
 
@@ -534,10 +572,13 @@ static const Property tap_props[] = {
     PROP_STRING("helper", NetTap, helper, NULL, "program that opens a tap on br"),
     PROP_STRING("br", NetTap, br, NULL, "bridge for helper (default: br0)"),
     PROP_SIZE("sndbuf", NetTap, sndbuf, 0, 0, INT_MAX, "bytes on their way out; 0: no limit"),
-    PROP_BOOL("vhost", NetTap, vhost, false, "on is not served"),
-    PROP_BOOL("vhostforce", NetTap, vhostforce, false, "on is not served"),
-    PROP_STRING("vhostfd", NetTap, vhostfd, NULL, "not served"),
-    PROP_STRING("vhostfds", NetTap, vhostfds, NULL, "not served"),
+    PROP_BOOL("vhost", NetTap, vhost.on, false,
+              "have the kernel serve the card's queues (/dev/vhost-net), where it can"),
+    PROP_BOOL("vhostforce", NetTap, vhost.force, false,
+              "vhost=on, and an error where it cannot be had instead of a warning"),
+    PROP_STRING("vhostfd", NetTap, vhost.fd, NULL,
+                "an open /dev/vhost-net: its number, or its name of getfd"),
+    PROP_STRING("vhostfds", NetTap, vhost.fds, NULL, "the same for each of fds=, N:N:... or names"),
     PROP_END,
 };
 

@@ -11,6 +11,8 @@
 
 #define TAP_HELPER "/usr/lib/qemu/qemu-bridge-helper"
 
+enum { TAP_HEADER_MAX = sizeof(struct virtio_net_hdr_v1) };
+
 /* What is not in every version of linux/if_tun.h. */
 enum { TAP_F_USO4 = 0x20, TAP_F_USO6 = 0x40 };
 
@@ -27,6 +29,28 @@ bool tap_prepare(int fd, bool vnet, uint64_t sndbuf, GError **err);
 /* NET_OFFLOAD_* that the kernel can be asked to deliver. */
 unsigned tap_probe_offloads(int fd);
 bool tap_set_offloads(int fd, unsigned offloads);
+bool tap_set_header(int fd, size_t len, GError **err); /* its length; the tap was opened with one */
 bool tap_set_queue(int fd, bool on); /* of a multiqueue tap */
+
+/* --- net-tap-vhost.c --- */
+
+/* As the user gave them. */
+typedef struct {
+    bool on, force;
+    char *fd, *fds;
+} TapVhostOptions;
+
+typedef struct TapVhost TapVhost; /* one Vhost for each queue */
+
+bool tap_vhost_check(const TapVhostOptions *o, const char *tap_fds, unsigned queues, GError **err);
+/*
+ * *ret is NULL where nobody asked for it, or it cannot be had, of which a warning tells. False with one line: it cannot be
+ * had and was insisted on.
+ */
+bool tap_vhost_open(NetBackend *b, const TapVhostOptions *o, unsigned queues, bool vnet, TapVhost **ret, GError **err);
+void tap_vhost_free(TapVhost *v); /* NULL is fine */
+Vhost *tap_vhost_of(const TapVhost *v, unsigned queue); /* NULL: none */
+/* A number is a descriptor that we were started with, anything else a name of getfd, ours from now on; -1 with one line. */
+int tap_take_fd(NetBackend *b, const char *text, GError **err);
 
 #endif

@@ -734,6 +734,7 @@ void net_backend_orphan_user(NetBackend *b)
         return;
     }
     net_lock_queues(b, &locks);
+    net_vhost_leave(b);
     disconnect(b);
     u->backend = NULL;
     net_unlock_queues(&locks);

@@ -24,6 +24,7 @@
 #include <linux/virtio_net.h>
 #include <sys/uio.h>
 
+#include "backends/vhost.h"
 #include "core/loop.h"
 #include "qom/object.h"
 
@@ -112,6 +113,18 @@ bool net_link_up(const NetBackend *b);
 const char *net_info_string(NetBackend *b);
 /* Another host-side user space needs the device's MAC address (none so far), or a line in the log. 6 bytes. */
 void net_set_mac(NetUser *u, const uint8_t mac[6]);
+
+/*
+ * The kernel's data path for a queue pair (vhost=on of a tap): frames pass neither through this process nor its filters and
+ * counters. net_vhost: NULL: there is none. begin, under the locks of all loops: the tap's descriptor, whose frames from now
+ * on have a header of hdr_len bytes and are no longer received here; what was kept of the queue's frames is dropped. -1 with
+ * one line. net_send goes on to work. end: all is as before. leave(ops.opaque): the backend is being deleted; it ends what
+ * was begun, under the same locks.
+ */
+bool net_has_vhost(const NetBackend *b);
+Vhost *net_vhost(const NetUser *u, unsigned queue);
+int net_vhost_begin(NetUser *u, unsigned queue, size_t hdr_len, void (*leave)(void *opaque), GError **err);
+void net_vhost_end(NetUser *u, unsigned queue);
 
 typedef struct {
     uint64_t rx_frames, rx_bytes, rx_dropped, rx_errors; /* network to user; dropped: refused for too long, link down */

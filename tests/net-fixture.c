@@ -278,6 +278,33 @@ static bool test_set_guest_offloads(NetBackend *b, unsigned offloads)
     return !NET_TEST(b)->no_offloads;
 }
 
+static Vhost *test_vhost(const NetBackend *b, unsigned queue)
+{
+    return NET_TEST((void *)b)->vhosts[queue];
+}
+
+static int test_vhost_begin(NetBackend *b, unsigned queue, size_t hdr_len, GError **err)
+{
+    NetTest *t = NET_TEST(b);
+
+    if (t->no_lending) {
+        error_set(err, "not now");
+        return -1;
+    }
+    g_assert(!(t->lent >> queue & 1));
+    t->lent |= UINT64_C(1) << queue;
+    t->hdr_len = hdr_len;
+    return NET_TEST_TAP + (int)queue;
+}
+
+static void test_vhost_end(NetBackend *b, unsigned queue)
+{
+    NetTest *t = NET_TEST(b);
+
+    g_assert(t->lent >> queue & 1);
+    t->lent &= ~(UINT64_C(1) << queue);
+}
+
 static void test_init(Object *obj)
 {
     NetTest *t = NET_TEST(obj);
@@ -300,6 +327,9 @@ static void test_class_init(ObjectClass *klass, const void *data)
     k->send = test_send;
     k->receive_ready = test_receive_ready;
     k->set_guest_offloads = test_set_guest_offloads;
+    k->vhost = test_vhost;
+    k->vhost_begin = test_vhost_begin;
+    k->vhost_end = test_vhost_end;
 }
 
 const TypeInfo net_test_type = {

@@ -61,7 +61,12 @@ typedef struct {
     bool no_offloads;         /* guest offloads cannot be set */
     void (*sending)(void *opaque); /* called once for each frame, after it was recorded; NULL: nothing */
     void *opaque;
+    Vhost *vhosts[NET_QUEUES_MAX]; /* the test's; NULL: none */
+    uint64_t lent;            /* queues that the kernel serves, a bit each */
+    size_t hdr_len;           /* as the user wanted it last for that */
+    bool no_lending;          /* the user cannot have it */
 } NetTest;
+enum { NET_TEST_TAP = 1000 }; /* what stands for queue 0's tap; the others count up */
 NetTest *net_test_add(const char *id, unsigned offloads, unsigned queues);
 NetRecord *net_test_sent(NetTest *t, unsigned i);
 void net_test_writable(NetTest *t, int room); /* from the loop */

@@ -463,6 +463,47 @@ static TCase *sending_case(void)
     return tc;
 }
 
+static struct {
+    unsigned calls, vector, live;
+    int fd;
+} heard;
+
+static void hear(PciDevice *from, uint16_t vector, int fd)
+{
+    ck_assert_ptr_eq(from, dev);
+    heard.calls++;
+    heard.vector = vector;
+    heard.fd = fd;
+    heard.live = f.msi.routes_live;
+}
+
+START_TEST(who_listens_hears_of_eventfds_that_come_and_before_they_go)
+{
+    msix_listen(dev, hear);
+    control(PCI_MSIX_FLAGS_ENABLE);
+    msix_vector_use(dev, 2);
+    ck_assert_int_eq(msix_eventfd(dev, 2), -1);
+    program(2, 0xfee00000, 0x31);
+    ck_assert_uint_eq(heard.calls, 1);
+    ck_assert_uint_eq(heard.vector, 2);
+    ck_assert_int_eq(heard.fd, f.msi.last_route->eventfd);
+    ck_assert_int_eq(msix_eventfd(dev, 2), heard.fd);
+    mem_write(&f, entry(2, 8), 0x32, 4); /* the same one delivers another message */
+    ck_assert_uint_eq(heard.calls, 1);
+    mask(2, true);
+    ck_assert_uint_eq(heard.calls, 2);
+    ck_assert_int_eq(heard.fd, -1);
+    ck_assert_uint_eq(heard.live, 1);
+    ck_assert_uint_eq(f.msi.routes_live, 0);
+    ck_assert_int_eq(msix_eventfd(dev, 2), -1);
+    mask(2, false);
+    msix_reset(dev);
+    ck_assert_uint_eq(heard.calls, 4);
+    ck_assert_int_eq(heard.fd, -1);
+    ck_assert_int_eq(msix_eventfd(dev, TEST_VECTORS), -1);
+}
+END_TEST
+
 static TCase *route_case(void)
 {
     TCase *tc = tcase_create("routes");
@@ -475,6 +516,7 @@ static TCase *route_case(void)
     tcase_add_test(tc, masking_by_any_means_frees_the_route);
     tcase_add_test(tc, what_is_pending_goes_through_the_new_route);
     tcase_add_test(tc, reset_and_unplug_free_all_routes);
+    tcase_add_test(tc, who_listens_hears_of_eventfds_that_come_and_before_they_go);
     tcase_add_test(tc, any_thread_may_notify_while_the_guest_masks_and_unmasks);
     return tc;
 }

@@ -275,6 +275,15 @@ static void peer_run(Peer *p)
 
 enum { BIG = 1000000 };
 
+/* As a card that had vhost: the header stays as long as it wanted it. */
+static void lend_and_take_back(NetBackend *b)
+{
+    const NetBackendClass *k = NET_BACKEND_GET_CLASS(b);
+
+    ck_assert_int_ge(k->vhost_begin(b, 0, sizeof(struct virtio_net_hdr_v1), NULL), 0);
+    k->vhost_end(b, 0);
+}
+
 START_TEST(the_kernels_tcp_works_with_and_without_offloads)
 {
     NetBackend *b = net_add("{'type': 'tap', 'id': 'n', 'ifname': 'tap9', 'script': 'no'}");
@@ -286,11 +295,15 @@ START_TEST(the_kernels_tcp_works_with_and_without_offloads)
     static uint8_t back[20000], got[20001];
     size_t sent = 0, have = 0;
     gint64 end = g_get_monotonic_time() + 20 * G_USEC_PER_SEC;
+    bool offloads = _i & 1;
 
     bring_up();
+    if (_i & 2) {
+        lend_and_take_back(b);
+    }
     ck_assert_uint_eq(net_guest_offloads(b) & (NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4),
                       NET_OFFLOAD_CSUM | NET_OFFLOAD_TSO4);
-    net_set_guest_offloads(p.card->user, _i ? net_guest_offloads(b) : 0);
+    net_set_guest_offloads(p.card->user, offloads ? net_guest_offloads(b) : 0);
     for (size_t i = 0; i < BIG; i++) {
         file[i] = (uint8_t)(i * 13 + (i >> 9));
     }
@@ -303,8 +316,8 @@ START_TEST(the_kernels_tcp_works_with_and_without_offloads)
         ck_assert_msg(g_get_monotonic_time() < end, "%u of %u bytes came", p.in->len, BIG);
     }
     ck_assert_int_eq(memcmp(p.in->data, file, BIG), 0);
-    ck_assert_msg((p.large > 0) == (_i == 1), "%u large frames", p.large);
-    ck_assert((p.unfinished > 0) == (_i == 1));
+    ck_assert_msg((p.large > 0) == offloads, "%u large frames", p.large);
+    ck_assert((p.unfinished > 0) == offloads);
     net_frame(back, sizeof back, 9);
     peer_send(&p, 0x18, back, sizeof back);
     while (have < sizeof back) {
@@ -612,10 +625,46 @@ START_TEST(a_helper_gives_the_tap)
 }
 END_TEST
 
+/* /dev/null stands for a kernel that has no vhost-net. */
+START_TEST(a_vhost_that_cannot_be_had_is_warned_of_or_insisted_on)
+{
+    static const char what[] = "vhost: it is not to be had: Inappropriate ioctl for device";
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    g_autofree char *json = g_strdup_printf(
+        "{'type': 'tap', 'id': 'n', 'ifname': 'tap9', 'script': 'no', 'vhost': true, "
+        "'vhostfd': '%d'%s}",
+        fd, _i ? ", 'vhostforce': true" : "");
+    g_autofree char *path = g_build_filename(dir, "log", NULL), *said = NULL;
+    NetBackend *b;
+
+    if (_i) {
+        net_add_fails(json, what);
+        close(fd);
+        return;
+    }
+    ck_assert(log_set_file(path, NULL));
+    b = net_add(json);
+    ck_assert(g_file_get_contents(path, &said, NULL, NULL));
+    ck_assert_ptr_nonnull(strstr(said, what));
+    ck_assert_ptr_nonnull(strstr(said, "frames go through this process"));
+    ck_assert(!net_has_vhost(b));
+    ck_assert_ptr_null(strstr(net_info_string(b), "vhost"));
+    g_unlink(path);
+    close(fd);
+}
+END_TEST
+
 START_TEST(bad_options_get_one_line)
 {
     static const char *const bad[][2] = {
-        {"'vhost': 'on'", "vhost=on is not served: frames go through this process; leave it out"},
+        {"'vhostfds': '3:4'", "vhostfds= goes with fds=; give vhostfd="},
+        {"'queues': 2, 'vhostfd': '3'",
+         "vhostfd= is of one queue pair; several need fds= and vhostfds="},
+        {"'fds': '3:4', 'vhostfd': '5'", "vhostfd= is of one queue pair; give vhostfds="},
+        {"'fds': '3:4', 'vhostfds': '5'", "vhostfds= has 1 file descriptors, fds= has 2"},
+        {"'vhostfd': '5:6'", "vhostfd= takes one file descriptor"},
+        {"'ifname': 'tap9', 'script': 'no', 'vhostfd': 'x', 'vhostforce': true",
+         "'x' is not the number of a file descriptor, nor a name of getfd"},
         {"'fd': '1', 'helper': 'x'", "give one of fd=, fds= and helper="},
         {"'fd': '1', 'ifname': 'tap0'",
          "ifname=, script=, downscript= and queues= do not go with fd="},
@@ -673,7 +722,7 @@ int main(void)
     tcase_add_loop_test(tc, the_kernel_gets_datagrams_of_every_size, 0, 2);
     tcase_add_test(tc, a_header_length_that_is_wrong_does_no_harm);
     tcase_add_loop_test(tc, the_kernel_gets_what_was_cut_for_it, 0, 4);
-    tcase_add_loop_test(tc, the_kernels_tcp_works_with_and_without_offloads, 0, 2);
+    tcase_add_loop_test(tc, the_kernels_tcp_works_with_and_without_offloads, 0, 4);
     tcase_add_test(tc, a_slow_card_leaves_frames_in_the_kernel);
     tcase_add_test(tc, an_interface_that_is_deleted_takes_the_link_down);
     tcase_add_test(tc, an_interface_that_is_down_loses_frames_only);
@@ -684,7 +733,8 @@ int main(void)
     tcase_add_test(tc, scripts_run_at_the_start_and_at_the_end);
     tcase_add_test(tc, a_script_that_fails_ends_it);
     tcase_add_loop_test(tc, a_helper_gives_the_tap, 0, 3);
-    tcase_add_loop_test(tc, bad_options_get_one_line, 0, 11);
+    tcase_add_loop_test(tc, bad_options_get_one_line, 0, 16);
+    tcase_add_loop_test(tc, a_vhost_that_cannot_be_had_is_warned_of_or_insisted_on, 0, 2);
     tcase_add_test(tc, a_tap_in_use_gets_one_line);
     tcase_add_test(tc, without_rights_one_line_says_what_helps);
     return suite_run(s);

@@ -38,6 +38,8 @@ struct MsixState {
     uint16_t requester;
     Platform *platform; /* has the controller */
     Vector *vectors;
+    PciDevice *dev;
+    MsixEventfdFn told; /* NULL: nobody asked */
 };
 
 static MsiMessage vector_message(const Vector *v)
@@ -69,15 +71,36 @@ static bool vector_fire(MsixState *s, Vector *v, MsiMessage *ret_msg)
     return true;
 }
 
+static void tell(const MsixState *s, const Vector *v)
+{
+    if (s->told) {
+        s->told(s->dev, (uint16_t)(v - s->vectors), v->route ? v->route->eventfd : -1);
+    }
+}
+
+/* Who fires by the route's eventfd has let go of it before it goes. */
+static void drop_route(const MsixState *s, Vector *v)
+{
+    MsiRoute *route = g_steal_pointer(&v->route);
+
+    if (route) {
+        tell(s, v);
+        msi_route_free(route);
+    }
+}
+
 static void vector_update_route(MsixState *s, Vector *v)
 {
     MsiMessage msg = vector_message(v);
 
     if (v->uses == 0 || !vector_can_fire(s, v)) {
-        msi_route_free(g_steal_pointer(&v->route));
+        drop_route(s, v);
     } else if (!v->route) {
         v->route = msi_route_new(s->platform->msi, msg, s->requester);
         v->routed = msg;
+        if (v->route) {
+            tell(s, v);
+        }
     } else if (msg.addr != v->routed.addr || msg.data != v->routed.data) {
         msi_route_update(v->route, msg);
         v->routed = msg;
@@ -105,7 +128,7 @@ static void vectors_clear(MsixState *s)
     for (unsigned i = 0; i < s->count; i++) {
         Vector *v = &s->vectors[i];
 
-        msi_route_free(v->route);
+        drop_route(s, v);
         *v = (Vector){.word[PCI_MSIX_ENTRY_VECTOR_CTRL / 4] = PCI_MSIX_ENTRY_CTRL_MASKBIT};
     }
 }
@@ -121,6 +144,7 @@ void msix_init(PciDevice *dev, uint16_t nvectors, uint8_t bar, uint32_t table_of
     s->vectors = g_new0(Vector, nvectors);
     s->platform = device_platform(&dev->parent_obj);
     s->requester = pci_requester_id(dev);
+    s->dev = dev;
     vectors_clear(s);
 
     s->cap = pci_add_capability(dev, PCI_CAP_ID_MSIX, PCI_CAP_MSIX_SIZEOF);
@@ -174,6 +198,28 @@ uint16_t msix_vectors(const PciDevice *dev)
 static Vector *vector_get(MsixState *s, uint16_t vector)
 {
     return s && vector < s->count ? &s->vectors[vector] : NULL;
+}
+
+void msix_listen(PciDevice *dev, MsixEventfdFn fn)
+{
+    if (dev->msix) {
+        dev->msix->told = fn;
+    }
+}
+
+int msix_eventfd(PciDevice *dev, uint16_t vector)
+{
+    MsixState *s = dev->msix;
+    Vector *v = vector_get(s, vector);
+    int fd;
+
+    if (!v) {
+        return -1;
+    }
+    pthread_mutex_lock(&s->lock);
+    fd = v->route ? v->route->eventfd : -1;
+    pthread_mutex_unlock(&s->lock);
+    return fd;
 }
 
 void msix_vector_use(PciDevice *dev, uint16_t vector)

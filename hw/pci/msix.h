@@ -31,6 +31,15 @@ void msix_vector_unuse(PciDevice *dev, uint16_t vector);
 /* Sends the vector's message, or marks it pending while it is masked. Any thread once the vector is in use. */
 void msix_notify(PciDevice *dev, uint16_t vector);
 
+/*
+ * An eventfd that fires a vector in use as msix_notify does, for somebody outside of this process; -1: there is none now. VM
+ * lock. fn is told of those that come, and with -1 of each before it goes; with the VM lock and a lock of MSI-X's own, so it
+ * calls nothing here. Whoever uses one lets go of it in fn.
+ */
+typedef void (*MsixEventfdFn)(PciDevice *dev, uint16_t vector, int eventfd);
+int msix_eventfd(PciDevice *dev, uint16_t vector);
+void msix_listen(PciDevice *dev, MsixEventfdFn fn);
+
 /* Called by pci.c after a configuration write that touched the capability. */
 void msix_config_written(PciDevice *dev, uint32_t off, unsigned size);
 

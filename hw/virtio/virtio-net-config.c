@@ -105,6 +105,7 @@ uint64_t virtio_net_get_features(VirtIODevice *vdev, uint64_t common)
     f |= s->host_mtu ? BIT(MTU) : 0;
     f |= s->speed >= 0 || s->duplex ? BIT(SPEED_DUPLEX) : 0;
     f &= s->n_pairs > 1 ? UINT64_MAX : ~BIT(MQ);
+    f = virtio_net_vhost_features(s, f);
     for (unsigned i = 0; i < G_N_ELEMENTS(needs); i++) {
         f &= f & needs[i].needs ? UINT64_MAX : ~FEATURE(needs[i].bit);
     }
@@ -130,6 +131,7 @@ void virtio_net_set_status(VirtIODevice *vdev, uint8_t old)
     if (vdev->status & (uint8_t)~old & VIRTIO_CONFIG_S_DRIVER_OK) {
         virtio_net_set_offloads(s, vdev->guest_features & GUEST_BITS);
         net_rx_filter_set_vlans(&s->filter, virtio_has_feature(vdev, VIRTIO_NET_F_CTRL_VLAN));
+        virtio_net_vhost_update(s);
     }
 }
 

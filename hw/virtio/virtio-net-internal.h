@@ -2,7 +2,8 @@
 /*
  * What the files of virtio-net share: virtio-net.c (the device: properties, life, link), virtio-net-config.c (features,
  * configuration space, what a driver switches), virtio-net-tx.c (from the driver to the backend), virtio-net-rx.c (back),
- * virtio-net-coal.c (when the driver is interrupted), virtio-net-ctrl.c (the control queue).
+ * virtio-net-coal.c (when the driver is interrupted), virtio-net-ctrl.c (the control queue), virtio-net-vhost.c (pairs that
+ * the kernel serves).
  *
  * Queues: receiveq and transmitq of each of n_pairs, then the control queue. Where neither MQ nor RSS was negotiated the
  * control queue is queue 2, whatever there is (§5.1.2).
@@ -66,6 +67,13 @@ typedef struct {
     VirtQueue *vq;
 } NetCoal;
 
+/* A pair that the kernel serves. Changes under the VM lock and virtio_lock. */
+typedef struct {
+    bool on;
+    int call[VHOST_RINGS], err;          /* eventfds: interrupts; a broken ring */
+    LoopFd *call_src[VHOST_RINGS], *err_src;
+} VirtioNetKernel;
+
 /* A pair of queues. */
 typedef struct {
     VirtioNet *s;
@@ -84,6 +92,7 @@ typedef struct {
     LoopBh *round;             /* tells the driver at the end of a round what came in it */
     uint32_t received;         /* frames since then */
     uint8_t head[NET_RSS_HEAD]; /* first bytes of a frame that the backend's queue delivers in pieces */
+    VirtioNetKernel kernel;
 } VirtioNetPair;
 
 /* What was not passed on. Atomic, relaxed. */
@@ -116,6 +125,8 @@ struct VirtioNet {
     PlatformRunListener run;
     bool running;              /* the VM; while it is stopped no queue is served */
     VirtioNetStats stats;
+    LoopBh *kernel_bh;         /* on the main loop: looks again at what the kernel serves; NULL: the netdev has no vhost */
+    bool kernel_refused;       /* it did; until the next reset it is not asked again */
     /* what the driver sees and has set; a reset puts it back */
     bool link_up;
     bool announce;             /* bit ANNOUNCE of status; CTRL_ANNOUNCE_ACK clears it */
@@ -195,6 +206,7 @@ void virtio_net_handle_tx(VirtioNet *s, VirtioNetPair *p); /* kicked */
 void virtio_net_send_ready(void *opaque, unsigned queue);  /* NetUserOps */
 void virtio_net_tx_drop(VirtioNetPair *p);                 /* the queue is reset: what waits is forgotten */
 void virtio_net_tx_timeout(void *opaque);                  /* tx_timer */
+void virtio_net_tx_give_up(VirtioNetPair *p);              /* what waits goes back unsent, and counts as an error */
 
 /* --- virtio-net-rx.c --- */
 
@@ -207,6 +219,18 @@ void virtio_net_rx_round(void *opaque);                    /* round */
 /* --- virtio-net-ctrl.c --- */
 
 void virtio_net_handle_ctrl(VirtIODevice *vdev, VirtQueue *vq);
+
+/* --- virtio-net-vhost.c: the VM lock and virtio_lock, unless said --- */
+
+void virtio_net_vhost_init(VirtioNet *s);   /* attached; main loop */
+void virtio_net_vhost_finish(VirtioNet *s); /* once is enough, twice is fine */
+uint64_t virtio_net_vhost_features(const VirtioNet *s, uint64_t features); /* those that can be had with it */
+/* The kernel serves the pairs that it can serve now, and no others: after anything that this depends on. */
+void virtio_net_vhost_update(VirtioNet *s);
+void virtio_net_vhost_update_soon(VirtioNet *s); /* from the main loop; with the queues' lock only */
+void virtio_net_notifier_changed(VirtIODevice *vdev, VirtQueue *vq, int fd); /* VM lock only */
+void virtio_net_vhost_stop_pair(VirtioNetPair *p);
+void virtio_net_vhost_stop(void *opaque);        /* all pairs */
 
 /* --- virtio-net-card.c: interface "net-card", for monitors (hw/core/net-card.h) --- */
 

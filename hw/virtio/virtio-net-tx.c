@@ -192,6 +192,15 @@ void virtio_net_send_ready(void *opaque, unsigned queue)
     }
 }
 
+void virtio_net_tx_give_up(VirtioNetPair *p)
+{
+    virtio_net_count(&p->s->stats.tx_errors, p->n_out);
+    for (; p->n_out > 0; p->n_out--) {
+        virtqueue_fill(p->out[p->next++]);
+    }
+    virtio_net_tx_drop(p);
+}
+
 void virtio_net_tx_drop(VirtioNetPair *p)
 {
     while (p->n_out > 0) {

@@ -26,6 +26,16 @@ enum {
 
 /* --- the queues --- */
 
+static void handle_ctrl(VirtioNet *s, VirtQueue *vq)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+
+    virtio_net_handle_ctrl(vdev, vq);
+    if (virtio_is_broken(vdev)) {
+        virtio_net_vhost_update_soon(s);
+    }
+}
+
 static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
 {
     CODE_PLACE(virtio_net_handle_output);
@@ -40,7 +50,7 @@ static void virtio_net_handle_output(VirtIODevice *vdev, VirtQueue *vq)
     } else if (n == ctrl && s->ctrl_bh) {
         loop_bh_schedule(s->ctrl_bh); /* who calls may have some of the locks, or none */
     } else if (n == ctrl) {
-        virtio_net_handle_ctrl(vdev, vq);
+        handle_ctrl(s, vq);
     } else if (n % 2) {
         virtio_net_handle_tx(s, &s->pairs[n / 2]);
     } else {
@@ -57,7 +67,7 @@ static void serve_ctrl(void *opaque)
 
     virtio_lock(vdev);
     if (s->running && virtio_running(vdev) && virtqueue_enabled(vq)) {
-        virtio_net_handle_ctrl(vdev, vq);
+        handle_ctrl(s, vq);
     }
     virtio_unlock(vdev);
 }
@@ -70,6 +80,7 @@ static void virtio_net_queue_reset(VirtIODevice *vdev, VirtQueue *vq)
     if (n >= 2 * s->n_pairs) {
         return;
     }
+    virtio_net_vhost_stop_pair(&s->pairs[n / 2]);
     if (n % 2) {
         virtio_net_tx_drop(&s->pairs[n / 2]);
         virtio_net_coal_reset(&s->pairs[n / 2].tx_coal, s->tx_coal);
@@ -83,6 +94,8 @@ static void virtio_net_reset(VirtIODevice *vdev)
 {
     VirtioNet *s = VIRTIO_NET(vdev);
 
+    virtio_net_vhost_stop(s);
+    s->kernel_refused = false;
     for (unsigned i = 0; i < s->n_pairs; i++) {
         virtio_net_tx_drop(&s->pairs[i]);
         virtio_net_rx_drop(&s->pairs[i]);
@@ -91,6 +104,16 @@ static void virtio_net_reset(VirtIODevice *vdev)
     if (s->ctrl_bh) {
         loop_bh_cancel(s->ctrl_bh);
     }
+}
+
+static void virtio_net_queues_changed(VirtIODevice *vdev)
+{
+    virtio_net_vhost_update(VIRTIO_NET(vdev));
+}
+
+static uint64_t virtio_net_limit_features(VirtIODevice *vdev, uint64_t common)
+{
+    return virtio_net_vhost_features(VIRTIO_NET(vdev), common);
 }
 
 /* --- the VM stops and goes on --- */
@@ -127,6 +150,7 @@ static void run_changed(void *opaque, bool running)
         finish_rounds(s);
     }
     s->running = running;
+    virtio_net_vhost_update(s);
     if (running) {
         go_on(s);
     }
@@ -143,6 +167,7 @@ static void link_changed(void *opaque, bool up)
 
     virtio_lock(vdev);
     s->link_up = up;
+    virtio_net_vhost_update(s);
     for (unsigned i = 0; i < s->n_pairs; i++) {
         virtio_net_send_ready(s, i);
     }
@@ -348,6 +373,7 @@ static bool attach(VirtioNet *s, NetBackend *b, GError **err)
     s->user = net_attach(b, &ops, loops, s->n_pairs, err);
     virtio_unlock(VIRTIO_DEVICE(s));
     s->link_up = s->user && net_link_up(b);
+    virtio_net_vhost_init(s);
     return s->user != NULL;
 }
 
@@ -360,6 +386,7 @@ static void virtio_net_unrealize(VirtIODevice *vdev)
     g_clear_pointer(&s->user, net_detach);
     virtio_net_card_finish(s);
     g_clear_pointer(&s->ctrl_bh, loop_bh_free);
+    virtio_net_vhost_finish(s);
     for (unsigned i = 0; i < s->n_pairs; i++) {
         pair_finish(&s->pairs[i]);
     }
@@ -532,6 +559,9 @@ static void virtio_net_class_init(ObjectClass *klass, const void *data)
     vc->set_config = virtio_net_set_config;
     vc->set_status = virtio_net_set_status;
     vc->queue_reset = virtio_net_queue_reset;
+    vc->queues_changed = virtio_net_queues_changed;
+    vc->limit_features = virtio_net_limit_features;
+    vc->notifier_changed = virtio_net_notifier_changed;
     vc->reset = virtio_net_reset;
     virtio_net_card_class_init(klass);
 }

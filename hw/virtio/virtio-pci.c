@@ -77,6 +77,18 @@ static bool virtio_pci_notify_unlocked(VirtioBus *vbus, uint16_t vector)
     return true;
 }
 
+/* --- the same for somebody outside: the kernel's vhost --- */
+
+static int virtio_pci_notifier(VirtioBus *vbus, uint16_t vector)
+{
+    return msix_eventfd(PCI_DEVICE(proxy_of(vbus)), vector);
+}
+
+static void notifier_changed(PciDevice *dev, uint16_t vector, int eventfd)
+{
+    virtio_vector_changed(VIRTIO_PCI(dev)->vdev, vector, eventfd);
+}
+
 uint8_t virtio_pci_isr_read(VirtIOPCIProxy *p)
 {
     uint8_t isr = virtio_isr_read(p->vdev);
@@ -319,6 +331,7 @@ static void add_msix(VirtIOPCIProxy *p, uint16_t nvectors)
     io_region_init(&p->msix, "virtio-pci-msix", &msix_bar_ops, p, (uint64_t)p->msix_pba * 2);
     pci_register_bar(PCI_DEVICE(p), VIRTIO_PCI_MSIX_BAR, PCI_BASE_ADDRESS_SPACE_MEMORY, &p->msix);
     msix_init(PCI_DEVICE(p), nvectors, VIRTIO_PCI_MSIX_BAR, 0, p->msix_pba);
+    msix_listen(PCI_DEVICE(p), notifier_changed);
 }
 
 /* --- the bus between proxy and device --- */
@@ -424,6 +437,7 @@ static void virtio_pci_bus_class_init(ObjectClass *klass, const void *data)
                    UINT64_C(1) << VIRTIO_F_NOTIFY_ON_EMPTY;
     bc->notify = virtio_pci_notify;
     bc->notify_unlocked = virtio_pci_notify_unlocked;
+    bc->notifier = virtio_pci_notifier;
     bc->device_plugged = virtio_pci_device_plugged;
     bc->doorbell = virtio_pci_doorbell;
     bc->device_reset = virtio_pci_device_reset;

@@ -74,14 +74,10 @@ static void bus_notify(VirtIODevice *vdev, uint16_t vector, bool config)
     }
 }
 
-void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
+static void notify(VirtIODevice *vdev, VirtQueue *vq)
 {
-    CODE_PLACE(virtio_notify);
     VirtioBusClass *bc;
 
-    if (!vq || !virtio_running(vdev) || !virtqueue_should_notify(vq)) {
-        return;
-    }
     TRACE(virtio_notify, "dev=%s queue=%u vector=%u", device_name(vdev), vq->index, vq->vector);
     if (G_LIKELY(!vq->iothread || !virtio_on_iothread(vdev))) {
         bus_notify(vdev, vq->vector, false);
@@ -90,6 +86,22 @@ void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
     bc = VIRTIO_BUS_GET_CLASS(vdev->vbus);
     if (!bc->notify_unlocked || !bc->notify_unlocked(vdev->vbus, vq->vector)) {
         virtio_defer_notify(vq);
+    }
+}
+
+void virtio_notify(VirtIODevice *vdev, VirtQueue *vq)
+{
+    CODE_PLACE(virtio_notify);
+
+    if (vq && virtio_running(vdev) && virtqueue_should_notify(vq)) {
+        notify(vdev, vq);
+    }
+}
+
+void virtio_queue_interrupt(VirtQueue *vq)
+{
+    if (virtio_running(vq->vdev)) {
+        notify(vq->vdev, vq);
     }
 }
 
@@ -175,6 +187,10 @@ void virtio_queue_serve(VirtIODevice *vdev, unsigned n)
         if (boot_trace_on()) {
             boot_trace_first("first kick served by", OBJECT(vdev));
         }
+        if (G_UNLIKELY(vq->lent)) {
+            virtio_queue_kick_lent(vq);
+            return;
+        }
         queue_run(vdev, vq);
     } else {
         log_guest("virtio-%s: kick for queue %u, which is not there or not running",
@@ -242,6 +258,15 @@ void virtio_queue_run_later(VirtIODevice *vdev, VirtQueue *vq)
     loop_timer_arm_in(vdev->later, 0);
 }
 
+static void queues_changed(VirtIODevice *vdev)
+{
+    VirtioDeviceClass *vc = VIRTIO_DEVICE_GET_CLASS(vdev);
+
+    if (vc->queues_changed) {
+        vc->queues_changed(vdev);
+    }
+}
+
 void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
 {
     bool before;
@@ -249,6 +274,9 @@ void virtio_set_dma_allowed(VirtIODevice *vdev, bool allowed)
     virtio_lock(vdev);
     before = vdev->dma_allowed;
     vdev->dma_allowed = allowed;
+    if (allowed != before && vdev->queues) {
+        queues_changed(vdev);
+    }
     if (allowed && !before && vdev->queues) {
         serve_waiting(vdev);
         notify_waiting(vdev);
@@ -270,6 +298,9 @@ bool virtio_queue_enable(VirtIODevice *vdev, unsigned n)
     vdev->started |= vdev->legacy;
     if (vdev->started && !virtio_is_broken(vdev) && virtqueue_start(vq)) {
         virtio_doorbells_update(vdev, true); /* gives the new queue its doorbell */
+    }
+    if (vdev->started) {
+        queues_changed(vdev);
     }
     virtio_unlock(vdev);
     return true;
@@ -348,6 +379,7 @@ void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector)
         virtio_lock(vdev);
         vq->vector = vector;
         virtio_unlock(vdev);
+        virtio_notifier_changed(vq, virtio_queue_notifier(vq));
     }
 }
 
@@ -597,6 +629,9 @@ bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err)
 
     vdev->host_features &= ~TRANSPORT_FEATURES | bc->features;
     vdev->host_features |= FEATURE(VIRTIO_F_VERSION_1);
+    if (vc->limit_features) {
+        vdev->host_features = vc->limit_features(vdev, vdev->host_features);
+    }
     if (vc->get_features) {
         vdev->host_features |= vc->get_features(vdev, vdev->host_features);
     }

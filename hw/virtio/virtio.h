@@ -84,6 +84,13 @@ struct VirtioDeviceClass {
     /* Queue vq alone is being reset (VIRTIO_F_RING_RESET) or disabled: lets go of its elements. A later push of one is
      * dropped, so that NULL is right where a device gets back to each element by itself. */
     void (*queue_reset)(VirtIODevice *vdev, VirtQueue *vq);
+    /* After a queue was started past DRIVER_OK, and when the device may do DMA again or no more: for who lends queues. */
+    void (*queues_changed)(VirtIODevice *vdev);
+    /* A queue's interrupt has another eventfd (virtio_queue_notifier), or none any more, fd -1: it is let go of now. With the
+     * VM lock, and locks of the transport's. */
+    void (*notifier_changed)(VirtIODevice *vdev, VirtQueue *vq, int fd);
+    /* Which of the core's own features it can serve, of those offered. Once, before get_features. */
+    uint64_t (*limit_features)(VirtIODevice *vdev, uint64_t common);
     void (*reset)(VirtIODevice *vdev); /* cancels or drains what is in flight, before queues are reset */
 };
 
@@ -96,6 +103,9 @@ struct VirtioBusClass {
     void (*notify)(VirtioBus *bus, uint16_t vector, bool config); /* raise the interrupt; without MSI-X: VM lock */
     /* A queue's interrupt, raised without the VM lock. False: that cannot be done now. NULL: it never can. */
     bool (*notify_unlocked)(VirtioBus *bus, uint16_t vector);
+    /* An eventfd that raises vector's interrupt without us; -1: there is none now. NULL: never. The bus tells of changes by
+     * virtio_vector_changed. VM lock. */
+    int (*notifier)(VirtioBus *bus, uint16_t vector);
     bool (*device_plugged)(VirtioBus *bus, VirtIODevice *vdev, GError **err);
     void (*device_unplugged)(VirtioBus *bus, VirtIODevice *vdev);
     /* Where the driver kicks queue n, with what it has negotiated: fills in *ret_event (without fd), relative to the
@@ -137,6 +147,25 @@ bool virtio_on_iothread(const VirtIODevice *vdev); /* is the caller one of them?
 
 /* Interrupts the driver about queue vq when its rules ask for it. Nothing before DRIVER_OK; vq NULL: nothing. */
 void virtio_notify(VirtIODevice *vdev, VirtQueue *vq);
+
+/*
+ * Lends a queue with a split ring to somebody else (the kernel's vhost) who serves it until it is taken back. Meanwhile
+ * nothing is popped or pushed here and handle_output is not called. False: it is not ready, elements of it are out, its ring
+ * is packed, or the host has no eventfd left; nothing has changed. A queue that is lent is taken back before it is reset.
+ */
+typedef struct {
+    uint16_t num, base;        /* entries; index in the available ring of the next one to take */
+    void *desc, *avail, *used; /* until guest memory changes */
+    int kick;                  /* an eventfd that the driver's kicks come by; nobody else reads it */
+} VirtQueueLoan;
+bool virtio_queue_lend(VirtQueue *vq, VirtQueueLoan *ret_loan);
+bool virtio_queue_lent(const VirtQueue *vq);
+/* base: where the other one was; -1: not known, which is where it put back what it took last. */
+void virtio_queue_take_back(VirtQueue *vq, int base);
+/* The other one has used buffers, and has found that the driver wants to know. */
+void virtio_queue_interrupt(VirtQueue *vq);
+/* An eventfd by which it tells the driver itself; -1: there is none now. VM lock; see VirtioDeviceClass.notifier_changed. */
+int virtio_queue_notifier(VirtQueue *vq);
 
 /* The device changed its configuration: bumps the generation and interrupts the driver. */
 void virtio_notify_config(VirtIODevice *vdev);
@@ -213,6 +242,8 @@ void virtio_queue_reset(VirtIODevice *vdev, unsigned n);
 bool virtio_queue_reset_allowed(const VirtIODevice *vdev); /* the feature is negotiated */
 uint16_t virtio_queue_vector(VirtIODevice *vdev, unsigned n);
 void virtio_queue_set_vector(VirtIODevice *vdev, unsigned n, uint16_t vector);
+/* The interrupt of vector has that eventfd now (-1: none), VirtioBusClass.notifier. */
+void virtio_vector_changed(VirtIODevice *vdev, uint16_t vector, int fd);
 void virtio_isr_set(VirtIODevice *vdev, uint8_t bits); /* by VirtioBusClass.notify; any thread */
 uint8_t virtio_isr_read(VirtIODevice *vdev);           /* and clears it */
 uint8_t virtio_isr_peek(const VirtIODevice *vdev);

@@ -138,6 +138,9 @@ struct VirtQueue {
     VirtQueueSetup setup;
     VqDoorbell bell;
     uint16_t index, max_size, vector;
+    bool lent;                 /* virtio_queue_lend: generation is 0, so that nobody touches the rings */
+    int lent_kick;             /* while lent: who has it is kicked by this */
+    int own_kick;              /* an eventfd for that where there is no doorbell; -1: none */
     bool run_later;            /* virtio_queue_run_later was called */
     bool may_poll;             /* virtio_queue_allow_polling was called */
     IoThread *iothread;        /* serves it; NULL: the main loop */
@@ -150,6 +153,7 @@ struct VirtQueue {
  * is there something for handle_output that it has not been called for yet? end: as virtqueue_enable_kicks.
  */
 bool virtqueue_poll(VirtQueue *vq);
+bool virtqueue_idle(VirtQueue *vq); /* its rings may be touched, and none of its elements is out */
 void virtqueue_poll_begin(VirtQueue *vq);
 bool virtqueue_poll_end(VirtQueue *vq);
 
@@ -162,6 +166,10 @@ void virtio_defer_notify(VirtQueue *vq);
 void virtio_forget_deferred(VirtIODevice *vdev);
 void virtio_announce_error(VirtIODevice *vdev); /* virtio.c; VM lock */
 void virtio_queue_serve(VirtIODevice *vdev, unsigned n); /* virtio.c: a kick; the queue's thread, or its lock */
+
+/* --- virtio-lend.c --- */
+void virtio_queue_kick_lent(VirtQueue *vq);
+void virtio_notifier_changed(VirtQueue *vq, int fd); /* whoever has it hears of it */
 
 #define vq_error(vq, fmt, ...) virtio_error((vq)->vdev, "queue %u: " fmt, (vq)->index, ##__VA_ARGS__)
 

@@ -271,6 +271,7 @@ VirtQueue *virtqueue_new(VirtIODevice *vdev, unsigned index, uint16_t max_size,
     vq->index = (uint16_t)index;
     vq->max_size = max_size;
     vq->handle_output = handle_output;
+    vq->own_kick = -1;
     virtqueue_reset(vq);
     return vq;
 }
@@ -286,6 +287,7 @@ void virtqueue_free(VirtQueue *vq)
 
 void virtqueue_reset(VirtQueue *vq)
 {
+    g_assert(!vq->lent);
     if (vq->pool) {
         pool_orphan(vq->pool);
         vq->pool = NULL;
@@ -350,6 +352,9 @@ bool virtqueue_size_ok(const VirtQueue *vq, uint32_t size)
 
 static bool vq_remap(VirtQueue *vq)
 {
+    if (vq->lent) {
+        return false;
+    }
     vq->ram.size = 0;
     unpin_parts(vq);
     if (!vq->ops->map(vq)) {
@@ -523,6 +528,11 @@ void virtqueue_unpop(VqElem *e)
 void virtqueue_detach(VqElem *e)
 {
     elem_drop(e->pool->vq, e);
+}
+
+bool virtqueue_idle(VirtQueue *vq)
+{
+    return vq_usable(vq) && vq->pool->in_flight == 0;
 }
 
 bool virtqueue_empty(VirtQueue *vq)

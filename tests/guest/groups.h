@@ -41,5 +41,7 @@ void group_net_pc_legacy(void);
 void group_net_microvm(void);
 void group_hotplug(void);
 void group_net_tap(void);
+void group_net_vhost(void);
+void group_net_vhost_microvm(void);
 
 #endif

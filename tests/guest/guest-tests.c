@@ -58,6 +58,8 @@ static const struct {
     {"net-microvm", group_net_microvm},
     {"hotplug", group_hotplug},
     {"net-tap", group_net_tap},
+    {"net-vhost", group_net_vhost},
+    {"net-vhost-microvm", group_net_vhost_microvm},
 };
 
 int main(int argc, char **argv)

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <net/if.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -23,6 +24,33 @@ void net_loopback_up(void)
     if (!(ifr.ifr_flags & IFF_UP)) {
         ifr.ifr_flags |= IFF_UP;
         ioctl(s, SIOCSIFFLAGS, &ifr);
+    }
+    close(s);
+}
+
+void net_own_network(void)
+{
+    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
+        fail("no network namespace: %s", strerror(errno));
+    }
+    net_loopback_up();
+}
+
+void net_bring_up(const char *ifname, uint32_t addr)
+{
+    struct ifreq ifr = {0};
+    struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool ok;
+
+    g_strlcpy(ifr.ifr_name, ifname, sizeof ifr.ifr_name);
+    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(addr)};
+    ok = ioctl(s, SIOCSIFADDR, &ifr) == 0;
+    in->sin_addr.s_addr = htonl(0xffffff00);
+    ok = ok && ioctl(s, SIOCSIFNETMASK, &ifr) == 0 && ioctl(s, SIOCGIFFLAGS, &ifr) == 0;
+    ifr.ifr_flags |= IFF_UP;
+    if (!ok || ioctl(s, SIOCSIFFLAGS, &ifr) < 0) {
+        fail("cannot set up %s: %s", ifname, strerror(errno));
     }
     close(s);
 }

@@ -11,6 +11,10 @@
 /* --- the host's end --- */
 
 void net_loopback_up(void);
+/* A network namespace of the test's own: whatever the host has is left alone, and an ordinary user may do it, too. */
+void net_own_network(void);
+/* An interface gets an address (host's byte order) in a network of 256, and comes up. */
+void net_bring_up(const char *ifname, uint32_t addr);
 /* A socket that listens on addr (host's byte order), at *ret_port. */
 int net_listen(uint32_t addr, unsigned *ret_port);
 /* What the other end takes of it. */

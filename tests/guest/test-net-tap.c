@@ -5,13 +5,8 @@
  * guest and 20 MB from it on both pairs, the cable, and a capture of all of it, which goes to
  * stdout for tests/guest/pcap-check.py.
  */
-#include <arpa/inet.h>
-#include <errno.h>
-#include <net/if.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,34 +25,6 @@ enum { STREAMS = 2, BLOCK = 1000000, DOWN = 50, UP = 5 };
 static uint8_t block[BLOCK];
 
 /* --- the host's end --- */
-
-/* So that whatever the host has is left alone, and an ordinary user may do it, too. */
-static void own_network(void)
-{
-    if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0) {
-        fail("no network namespace: %s", strerror(errno));
-    }
-    net_loopback_up();
-}
-
-static void bring_up(const char *ifname)
-{
-    struct ifreq ifr = {0};
-    struct sockaddr_in *in = (struct sockaddr_in *)&ifr.ifr_addr;
-    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    bool ok;
-
-    g_strlcpy(ifr.ifr_name, ifname, sizeof ifr.ifr_name);
-    *in = (struct sockaddr_in){.sin_family = AF_INET, .sin_addr.s_addr = htonl(HOST_IP)};
-    ok = ioctl(s, SIOCSIFADDR, &ifr) == 0;
-    in->sin_addr.s_addr = htonl(0xffffff00);
-    ok = ok && ioctl(s, SIOCSIFNETMASK, &ifr) == 0 && ioctl(s, SIOCGIFFLAGS, &ifr) == 0;
-    ifr.ifr_flags |= IFF_UP;
-    if (!ok || ioctl(s, SIOCSIFFLAGS, &ifr) < 0) {
-        fail("cannot set up %s: %s", ifname, strerror(errno));
-    }
-    close(s);
-}
 
 static void make_block(void)
 {
@@ -293,10 +260,10 @@ void group_net_tap(void)
     int s;
     Vm *vm;
 
-    own_network();
+    net_own_network();
     make_block();
     vm = vm_start("-readconfig", paths->config, "-object", dump, NULL);
-    bring_up("vm0");
+    net_bring_up("vm0", HOST_IP);
     s = net_listen(HOST_IP, &http);
     g_thread_unref(g_thread_new("http", serve_http, GINT_TO_POINTER(s)));
     vm_wait_ready(vm);

@@ -12,7 +12,7 @@ import tempfile
 import initramfs
 from common import CACHE, NOT_EXECUTABLE, NOT_FOUND, TOP, USAGE, Failure, say
 
-HOST_MODULES = "virtio_pci,virtio_blk,virtio_console,kvm_amd,tun"
+HOST_MODULES = "virtio_pci,virtio_blk,virtio_console,kvm_amd,tun,vhost_net"
 LIBRARY_DIRS = ("/lib/x86_64-linux-gnu", "/usr/lib/x86_64-linux-gnu", "/lib", "/usr/lib", "/lib64", "/usr/lib64")
 KEEP = 4  # of the newest in the cache
 

@@ -116,6 +116,16 @@ static int queue_selector(const VirtIODevice *vdev)
     return bc && bc->queue_selector ? bc->queue_selector(vdev->vbus) : 0;
 }
 
+static bool vhost_started(VirtIODevice *vdev)
+{
+    for (unsigned n = 0; vdev->queues && n < vdev->queues->len; n++) {
+        if (virtio_queue_lent(virtio_get_queue(vdev, n))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static json_t *run_query_virtio_status(Machine *m, json_t *args, GError **err)
 {
     VirtIODevice *vdev = find_device(m, args, err);
@@ -129,13 +139,13 @@ static json_t *run_query_virtio_status(Machine *m, json_t *args, GError **err)
     all = json_pack(
         "{s:s, s:i, s:b, s:s, s:i, s:i, s:i, s:b, s:b, s:b, s:b, s:b, s:b, s:b, s:s, "
         "s:b, s:o, s:o, s:o, s:o}",
-        "name", name, "device-id", vdev->device_id, "vhost-started", 0, "device-endian", "little",
-        "num-vqs", (int)(vdev->queues ? vdev->queues->len : 0), "isr", virtio_isr_peek(vdev),
-        "queue-sel", queue_selector(vdev), "vm-running", m->state == RUN_STATE_RUNNING, "broken",
-        virtio_is_broken(vdev), "disabled", 0, "use-started", 1, "started", vdev->started,
-        "start-on-kick", 0, "disable-legacy-check", 0, "bus-name",
-        vdev->vbus ? OBJECT(vdev->vbus)->name : "", "use-guest-notifier-mask", 1, "guest-features",
-        describe_features(vdev, vdev->guest_features), "host-features",
+        "name", name, "device-id", vdev->device_id, "vhost-started", vhost_started(vdev),
+        "device-endian", "little", "num-vqs", (int)(vdev->queues ? vdev->queues->len : 0), "isr",
+        virtio_isr_peek(vdev), "queue-sel", queue_selector(vdev), "vm-running",
+        m->state == RUN_STATE_RUNNING, "broken", virtio_is_broken(vdev), "disabled", 0,
+        "use-started", 1, "started", vdev->started, "start-on-kick", 0, "disable-legacy-check", 0,
+        "bus-name", vdev->vbus ? OBJECT(vdev->vbus)->name : "", "use-guest-notifier-mask", 1,
+        "guest-features", describe_features(vdev, vdev->guest_features), "host-features",
         describe_features(vdev, virtio_offer(vdev)), "backend-features", describe_features(vdev, 0),
         "status", describe_status(vdev->status));
     virtio_unlock(vdev);
