@@ -21,8 +21,8 @@ static inline bool boot_trace_on(void)
 void boot_trace_program_begins(void); /* first thing in main */
 
 /*
- * Opens the file, which is written at the end. init: the text of the console's line that is the guest's userspace; NULL:
- * the first line that does not begin with '[', as those of Linux do.
+ * Opens the file, which is written at the end. init: the text of the console's line that is the guest's userspace;
+ * NULL: the first line that does not begin with '[', as those of Linux do.
  */
 bool boot_trace_begin(const char *path, const char *init, GError **err);
 void boot_trace_end(bool summary); /* writes it, and tells it on stderr if wanted; harmless when it is off */
@@ -32,7 +32,7 @@ void boot_trace_end(bool summary); /* writes it, and tells it on stderr if wante
 int64_t boot_trace_now(void);                                    /* ns */
 void boot_trace_span(const char *name, const char *of, int64_t begin_ns); /* from then until now; "NAME OF" */
 void boot_trace_event(const char *name, const char *detail);     /* detail NULL: none */
-void boot_trace_first(const char *name, Object *obj);            /* only the first time for that name (static) and object */
+void boot_trace_first(const char *name, Object *obj);            /* only the first time for that static name and obj */
 void boot_trace_loaded(uint64_t entry);                          /* where vCPU 0 will begin */
 void boot_trace_vcpu_runs(unsigned vcpu);                        /* right before its KVM_RUN */
 /* An exit that reached region (NULL: nothing is there), by whoever below root has it. VM lock. */

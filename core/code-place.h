@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Where functions stand in the source, for those who want to read on: CODE_PLACE(fn) in the body of fn makes a function
- * pointer, as tables and live objects hold it, findable by name, file and line. It costs nothing when the function runs.
+ * pointer, as tables and live objects hold it, findable by name, file and line. It costs nothing when that runs.
  */
 #ifndef AEROSTAT_CORE_CODE_PLACE_H
 #define AEROSTAT_CORE_CODE_PLACE_H

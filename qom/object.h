@@ -64,8 +64,8 @@ typedef void MemoryTell(void *opaque, const char *kind, const void *start, size_
 struct ObjectClass {
     const TypeInfo *type;
     ObjectClass *parent;         /* NULL for object_type's */
-    /* For the memory bill: tells of what was allocated besides the instance, as far as it is of a size to speak of. NULL:
-     * nothing. VM lock. */
+    /* For the memory bill: tells of what was allocated besides the instance, as far as it is of a size to speak of.
+     * NULL: nothing. VM lock. */
     void (*memory)(Object *obj, MemoryTell *tell, void *opaque);
     GPtrArray *interfaces;       /* of ObjectClass *, one method table per interface, inherited ones included; NULL: none */
 };

@@ -16,8 +16,8 @@ bool virtio_feature_is_transport(unsigned bit); /* of rings and transports; the 
 const char *virtio_device_section(uint16_t device_id);
 char *virtio_feature_section(uint16_t device_id, unsigned bit);
 
-/* What a realized device is made of, for people: its queues and their handlers, the fields of its configuration space, the
- * features that it offers, and which functions a kick runs through. All of it is asked of the device. VM lock. */
+/* What a realized device is made of, for people: its queues and their handlers, the fields of its configuration space,
+ * the features that it offers, and which functions a kick runs through. All of it is asked of the device. VM lock. */
 void virtio_explain(VirtIODevice *vdev, GString *text);
 
 /* A buffer as the driver has put it into a split ring. What the ring says is not checked, but for being readable. */

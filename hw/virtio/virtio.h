@@ -128,7 +128,7 @@ void virtio_init(VirtIODevice *vdev, uint16_t device_id, size_t config_size);
 VirtQueue *virtio_add_queue(VirtIODevice *vdev, uint16_t queue_size, VirtIOHandleOutput handle_output);
 bool virtio_bus_device_plugged(VirtIODevice *vdev, GError **err); /* called by virtio_device's realize, after the model's */
 void virtio_cleanup(VirtIODevice *vdev);                          /* by its unrealize */
-/* ObjectClass.memory of all virtio devices: queues and configuration space. A device with more to tell calls it first. */
+/* ObjectClass.memory of all virtio devices: queues and configuration space. One with more to tell calls it first. */
 void virtio_device_memory(Object *obj, MemoryTell *tell, void *opaque);
 
 /* Serves vq on that iothread. */

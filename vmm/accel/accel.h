@@ -43,7 +43,8 @@ struct AccelClass {
     int (*thread_id)(Accel *accel, unsigned cpu); /* of a vCPU, after create_vcpus; NULL: there are no vCPUs */
     /* The physical address behind a virtual one of a vCPU, which is paused; false: there is none. NULL: there are no vCPUs */
     bool (*translate)(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical);
-    /* Its own statistics of the VM (cpu -1) or a vCPU, or what they mean, as kvm_stats_read; running or not. NULL: none. */
+    /* Its own statistics of the VM (cpu -1) or a vCPU, or what they mean, as kvm_stats_read; running or not. NULL:
+     * none. */
     json_t *(*stats)(Accel *accel, int cpu, bool schemas, GError **err);
     bool (*nmi)(Accel *accel, GError **err); /* to all vCPUs, which are paused; NULL: there are none */
 };

@@ -10,8 +10,8 @@
 #include <jansson.h>
 
 /*
- * What the file says, as query-stats has it: an array of {"name", "value"}; with schemas as query-stats-schemas has it: of
- * {"name", "type", "unit", "base", "exponent", "bucket-size"}. What is of a kind that is not known is left out. New
+ * What the file says, as query-stats has it: an array of {"name", "value"}; with schemas as query-stats-schemas has it:
+ * of {"name", "type", "unit", "base", "exponent", "bucket-size"}. What is of a kind that is not known is left out. New
  * reference; NULL with err: it cannot be read, or makes no sense.
  */
 json_t *kvm_stats_read(int fd, bool schemas, GError **err);

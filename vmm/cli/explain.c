@@ -151,11 +151,20 @@ static void explain_property(const Property *prop, const TypeInfo *owner, void *
     g_string_append_printf(w->text, "%s\n", line);
 }
 
+static char *address_of(Device *dev)
+{
+    BusClass *bc;
+
+    if (!dev->bus) {
+        return NULL;
+    }
+    bc = BUS_GET_CLASS(dev->bus);
+    return bc->device_address ? bc->device_address(dev->bus, dev) : NULL;
+}
+
 static void explain_place(Device *dev, GString *text)
 {
-    g_autofree char *path = object_path(OBJECT(dev));
-    BusClass *bc = dev->bus ? BUS_GET_CLASS(dev->bus) : NULL;
-    g_autofree char *address = bc && bc->device_address ? bc->device_address(dev->bus, dev) : NULL;
+    g_autofree char *path = object_path(OBJECT(dev)), *address = address_of(dev);
 
     g_string_append_printf(text, "\nPlace\n  %s", path);
     if (dev->bus) {

@@ -8,8 +8,8 @@
 #include "vmm/machine/machine.h"
 
 /*
- * {"resident": bytes, "accounted": bytes, "unaccounted": bytes, "rows": [{"owner", "kind", "bytes"}]}, the largest first.
- * Rows add up to accounted. New reference; NULL with err: no /proc. VM lock; reads all of smaps: slow.
+ * {"resident": bytes, "accounted": bytes, "unaccounted": bytes, "rows": [{"owner", "kind", "bytes"}]}, the largest
+ * first. Rows add up to accounted. New reference; NULL with err: no /proc. VM lock; reads all of smaps: slow.
  */
 json_t *memory_bill(Machine *m, GError **err);
 
