@@ -28,6 +28,7 @@ static void drop_kept(NetQueue *q)
         net_count_dropped(q->b, q->index, NET_DIR_TX, 1);
     }
     q->rx.len = q->tx.len = 0;
+    q->rx_cut = 0;
     q->rx_stopped = q->tx_blocked = false;
 }
 

@@ -272,6 +272,26 @@ START_TEST(a_large_frame_that_waits_is_cut_where_its_offload_has_gone)
 }
 END_TEST
 
+/* What the card has of a frame that is lost says nothing of the next one. */
+START_TEST(a_frame_that_waits_in_part_is_lost_to_the_kernel)
+{
+    NetTest *t = net_test_add("n0", NET_OFFLOAD_ALL, 1);
+    Card *c = card_new(&t->parent_obj);
+    NetHdr hdr = large_frame();
+
+    c->room = 1;
+    ck_assert(!net_test_inject(t, buf, 4054, hdr));
+    ck_assert_int_ge(net_vhost_begin(c->user, 0, 12, NULL, NULL), 0);
+    ck_assert_uint_eq(net_counter(&t->parent_obj, "rx-dropped"), 1);
+    net_vhost_end(c->user, 0);
+    card_drop(c);
+    c->room = -1;
+    ck_assert(net_test_inject(t, buf, 4054, hdr));
+    expect_segments(c, 4);
+    card_free(c);
+}
+END_TEST
+
 START_TEST(segments_that_find_no_room_wait)
 {
     NetTest *t = net_test_add("n0", NET_OFFLOAD_ALL, 1);
@@ -344,6 +364,7 @@ int main(void)
                         0, 3);
     tcase_add_loop_test(tc, a_large_frame_that_waits_is_cut_where_its_offload_has_gone, 0, 2);
     tcase_add_test(tc, segments_that_find_no_room_wait);
+    tcase_add_test(tc, a_frame_that_waits_in_part_is_lost_to_the_kernel);
     tcase_add_test(tc, bad_options_get_one_line);
     tcase_add_test(tc, the_null_network_takes_all);
     return suite_run(s);
