@@ -470,6 +470,33 @@ START_TEST(frames_come_to_the_queues_that_are_in_use)
 }
 END_TEST
 
+/* The kernel takes what comes by a queue that is detached from the interface: it is not gone. */
+START_TEST(frames_sent_on_queues_that_are_not_in_use_do_no_harm)
+{
+    NetBackend *b =
+        net_add("{'type': 'tap', 'id': 'n', 'ifname': 'tap9', 'script': 'no', 'queues': 4}");
+    EventLoop *loops[] = {net_loop, net_loop, net_loop, net_loop};
+    NetUserOps ops = {"card", count_receive, no_ready, NULL, NULL};
+    NetUser *u = net_attach(b, &ops, loops, 4, NULL);
+    struct iovec iov = {buf, 60};
+    NetFrame f = {.iov = &iov, .niov = 1, .len = 60};
+
+    bring_up();
+    net_set_queues(u, 4);
+    net_set_queues(u, 1);
+    net_frame(buf, 60, 1);
+    for (unsigned i = 0; i < 4; i++) {
+        ck_assert_uint_eq(net_send(u, i, &f, 1), 1);
+        net_run_for(1);
+    }
+    ck_assert(net_link_up(b));
+    ck_assert_uint_eq(net_counter(b, "tx-frames") + net_counter(b, "tx-dropped"), 4);
+    send_flows();
+    ck_assert_uint_ge(by_queue[0], 64);
+    net_detach(u);
+}
+END_TEST
+
 /* --- where it comes from --- */
 
 static int open_tap(int flags)
@@ -727,6 +754,7 @@ int main(void)
     tcase_add_test(tc, an_interface_that_is_deleted_takes_the_link_down);
     tcase_add_test(tc, an_interface_that_is_down_loses_frames_only);
     tcase_add_test(tc, frames_come_to_the_queues_that_are_in_use);
+    tcase_add_test(tc, frames_sent_on_queues_that_are_not_in_use_do_no_harm);
     tcase_add_loop_test(tc, a_tap_is_taken_by_its_descriptor, 0, 2);
     tcase_add_test(tc, queues_are_taken_by_their_descriptors);
     tcase_add_test(tc, a_macvtap_is_taken_by_its_descriptor);
