@@ -625,6 +625,26 @@ START_TEST(a_kernel_that_refuses_leaves_the_queues_to_us)
 }
 END_TEST
 
+START_TEST(a_frame_that_waits_comes_all_the_same_when_the_kernel_refuses)
+{
+    g_autoptr(Vnic) c = start((unsigned)_i, 1, "");
+    FakeDriver *d = c->d;
+
+    if (!(d->features >> VIRTIO_F_RING_RESET & 1)) {
+        return;
+    }
+    d->t->queue_reset(d, TX);
+    ck_assert(!vnet_inject(d, c->t, 0, frame, LEN, (NetHdr){0}));
+    c->t->no_lending = true;
+    enable_again(d, TX);
+    ck_assert(!served(c, 0));
+    vnet_post(d, RX, 2, ROOM, ROOM);
+    fake_machine_run(d->m);
+    ck_assert(fake_driver_get(d, RX, NULL, NULL));
+    vnet_expect(d, c->t, 0, RX, frame, LEN);
+}
+END_TEST
+
 START_TEST(a_kernel_that_does_not_say_where_it_is_was_where_it_used_last)
 {
     g_autoptr(Vnic) c = start((unsigned)_i, 1, "");
@@ -726,6 +746,7 @@ int main(void)
         a_netdev_that_is_deleted_is_let_go_of_first,
         filters_refuse_a_netdev_that_they_would_see_nothing_of, each_pair_has_its_own,
         a_kernel_that_refuses_leaves_the_queues_to_us,
+        a_frame_that_waits_comes_all_the_same_when_the_kernel_refuses,
         a_kernel_that_does_not_say_where_it_is_was_where_it_used_last,
         a_ring_that_the_kernel_finds_broken_breaks_the_device,
         a_bad_command_ends_the_kernels_work_too, regions_that_come_and_go_are_told,

@@ -127,6 +127,7 @@ struct VirtioNet {
     VirtioNetStats stats;
     LoopBh *kernel_bh;         /* on the main loop: looks again at what the kernel serves; NULL: the netdev has no vhost */
     bool kernel_refused;       /* it did; until the next reset it is not asked again */
+    LogRate kernel_rate;
     /* what the driver sees and has set; a reset puts it back */
     bool link_up;
     bool announce;             /* bit ANNOUNCE of status; CTRL_ANNOUNCE_ACK clears it */

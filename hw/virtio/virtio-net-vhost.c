@@ -110,13 +110,13 @@ static Vhost *vhost_of(const VirtioNetPair *p)
     return net_vhost(p->s->user, p->index);
 }
 
-/* Nothing of it is in our hands any more. */
+/* Nothing of it is in our hands any more. What waits for room in rx goes on to wait: the kernel may
+ * refuse. */
 static void let_go(VirtioNetPair *p)
 {
     loop_bh_cancel(p->round);
     virtio_net_rx_round(p);
     virtio_net_tx_give_up(p);
-    p->waiting = 0;
 }
 
 /* The interrupt's own eventfd, so that the kernel needs nobody here; without one it is told here.
@@ -132,7 +132,8 @@ void virtio_net_notifier_changed(VirtIODevice *vdev, VirtQueue *vq, int fd)
     unsigned ring = vq == p->tx ? VHOST_TX : VHOST_RX;
 
     if (p->kernel.on && !vhost_set_call(vhost_of(p), ring, call_of(&p->kernel, ring, fd))) {
-        log_warn("%s: vhost: the interrupts of queue %u are lost", p->s->name, virtqueue_index(vq));
+        log_warn_rated(&p->s->kernel_rate, "%s: vhost: the interrupts of queue %u are lost",
+                       p->s->name, virtqueue_index(vq));
     }
 }
 
@@ -205,8 +206,10 @@ static void start_pair(VirtioNetPair *p)
     take_back(p->rx, -1);
     take_back(p->tx, -1);
     p->s->kernel_refused = true;
-    log_warn("%s: unable to start vhost net: %s: falling back on userspace virtio", p->s->name,
-             err ? err->message : "the queues cannot be lent");
+    /* Rated: each of a guest's resets asks again. */
+    log_warn_rated(&p->s->kernel_rate,
+                   "%s: unable to start vhost net: %s: falling back on userspace virtio",
+                   p->s->name, err ? err->message : "the queues cannot be lent");
 }
 
 /* Interrupts that were under way are made up for: one too many does no harm. */
