@@ -380,7 +380,8 @@ bool net_segments_begin(NetSegments *s, const NetFrame *f)
         sum = net_csum_add(pseudo_sum(s, IPPROTO_UDP, l4_len), udp, UDP_HEADER, false);
         slice(f, s->payload, f->len - s->payload, s->iov, &sum);
         put_csum(udp + UDP_CSUM, sum);
-        s->fragment_id = net_csum_add(get32(udp), udp + 4, 4, false) ^ (uint32_t)(uintptr_t)f;
+        /* Of what is sent alone: cutting may begin again in mid-datagram, from a copy of f. */
+        s->fragment_id = net_csum_add(get32(udp), udp + 4, 4, false);
     }
     return true;
 }

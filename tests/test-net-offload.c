@@ -314,6 +314,24 @@ START_TEST(a_network_that_fills_up_in_a_large_frame_gets_the_rest_later)
 }
 END_TEST
 
+START_TEST(fragments_that_come_later_are_of_the_same_datagram)
+{
+    Shape s = {.v6 = true};
+    NetTest *t = net_test_add("n0", 0, 1);
+    Card *c = card_new(&t->parent_obj);
+    Layout l = make_large(&s, 5000);
+
+    t->room = 2;
+    ck_assert(card_send_hdr(c, buf, l.len, large_hdr(&s, &l, VIRTIO_NET_HDR_GSO_UDP, 1448)));
+    ck_assert_uint_eq(t->sent->len, 2);
+    net_test_writable(t, 1);
+    net_test_writable(t, -1);
+    ck_assert_uint_eq(t->sent->len, 4);
+    ck_assert_uint_eq(check_fragments(t, &s, &l, 1448), 0);
+    card_free(c);
+}
+END_TEST
+
 START_TEST(headers_that_do_not_fit_their_frame_are_errors)
 {
     Shape tcp4 = {.tcp = true}, udp6 = {.v6 = true};
@@ -447,6 +465,7 @@ int main(void)
     tcase_add_test(tc, a_known_packet_gets_its_known_checksum);
     tcase_add_loop_test(tc, large_frames_arrive_in_valid_pieces, 0, G_N_ELEMENTS(kinds));
     tcase_add_test(tc, a_network_that_fills_up_in_a_large_frame_gets_the_rest_later);
+    tcase_add_test(tc, fragments_that_come_later_are_of_the_same_datagram);
     tcase_add_loop_test(tc, headers_that_do_not_fit_their_frame_are_errors, 0, 2);
     tcase_add_test(tc, a_network_with_offloads_gets_frames_as_they_are);
     tcase_add_test(tc, the_card_gets_no_offload_that_it_did_not_ask_for);
