@@ -595,6 +595,22 @@ START_TEST(each_pair_has_its_own)
 }
 END_TEST
 
+/* Queue 2 is the control queue then, whatever else the driver enables. */
+START_TEST(without_multiqueue_the_kernel_has_one_pair)
+{
+    g_autoptr(Vnic) c = probe((unsigned)_i, 2, ",mq=on", fake_vhost_features);
+    uint8_t promisc = 1;
+
+    vnet_up_without(c->d, BIT(MQ));
+    expect_by_kernel(c);
+    ck_assert(!served(c, 1));
+    fake_driver_add(c->d, 2, OUT("\0\0", 2), OUT(&promisc, 1), IN(1));
+    fake_driver_kick(c->d, 2);
+    ck_assert(fake_driver_get(c->d, 2, NULL, NULL));
+    ck_assert(vnet_of(c->d)->filter.promisc);
+}
+END_TEST
+
 /* --- trouble --- */
 
 START_TEST(a_kernel_that_refuses_leaves_the_queues_to_us)
@@ -745,7 +761,7 @@ int main(void)
         what_waits_is_given_up_when_the_kernel_takes_over, without_dma_the_kernel_has_nothing,
         a_netdev_that_is_deleted_is_let_go_of_first,
         filters_refuse_a_netdev_that_they_would_see_nothing_of, each_pair_has_its_own,
-        a_kernel_that_refuses_leaves_the_queues_to_us,
+        without_multiqueue_the_kernel_has_one_pair, a_kernel_that_refuses_leaves_the_queues_to_us,
         a_frame_that_waits_comes_all_the_same_when_the_kernel_refuses,
         a_kernel_that_does_not_say_where_it_is_was_where_it_used_last,
         a_ring_that_the_kernel_finds_broken_breaks_the_device,

@@ -254,13 +254,20 @@ static bool may_start(const VirtioNet *s)
            (vdev->status & VIRTIO_CONFIG_S_DRIVER_OK) && virtio_running(vdev);
 }
 
+/* Negotiated, too: without MQ the control queue has the number of a pair's. */
+static bool is_wanted(const VirtioNet *s, const VirtioNetPair *p)
+{
+    return 2 * p->index < virtio_net_ctrl_index(s) && virtqueue_enabled(p->rx) &&
+           virtqueue_enabled(p->tx);
+}
+
 void virtio_net_vhost_update(VirtioNet *s)
 {
     bool may = may_start(s);
 
     for (unsigned i = 0; i < s->n_pairs; i++) {
         VirtioNetPair *p = &s->pairs[i];
-        bool want = may && virtqueue_enabled(p->rx) && virtqueue_enabled(p->tx);
+        bool want = may && is_wanted(s, p);
 
         if (!want) {
             virtio_net_vhost_stop_pair(p);
