@@ -175,14 +175,19 @@ START_TEST(net_027_unknown_flags_beside_a_checksum_have_no_effect)
 }
 END_TEST
 
-/* A TCP segment of PAYLOAD bytes, as a driver leaves it to the device. */
-static void make_large(void)
+/* A TCP segment of so many bytes, as a driver leaves it to the device. */
+static void make_tcp(size_t payload)
 {
-    net_frame(buf, TCP4 + PAYLOAD, 9);
+    net_frame(buf, TCP4 + payload, 9);
     ethernet(host_mac, 0x0800);
     buf[34 + 12] = 5 << 4;
     buf[34 + 13] = 0x10;
-    wrap_ip(6, 0x0a00020f, 0x0a000202, 20 + PAYLOAD);
+    wrap_ip(6, 0x0a00020f, 0x0a000202, 20 + payload);
+}
+
+static void make_large(void)
+{
+    make_tcp(PAYLOAD);
 }
 
 static const uint8_t *large_header(unsigned hdr_len)
@@ -341,6 +346,27 @@ START_TEST(a_short_burst_gives_way_and_goes_on)
     fake_driver_kick(d, TX);
     vnet_take_sent(d, TX, 100);
     ck_assert_uint_eq(t->sent->len, 100);
+}
+END_TEST
+
+/* Cut in software, they are as much work as many frames. */
+START_TEST(frames_of_many_small_segments_give_way_too)
+{
+    enum { LARGE = 20000, TINY = 1, SEGMENTS = LARGE / TINY };
+    NetTest *t;
+    g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, 0, 1, NULL, &t);
+    const uint8_t *hdr =
+        vnet_header(VIRTIO_NET_HDR_F_NEEDS_CSUM, VIRTIO_NET_HDR_GSO_TCPV4, 54, TINY, 34, 16);
+
+    make_tcp(LARGE);
+    for (unsigned i = 0; i < 3; i++) {
+        vnet_add(d, TX, hdr, buf, TCP4 + LARGE, TCP4 + LARGE);
+    }
+    virtio_queue_notify(d->vdev, TX);
+    ck_assert_uint_eq(t->sent->len, SEGMENTS);
+    fake_machine_run(d->m);
+    ck_assert_uint_eq(t->sent->len, 3 * SEGMENTS);
+    vnet_take_sent(d, TX, 3);
 }
 END_TEST
 
@@ -663,6 +689,7 @@ int main(void)
         net_034_to_039_tunnels_and_unknown_segments_are_dropped,
         offsets_beyond_the_frame_and_sizes_of_0_are_dropped,
         a_full_ring_goes_out_in_order_with_one_interrupt, a_short_burst_gives_way_and_goes_on,
+        frames_of_many_small_segments_give_way_too,
         a_driver_that_always_has_another_frame_does_not_keep_the_loop,
         a_full_backend_stops_the_queue_and_loses_nothing,
         who_kicks_and_looks_only_when_told_to_sends_everything,

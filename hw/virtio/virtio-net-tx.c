@@ -4,6 +4,7 @@
  * buffers as they lie, many at once. What it cannot take stays out of the ring until it can, at
  * most a batch; the rest stays in the ring.
  */
+#include "backends/net-offload.h"
 #include "core/log.h"
 #include "hw/virtio/virtio-net-internal.h"
 
@@ -44,8 +45,12 @@ static bool parse_header(const WireHdr *wire, NetHdr *ret_hdr)
 
 /* --- the batch --- */
 
-/* Appends a request to the batch, unless the driver broke the protocol or the frame is dropped. */
-static void take(VirtioNet *s, VirtioNetPair *p, VqElem *e)
+enum { SEGMENTS = 64 }; /* more than a frame has of a usual size */
+
+/* Appends a request to the batch, unless the driver broke the protocol or the frame is dropped.
+ * Returns how many usual frames' work that is: many for very many segments, which may be cut here.
+ */
+static uint32_t take(VirtioNet *s, VirtioNetPair *p, VqElem *e)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     NetFrame *f = &p->frames[p->n_out];
@@ -56,30 +61,34 @@ static void take(VirtioNet *s, VirtioNetPair *p, VqElem *e)
         virtio_error(vdev, "queue %u: a frame without its header of %zu bytes",
                      virtqueue_index(p->tx), hdr_len);
         virtqueue_detach(e);
-        return;
+        return 1;
     }
     if (!parse_header(&wire, &f->hdr)) {
         log_guest("virtio-net: segments of the unknown kind 0x%x", wire.gso_type);
         virtio_net_count(&s->stats.tx_errors, 1);
         virtqueue_fill(e);
-        return;
+        return 1;
     }
     f->len = vq_elem_out_left(e);
     f->iov = vq_elem_out_iov(e, &f->niov);
     p->out[p->n_out++] = e;
+    return f->hdr.gso_type ? 1 + net_offload_count(f) / SEGMENTS : 1;
 }
 
-/* Fills the batch from the ring; how many frames were taken out of it. */
-static unsigned collect(VirtioNet *s, VirtioNetPair *p)
+/* Fills the batch from the ring, with about *left frames' work, which is taken off; how many frames
+ * were taken out of it. */
+static unsigned collect(VirtioNet *s, VirtioNetPair *p, uint32_t *left)
 {
+    uint32_t work = 0, most = *left;
     unsigned n = 0;
     VqElem *e;
 
     p->next = 0;
-    while (n < VIRTIO_NET_BATCH && (e = virtqueue_pop(p->tx))) {
+    while (n < VIRTIO_NET_BATCH && work < most && (e = virtqueue_pop(p->tx))) {
         n++;
-        take(s, p, e);
+        work += take(s, p, e);
     }
+    *left -= MIN(most, work);
     return n;
 }
 
@@ -100,8 +109,9 @@ static bool send_batch(VirtioNet *s, VirtioNetPair *p)
     return !p->blocked;
 }
 
-/* What waits, then what is in the ring, about left frames. True: there may be more. */
-static bool send_burst(VirtioNet *s, VirtioNetPair *p, uint32_t left, uint32_t *ret_done)
+/* What waits, then what is in the ring, about *left frames, which are taken off. True: there may be
+ * more. */
+static bool send_burst(VirtioNet *s, VirtioNetPair *p, uint32_t *left, uint32_t *ret_done)
 {
     unsigned n;
 
@@ -113,8 +123,8 @@ static bool send_burst(VirtioNet *s, VirtioNetPair *p, uint32_t left, uint32_t *
             return false;
         }
     }
-    while (left > 0) {
-        n = collect(s, p);
+    while (*left > 0) {
+        n = collect(s, p, left);
         if (n == 0) {
             return false;
         }
@@ -123,7 +133,6 @@ static bool send_burst(VirtioNet *s, VirtioNetPair *p, uint32_t left, uint32_t *
             *ret_done -= p->n_out;
             return false;
         }
-        left -= MIN(left, n);
     }
     return true;
 }
@@ -145,10 +154,9 @@ static void transmit(VirtioNet *s, VirtioNetPair *p)
     }
     virtqueue_disable_kicks(p->tx);
     do {
-        bool more = send_burst(s, p, left, &done);
+        bool more = send_burst(s, p, &left, &done);
 
         virtio_net_notify(&p->tx_coal, done);
-        left -= MIN(left, done);
         if (more || (left == 0 && !p->blocked)) {
             virtio_queue_run_later(vdev, p->tx);
             return;
