@@ -545,6 +545,25 @@ START_TEST(without_dma_the_kernel_has_nothing)
 }
 END_TEST
 
+/* The kernel had used it, and what it told was not heard of yet. */
+START_TEST(without_dma_no_interrupt_is_lost)
+{
+    g_autoptr(Vnic) c = start((unsigned)_i, 1, "");
+
+    if (_i & FAKE_MMIO && !(_i & FAKE_PCI_LEGACY)) {
+        return;
+    }
+    queue_frames(c, 1);
+    (void)fake_driver_interrupted(c->d, TX);
+    ck_assert_uint_eq(fake_vhost_serve(c->k[0], VHOST_TX, ALL, 0), 1);
+    fake_driver_set_dma(c->d, false);
+    fake_driver_set_dma(c->d, true);
+    fake_machine_run(c->d->m);
+    ck_assert(fake_driver_interrupted(c->d, TX));
+    vnet_take_sent(c->d, TX, 1);
+}
+END_TEST
+
 START_TEST(a_netdev_that_is_deleted_is_let_go_of_first)
 {
     g_autoptr(Vnic) c = start((unsigned)_i, 1, "");
@@ -759,7 +778,7 @@ int main(void)
         a_vm_that_stops_takes_the_queues_back_and_gives_them_on,
         without_a_link_the_kernel_has_nothing, a_queue_in_reset_leaves_the_pair_to_us,
         what_waits_is_given_up_when_the_kernel_takes_over, without_dma_the_kernel_has_nothing,
-        a_netdev_that_is_deleted_is_let_go_of_first,
+        without_dma_no_interrupt_is_lost, a_netdev_that_is_deleted_is_let_go_of_first,
         filters_refuse_a_netdev_that_they_would_see_nothing_of, each_pair_has_its_own,
         without_multiqueue_the_kernel_has_one_pair, a_kernel_that_refuses_leaves_the_queues_to_us,
         a_frame_that_waits_comes_all_the_same_when_the_kernel_refuses,

@@ -79,7 +79,8 @@ void virtio_queue_take_back(VirtQueue *vq, int base)
     s->used_idx = used_index(vq);
     s->last_avail = s->seen_avail = base < 0 ? s->used_idx : (uint16_t)base;
     s->avail_event_valid = false;
-    vq->unsignalled = vq->filled = 0;
+    vq->filled = 0;
+    vq->unsignalled = UINT16_MAX + 1; /* not known what was told: the next time it is */
     if (vq->own_kick >= 0) {
         close(vq->own_kick);
         vq->own_kick = -1;
