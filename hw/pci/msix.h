@@ -31,6 +31,9 @@ void msix_vector_unuse(PciDevice *dev, uint16_t vector);
 /* Sends the vector's message, or marks it pending while it is masked. Any thread once the vector is in use. */
 void msix_notify(PciDevice *dev, uint16_t vector);
 
+/* The function's bus has another number: what is sent from now on, and routes that are made, carry it. */
+void msix_requester_changed(PciDevice *dev); /* harmless without msix_init */
+
 /* Called by pci.c after a configuration write that touched the capability. */
 void msix_config_written(PciDevice *dev, uint32_t off, unsigned size);
 
