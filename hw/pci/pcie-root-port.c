@@ -145,19 +145,6 @@ static void free_cb(void *opaque)
 
 /* --- refusals --- */
 
-static void tell_refused(Device *dev)
-{
-    g_autofree char *path = object_path(OBJECT(dev));
-    json_t *data = json_pack("{s:s}", "path", path);
-
-    if (dev->id) {
-        json_object_set_new(data, "device", json_string(dev->id));
-    }
-    dev->pending_unplug = false;
-    dev->ask_again_ns = 0;
-    platform_event(device_platform(dev), "DEVICE_UNPLUG_GUEST_ERROR", data);
-}
-
 static void refused(PcieRootPort *s)
 {
     settle(s);
@@ -165,14 +152,9 @@ static void refused(PcieRootPort *s)
         PciDevice *pci = pci_bus_device(slot_bus(s), (uint8_t)fn);
 
         if (pci && DEVICE(pci)->pending_unplug) {
-            tell_refused(DEVICE(pci));
+            device_unplug_refused(DEVICE(pci));
         }
     }
-}
-
-static void patience_cb(void *opaque)
-{
-    refused(opaque);
 }
 
 /* --- events: §6.7.3.4, a message when one comes while none was there, a wire as long as there is
@@ -197,6 +179,16 @@ static void raise_events(PcieRootPort *s, uint16_t status)
 {
     put_bits(s, PCI_EXP_SLTSTA, status, true);
     update_interrupt(s);
+}
+
+/* A press that was not even looked at is taken back. */
+static void patience_cb(void *opaque)
+{
+    PcieRootPort *s = opaque;
+
+    put_bits(s, PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_ABP, false);
+    update_interrupt(s);
+    refused(s);
 }
 
 /* --- power and link --- */
@@ -313,7 +305,7 @@ static void ask(PcieRootPort *s, Device *dev)
     dev->pending_unplug = true;
     dev->ask_again_ns = clock_now(device_platform(dev)->vclock) + ASK_AGAIN_NS;
     s->blinked = false;
-    loop_timer_arm_in(s->patience, PCIE_UNPLUG_TIMEOUT_NS);
+    loop_timer_arm_in(s->patience, DEVICE_UNPLUG_PATIENCE_NS);
     raise_events(s, PCI_EXP_SLTSTA_ABP);
 }
 

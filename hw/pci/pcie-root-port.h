@@ -11,7 +11,4 @@
 /* Whether the bus has a port whose slot takes devices while the guest runs: the guest must be let at it (ACPI _OSC). */
 bool pcie_native_hotplug(PciBus *root);
 
-/* How long a guest has to free a slot, in nanoseconds of the virtual clock, before it counts as a refusal. */
-#define PCIE_UNPLUG_TIMEOUT_NS (INT64_C(30) * 1000 * 1000 * 1000)
-
 #endif

@@ -374,6 +374,14 @@ void aml_and_to(GByteArray *out, AmlLocal local, uint64_t mask, const char *name
     aml_path(out, name);
 }
 
+void aml_or_to(GByteArray *out, AmlArg a, AmlArg b, const char *name)
+{
+    put8(out, OP_OR);
+    put8(out, a);
+    put8(out, b);
+    aml_path(out, name);
+}
+
 void aml_or_in(GByteArray *out, const char *name, uint64_t bits)
 {
     put8(out, OP_OR);

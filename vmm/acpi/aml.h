@@ -64,11 +64,12 @@ void aml_equal(GByteArray *out);  /* LEqual; its operands follow */
 void aml_return(GByteArray *out); /* the value follows */
 void aml_dword_field(GByteArray *out, AmlArg buffer, unsigned off, const char *field); /* CreateDWordField */
 void aml_and_to(GByteArray *out, AmlLocal local, uint64_t mask, const char *name);     /* name = local & mask */
+void aml_or_to(GByteArray *out, AmlArg a, AmlArg b, const char *name);                 /* name = a | b */
 void aml_or_in(GByteArray *out, const char *name, uint64_t bits);                      /* name |= bits */
 
 void aml_load(GByteArray *out, const char *name, AmlLocal local);             /* Store(name, local) */
 void aml_store_int(GByteArray *out, uint64_t value, const char *name);        /* Store(value, name) */
-void aml_call(GByteArray *out, const char *path);                             /* a method without arguments */
+void aml_call(GByteArray *out, const char *path);                             /* a method; its arguments follow */
 void aml_and(GByteArray *out, AmlLocal local, uint64_t mask);                 /* And(local, mask), result unstored */
 void aml_notify(GByteArray *out, const char *path, uint64_t value);
 

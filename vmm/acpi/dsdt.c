@@ -96,7 +96,7 @@ static void add_prt(GByteArray *out, const unsigned gsi[PCI_PINS])
 }
 
 /* --- slots of the root bus that devices come to and leave while the guest runs: ACPI 6.5 §6.1.1,
- * §6.1.11, §6.3.3, by the registers of hw/pci/acpi-pcihp.h --- */
+ * §6.1.11, §6.3.3, §6.3.5, by the registers of hw/pci/acpi-pcihp.h --- */
 
 /* Slot 0 is the host bridge's own. */
 enum { FIRST_HOTPLUG_SLOT = 1 };
@@ -106,10 +106,24 @@ static void slot_name(char name[5], unsigned slot)
     g_snprintf(name, 5, "S%02X", PCI_DEVFN_OF(slot, 0) & 0xff);
 }
 
+/* What the operating system says of a request: POST(slot in the upper half, event, status). */
+static void add_slot_status(GByteArray *out)
+{
+    enum { EJECT_REQUEST = 3 };
+    AmlMark method = aml_method_begin(out, "POST", 3, true), cond = aml_if_begin(out);
+
+    aml_equal(out);
+    aml_arg(out, AML_ARG1);
+    aml_int(out, EJECT_REQUEST);
+    aml_or_to(out, AML_ARG0, AML_ARG2, "HPST");
+    aml_end(out, cond);
+    aml_end(out, method);
+}
+
 /* There is no _STA: whether a slot is filled, configuration space says. */
 static void add_slot(GByteArray *out, unsigned slot)
 {
-    AmlMark dev, eject;
+    AmlMark dev, eject, status;
     char name[5];
 
     slot_name(name, slot);
@@ -119,6 +133,12 @@ static void add_slot(GByteArray *out, unsigned slot)
     eject = aml_method_begin(out, "_EJ0", 1, false);
     aml_store_int(out, UINT32_C(1) << slot, "HPEJ");
     aml_end(out, eject);
+    status = aml_method_begin(out, "_OST", 3, false);
+    aml_call(out, "POST");
+    aml_int(out, slot << 16);
+    aml_arg(out, AML_ARG0);
+    aml_arg(out, AML_ARG1);
+    aml_end(out, status);
     aml_end(out, dev);
 }
 
@@ -153,6 +173,8 @@ static void add_slots(GByteArray *out, uint16_t port)
     aml_io_register(out, "HPRU", "HPUP", port + ACPI_PCIHP_UP, 4);
     aml_io_register(out, "HPRD", "HPDN", port + ACPI_PCIHP_DOWN, 4);
     aml_io_register(out, "HPRE", "HPEJ", port + ACPI_PCIHP_EJECT, 4);
+    aml_io_register(out, "HPRS", "HPST", port + ACPI_PCIHP_STATUS, 4);
+    add_slot_status(out);
     for (unsigned slot = FIRST_HOTPLUG_SLOT; slot < PCI_SLOTS; slot++) {
         add_slot(out, slot);
     }
