@@ -363,6 +363,30 @@ START_TEST(random_writes_end_in_a_port_that_works_after_a_reset)
 }
 END_TEST
 
+/* --- what a user is told --- */
+
+START_TEST(what_is_behind_a_port_is_told_with_it)
+{
+    json_t *list, *port, *bus, *device;
+
+    pcie_set_bus(&v, RP1, 2);
+    pcie_write(&v, 0, RP1, PCI_MEMORY_BASE, 0xc010, 2);
+    pcie_write(&v, 0, RP1, PCI_MEMORY_LIMIT, 0xc020, 2);
+    list = qtest_vm_ask(&v.vm, "query-pci", "{}", NULL);
+    ck_assert_uint_eq(json_array_size(list), 1);
+    port = json_array_get(json_object_get(json_array_get(list, 0), "devices"), 2);
+    bus = json_object_get(json_object_get(port, "pci_bridge"), "bus");
+    ck_assert_int_eq(json_integer_value(json_object_get(bus, "secondary")), 2);
+    bus = json_object_get(bus, "memory_range");
+    ck_assert_int_eq(json_integer_value(json_object_get(bus, "base")), 0xc0100000);
+    ck_assert_int_eq(json_integer_value(json_object_get(bus, "limit")), 0xc02fffff);
+    device = json_array_get(json_object_get(json_object_get(port, "pci_bridge"), "devices"), 0);
+    ck_assert_str_eq(json_string_value(json_object_get(device, "qdev_id")), "cold");
+    ck_assert_int_eq(json_integer_value(json_object_get(device, "bus")), 2);
+    json_decref(list);
+}
+END_TEST
+
 /* --- what a user may not ask for --- */
 
 START_TEST(what_cannot_be_is_refused_in_a_line)
@@ -459,6 +483,7 @@ int main(void)
     tcase_add_test(tc, reset_of_the_machine_gives_power_to_what_is_there);
     tcase_add_test(tc, end_of_the_machine_right_after_is_harmless);
     tcase_add_test(tc, random_writes_end_in_a_port_that_works_after_a_reset);
+    tcase_add_test(tc, what_is_behind_a_port_is_told_with_it);
     tcase_add_test(tc, what_cannot_be_is_refused_in_a_line);
     tc = add_case(s, "without-hotplug", setup_without_hotplug);
     tcase_add_test(tc, port_without_hotplug_keeps_what_it_has);

@@ -500,8 +500,8 @@ bool pcie_native_hotplug(PciBus *root)
 }
 
 static const Property port_props[] = {
-    PROP_UINT8("port", PcieRootPort, port, 0, 0, 0, "the port's number in its link capabilities"),
-    PROP_UINT8("chassis", PcieRootPort, chassis, 0, 0, 0,
+    PROP_UINT8("port", PcieRootPort, port, 0, 0, 255, "the port's number in its link capabilities"),
+    PROP_UINT8("chassis", PcieRootPort, chassis, 0, 0, 255,
                "with slot= it tells the slots of all ports apart"),
     PROP_UINT16("slot", PcieRootPort, slot, 0, 0, 0x1fff,
                 "the slot's number, as the guest shows it to its users"),
