@@ -101,7 +101,8 @@ const QmpCommand qmp_device_commands[] = {
      .open = true,
      .run = run_device_add},
     {.name = "device_del",
-     .help = "remove a device; DEVICE_DELETED tells when it is gone",
+     .help = "remove a device; DEVICE_DELETED tells when it is gone, DEVICE_UNPLUG_GUEST_ERROR "
+             "that the guest keeps it",
      .args = {{"id", QMP_ARG_STR, false}},
      .run = run_device_del},
     {0},
