@@ -274,6 +274,18 @@ START_TEST(guest_that_says_nothing_for_half_a_minute_has_refused)
 }
 END_TEST
 
+START_TEST(guest_that_blinks_has_half_a_minute_from_then)
+{
+    ck_assert(pcie_del(&v, "cold"));
+    qtest_get(&v.c, "clock_step 20000000000");
+    slot_write(&v, RP1, PCI_EXP_SLTCTL, PCI_EXP_SLTCTL_PWR_IND_BLINK);
+    qtest_get(&v.c, "clock_step 29999999999");
+    ck_assert_uint_eq(pcie_count(&v, "DEVICE_UNPLUG_GUEST_ERROR"), 0);
+    qtest_get(&v.c, "clock_step 1");
+    ck_assert_uint_eq(pcie_count(&v, "DEVICE_UNPLUG_GUEST_ERROR"), 1);
+}
+END_TEST
+
 START_TEST(slot_leaves_as_a_whole)
 {
     ck_assert(pcie_qmp(&v, "device_add",
@@ -478,6 +490,7 @@ int main(void)
     tcase_add_test(tc, guest_that_is_asked_is_not_asked_again_for_a_time);
     tcase_add_test(tc, guest_that_blinks_and_goes_on_has_refused);
     tcase_add_test(tc, guest_that_says_nothing_for_half_a_minute_has_refused);
+    tcase_add_test(tc, guest_that_blinks_has_half_a_minute_from_then);
     tcase_add_test(tc, slot_leaves_as_a_whole);
     tcase_add_test(tc, reset_of_the_machine_frees_what_was_asked_for);
     tcase_add_test(tc, reset_of_the_machine_gives_power_to_what_is_there);

@@ -7,8 +7,8 @@
  * not answer, until the guest switches that on. One that shall leave is a pressed button: the guest
  * lets go of it, switches power and power indicator off, and then the device goes. Without power in
  * the first place it goes at once. A guest that blinks and goes back to "on" has refused; one that
- * does nothing for half a minute counts as such. Either is told by DEVICE_UNPLUG_GUEST_ERROR, and a
- * guest that frees the slot later than that still does.
+ * does nothing for half a minute, or no more than blink, counts as such. Either is told by
+ * DEVICE_UNPLUG_GUEST_ERROR, and a guest that frees the slot later than that still does.
  *
  * The device on the slot is reset when its power or its link goes. Left out: removal by surprise,
  * latch and interlock, power faults, PME, error reporting.
@@ -224,6 +224,17 @@ static void set_present(PcieRootPort *s, bool present, uint16_t events)
 
 /* --- the guest's writes --- */
 
+/* Of a guest that was asked: it blinks as long as it is at it. */
+static void watch_indicator(PcieRootPort *s, uint16_t control)
+{
+    if (blinking(control)) {
+        s->blinked = true;
+        loop_timer_arm_in(s->patience, DEVICE_UNPLUG_PATIENCE_NS);
+    } else if (s->blinked && (control & PCI_EXP_SLTCTL_PIC) == PCI_EXP_SLTCTL_PWR_IND_ON) {
+        refused(s);
+    }
+}
+
 static void control_written(PcieRootPort *s)
 {
     uint16_t before = s->control, now = get(s, PCI_EXP_SLTCTL);
@@ -234,10 +245,7 @@ static void control_written(PcieRootPort *s)
         TRACE(pcie_slot_given_up, "slot %u", s->slot);
         loop_bh_schedule(s->free_bh);
     } else if (asked_to_leave(s)) {
-        s->blinked |= blinking(now);
-        if (s->blinked && (now & PCI_EXP_SLTCTL_PIC) == PCI_EXP_SLTCTL_PWR_IND_ON) {
-            refused(s);
-        }
+        watch_indicator(s, now);
     }
     raise_events(s, PCI_EXP_SLTSTA_CC); /* §6.7.3.2: each write is a command */
 }
