@@ -432,6 +432,9 @@ START_TEST(port_without_hotplug_keeps_what_it_has)
     ck_assert_uint_eq(slot_read(&v, RP1, PCI_EXP_SLTCTL, 2), 0);
     pcie_set_bus(&v, RP1, 2);
     ck_assert_uint_eq(pcie_read(&v, 2, 0, PCI_VENDOR_ID, 4), 0x10441af4);
+    slot_write(&v, RP1, PCI_EXP_LNKCTL, PCI_EXP_LNKCTL_LD);
+    ck_assert_uint_eq(pcie_read(&v, 2, 0, PCI_VENDOR_ID, 2), 0xffff);
+    ck_assert_uint_eq(slot_read(&v, RP1, PCI_EXP_SLTSTA, 2), PCI_EXP_SLTSTA_PDS);
     pcie_expect_error(&v, "device_add", "{'driver': 'virtio-rng-pci', 'bus': 'rp0'}",
                       "Hot-plug failed: unsupported by the port device 'rp0' (pcie-root-port)");
     pcie_expect_error(&v, "device_del", "{'id': 'cold'}",

@@ -177,8 +177,10 @@ static void update_interrupt(PcieRootPort *s)
 
 static void raise_events(PcieRootPort *s, uint16_t status)
 {
-    put_bits(s, PCI_EXP_SLTSTA, status, true);
-    update_interrupt(s);
+    if (s->hotplug) { /* else nobody could take them back */
+        put_bits(s, PCI_EXP_SLTSTA, status, true);
+        update_interrupt(s);
+    }
 }
 
 /* A press that was not even looked at is taken back. */
