@@ -25,8 +25,8 @@ enum { PORT = PCI_DEVFN_OF(3, 0), EMPTY_PORT = PCI_DEVFN_OF(4, 0) };
 /* Of the root bus; the last function is behind PORT. */
 static const uint8_t places[ON_ROOT] = {
     PCI_DEVFN_OF(0, 0), /* the host bridge */
-    PCI_DEVFN_OF(2, 0), PCI_DEVFN_OF(2, 1),  PCI_DEVFN_OF(2, 7), PORT,
-    EMPTY_PORT,         PCI_DEVFN_OF(31, 0),
+    PCI_DEVFN_OF(2, 0), PCI_DEVFN_OF(2, 1), PCI_DEVFN_OF(2, 7), PCI_DEVFN_OF(31, 0), PORT,
+    EMPTY_PORT,
 };
 
 static FuzzMachine *m;
@@ -101,11 +101,8 @@ static uint8_t pick_devfn(FuzzInput *in)
 static void ecam_op(FuzzInput *in, bool write)
 {
     uint64_t at = FAKE_ECAM_BASE + ((uint64_t)pick_devfn(in) << 12);
-    unsigned size = fuzz_below(in, 8) + 1, number = fuzz_u8(in);
+    unsigned size = fuzz_below(in, 8) + 1;
 
-    if (number & 1) {
-        at = FAKE_ECAM_BASE + ((uint64_t)(number >> 1) % BUSES << 20);
-    }
     at += size & 1 ? fuzz_u16(in) % (2 * PCI_CFG_SIZE) : fuzz_u8(in);
     if (write) {
         fake_write(m->d->m, at, fuzz_number(in), size);
@@ -231,6 +228,20 @@ static void bridge_op(FuzzInput *in)
     fake_cfg_write(m->d->m, devfn, off, (uint32_t)fuzz_number(in), 1u << (what >> 2 & 3) % 3);
 }
 
+/* A register of whatever answers on a bus that is not the root. */
+static void below_op(FuzzInput *in)
+{
+    uint8_t what = fuzz_u8(in);
+    uint64_t at = FAKE_ECAM_BASE + ((uint64_t)(1 + what % (BUSES - 1)) << 20) + fuzz_u8(in);
+    unsigned size = 1u << (what >> 4 & 3) % 3;
+
+    if (what & 0x80) {
+        fake_write(m->d->m, at, fuzz_number(in), size);
+    } else {
+        fake_read(m->d->m, at, size);
+    }
+}
+
 static void operate(FuzzInput *in)
 {
     uint8_t op = fuzz_u8(in);
@@ -245,11 +256,13 @@ static void operate(FuzzInput *in)
         port_op(in);
         break;
     case 4:
-        bridge_op(in);
+        bar_op(in);
         break;
     case 5:
+        bridge_op(in);
+        break;
     case 6:
-        bar_op(in);
+        below_op(in);
         break;
     case 7:
         command_op(in);
