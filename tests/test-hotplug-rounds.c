@@ -27,8 +27,8 @@ enum {
     BATCH = 24,   /* requests under way during a round */
     SLOT = 9,     /* of the root bus */
     PORT = PCI_DEVFN_OF(4, 0),
-    HEAP_SLACK = 64 << 10,
-    RESIDENT_SLACK = 2 << 20,
+    HEAP_SLACK = 8 << 10,
+    RESIDENT_SLACK = 1 << 20,
 };
 
 /* There with AddressSanitizer, whose heap keeps what was freed: resident memory says nothing then.
