@@ -27,7 +27,7 @@ PciBus *pci_bridge_bus(Device *dev);
 /* First and last address of a window. False: it is closed, by its registers alone. */
 bool pci_bridge_window(const PciBridge *br, PciWindow which, uint64_t *ret_base, uint64_t *ret_limit);
 
-/* Nothing below the bus answers from now on, or again. */
+/* What is on the bus below answers no longer, and is reset, or answers again. */
 void pci_bridge_set_silent(PciBridge *br, bool silent);
 
 /* --- for bridges: in their realize, unrealize, reset, and in config_write first of all --- */
