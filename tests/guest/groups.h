@@ -40,6 +40,7 @@ void group_net_pc(void);
 void group_net_pc_legacy(void);
 void group_net_microvm(void);
 void group_hotplug(void);
+void group_hotplug_pcie(void);
 void group_net_tap(void);
 void group_net_vhost(void);
 void group_net_vhost_microvm(void);

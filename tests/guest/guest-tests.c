@@ -57,6 +57,7 @@ static const struct {
     {"net-pc-legacy", group_net_pc_legacy},
     {"net-microvm", group_net_microvm},
     {"hotplug", group_hotplug},
+    {"hotplug-pcie", group_hotplug_pcie},
     {"net-tap", group_net_tap},
     {"net-vhost", group_net_vhost},
     {"net-vhost-microvm", group_net_vhost_microvm},

@@ -119,6 +119,7 @@ const QmpType qmp_events[] = {
     {"BALLOON_POLICY", "id:str,action:str,reason:str,target:int,actual:int,host:str,decision:int,*used:int"},
     {"BLOCK_IO_ERROR", "device:str,*node-name:str,operation:IoOperationType,action:BlockErrorAction,*nospace:bool,reason:str"},
     {"DEVICE_DELETED", "*device:str,path:str"},
+    {"DEVICE_UNPLUG_GUEST_ERROR", "*device:str,path:str"},
     {"NETDEV_STREAM_CONNECTED", "netdev-id:str,addr:SocketAddress"},
     {"NETDEV_STREAM_DISCONNECTED", "netdev-id:str"},
     {"NIC_RX_FILTER_CHANGED", "*name:str,path:str"},
