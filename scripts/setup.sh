@@ -8,7 +8,7 @@ usage() {
     cat <<END
 usage: scripts/setup.sh [--fuzz] [--dev] [--check]
   --fuzz   also what scripts/fuzz.sh needs: clang with its run-time libraries
-  --dev    also what developers use: clang, clang-format, clang-tidy, acpica-tools, valgrind, strace, fio, tshark
+  --dev    also what developers use: clang, clang-format, clang-tidy, acpica-tools, valgrind, strace, fio, iperf3, tshark
   --check  install nothing; exit 1 and name what is missing
 END
 }
@@ -21,7 +21,7 @@ packages=(
     busybox-static e2fsprogs xz-utils lz4 zstd
 )
 fuzz=(clang libclang-rt-dev llvm)
-dev=("${fuzz[@]}" clang-format clang-tidy acpica-tools valgrind strace fio tshark)
+dev=("${fuzz[@]}" clang-format clang-tidy acpica-tools valgrind strace fio iperf3 tshark)
 check_only=
 
 while [ $# -gt 0 ]; do
