@@ -175,11 +175,11 @@ static pid_t start_iperf(const char *iperf, bool to_host, int seconds, int strea
 static void one_stream(Vm *vm, const char *name, const char *iperf, bool to_host, int seconds,
                        int streams)
 {
-    pid_t pid = start_iperf(iperf, to_host, WARM_S + seconds + 1, streams);
+    int warm = seconds < WARM_S ? seconds : WARM_S, status;
+    pid_t pid = start_iperf(iperf, to_host, warm + seconds + 1, streams);
     Sample from, to;
-    int status;
 
-    sleep(WARM_S);
+    sleep((unsigned)warm);
     from = begin(vm->pid);
     sleep((unsigned)seconds);
     to = end(vm->pid);
