@@ -254,7 +254,8 @@ void group_net_tap(void)
     Vm *vm;
 
     own_network();
-    vm = vm_start("-readconfig", paths->config, "-object", dump, "-d", "guest_errors", NULL);
+    vm =
+        vm_start("-readconfig", paths->config, "-object", dump, "-trace", "kvm_triple_fault", NULL);
     bring_up("vm0");
     vm_wait_ready(vm);
     g_free(net_ask(vm, "run ip addr add 10.9.0.2/24 dev eth0; ip link set eth0 up; "

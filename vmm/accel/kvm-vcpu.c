@@ -127,7 +127,7 @@ static bool vcpu_exit_mmio(KvmVcpu *v)
  */
 static bool vcpu_exit_shutdown(KvmVcpu *v)
 {
-    log_guest("kvm: vCPU %u: a triple fault resets the VM", v->index);
+    TRACE(kvm_triple_fault, "vcpu %u", v->index);
     v->broken = true;
     platform_reset_request(v->kvm->parent_obj.platform, SHUTDOWN_CAUSE_GUEST_RESET);
     return false;
