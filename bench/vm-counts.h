@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * What the kernel counts while a VMM runs (blk-run.c, net-run.c): VM exits, and in histograms system calls by thread and
- * exits by reason. debugfs and tracefs are mounted in their usual places.
+ * What the kernel counts while a VMM runs (blk-run.c, net-run.c): VM exits, and in histograms system calls by thread
+ * and exits by reason. debugfs and tracefs are mounted in their usual places.
  */
 #ifndef AEROSTAT_BENCH_VM_COUNTS_H
 #define AEROSTAT_BENCH_VM_COUNTS_H
@@ -41,7 +41,7 @@ static inline void vm_counters(const char *what)
     }
 }
 
-/* On standard error, for one of n; without the threads named except. A line of a histogram is "{ keys } hitcount: N". */
+/* On standard error, for one of n; without threads named except. A line of a histogram is "{ keys } hitcount: N". */
 static inline void vm_counters_show(double n, const char *except)
 {
     char path[128], line[512], *count;
