@@ -92,7 +92,7 @@ static void bring_up(const char *ifname, const char *ip)
 static long long tap_bytes(void)
 {
     char text[4096], *at;
-    long long in, out;
+    long long in = 0, out = 0;
 
     read_text("/proc/net/dev", text, sizeof text);
     at = strstr(text, TAP ":");
