@@ -136,8 +136,11 @@ static bool vcpu_exit_mmio(KvmVcpu *v)
     return true;
 }
 
-static bool vcpu_exit_shutdown(KvmVcpu *v) /* a triple fault */
+/* A triple fault. It may be meant: Linux reboots a machine without a keyboard controller that way.
+ */
+static bool vcpu_exit_shutdown(KvmVcpu *v)
 {
+    TRACE(kvm_triple_fault, "vcpu %u", v->index);
     v->broken = true;
     platform_reset_request(v->kvm->parent_obj.platform, SHUTDOWN_CAUSE_GUEST_RESET);
     return false;
