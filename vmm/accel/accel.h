@@ -11,6 +11,7 @@
 #define AEROSTAT_VMM_ACCEL_ACCEL_H
 
 #include "hw/core/platform.h"
+#include "vmm/accel/cpu-debug.h"
 #include "vmm/accel/cpu.h"
 
 OBJECT_DECLARE_CLASS(Accel, AccelClass, accel, ACCEL)
@@ -20,6 +21,7 @@ struct Accel {
     Platform *platform;
     bool no_pit; /* set by the machine before accel_open: no 8254 */
     unsigned nr_vcpus;
+    const CpuDebugger *debugger; /* borrowed; NULL: none */
 };
 
 struct AccelClass {
@@ -44,6 +46,10 @@ struct AccelClass {
     /* The physical address behind a virtual one of a vCPU, which is paused; false: there is none. NULL: there are no vCPUs */
     bool (*translate)(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical);
     bool (*nmi)(Accel *accel, GError **err); /* to all vCPUs, which are paused; NULL: there are none */
+    /* For debuggers and dumps; paused only. NULL, all three: there are no vCPUs */
+    bool (*read_registers)(Accel *accel, unsigned cpu, X86Registers *ret, GError **err);
+    bool (*write_registers)(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err);
+    bool (*debug)(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err); /* all zero: no debugging */
 };
 
 extern const TypeInfo kvm_accel_type, qtest_accel_type;
@@ -65,6 +71,10 @@ void accel_close(Accel *accel);
 int accel_thread_id(Accel *accel, unsigned cpu); /* 0: it has no thread */
 bool accel_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical); /* paused only */
 bool accel_nmi(Accel *accel, GError **err); /* a non-maskable interrupt for all vCPUs; paused only */
+/* These three: paused only. */
+bool accel_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err);
+bool accel_write_registers(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err);
+bool accel_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err);
 
 /* A vCPU as the tree has it: child "cpu[N]" of the accelerator. */
 extern const TypeInfo cpu_type;

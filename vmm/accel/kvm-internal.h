@@ -42,6 +42,9 @@ struct KvmVcpu {
     bool has_thread;
     bool parked;    /* waits for accel_start; touches nothing */
     bool broken;    /* may not run again before a reset */
+    bool held;      /* by a debugger: accel_start leaves it where it is */
+    bool halted;    /* told the debugger of a stop: stands until the next accel_start */
+    CpuDebug debug; /* as of accel_debug */
     bool ran;       /* has been started since its creation: a reset has to undo everything */
     KvmVcpuPowerOn power_on;
 };
@@ -59,6 +62,7 @@ struct Kvm {
     int dev_fd, vm_fd; /* -1: not open */
     size_t run_size;
     bool has_xsave, has_xcrs, has_kvmclock_ctrl, has_any_length, has_tsc_deadline;
+    bool blocks_irqs; /* while it steps: KVM_GUESTDBG_BLOCKIRQ */
     unsigned max_vcpus, max_memslots, max_routes;
     size_t xsave_size;
 
@@ -117,6 +121,15 @@ bool kvm_host_has_virtualization(void); /* the vmx or svm flag */
 bool kvm_state_capture(KvmVcpu *v, GError **err); /* the power-on state; after CPUID is set */
 /* state NULL: waits for INIT and SIPI. */
 bool kvm_state_reset(KvmVcpu *v, const X86CpuState *state, GError **err);
+
+/* --- kvm-debug.c --- */
+bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err);
+bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err);
+bool kvm_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err);
+/* The work of KVM_EXIT_DEBUG, under the VM lock: does the vCPU go on? */
+bool kvm_debug_exit(KvmVcpu *v);
+/* Under the VM lock: KVM could not emulate an INT3 that is a debugger's; the vCPU stands at it as at any other. */
+bool kvm_debug_is_int3(KvmVcpu *v);
 
 /* --- kvm-vcpu.c --- */
 bool kvm_vcpu_create(Kvm *kvm, unsigned index, unsigned count, GError **err);

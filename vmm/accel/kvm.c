@@ -2,7 +2,7 @@
 /*
  * The kvm accelerator: opens /dev/kvm, makes the VM, and starts, pauses, resets and closes it.
  * Memory and doorbells are in kvm-mem.c, interrupts in kvm-irq.c, vCPU threads in kvm-vcpu.c, their
- * registers in kvm-state.c, CPUID in kvm-cpuid.c.
+ * registers in kvm-state.c, CPUID in kvm-cpuid.c, what a debugger wants in kvm-debug.c.
  */
 #include "vmm/accel/kvm-internal.h"
 
@@ -31,6 +31,7 @@ static const struct {
     {KVM_CAP_MP_STATE, "KVM_CAP_MP_STATE"},
     {KVM_CAP_VCPU_EVENTS, "KVM_CAP_VCPU_EVENTS"},
     {KVM_CAP_DEBUGREGS, "KVM_CAP_DEBUGREGS"},
+    {KVM_CAP_SET_GUEST_DEBUG, "KVM_CAP_SET_GUEST_DEBUG"},
 };
 
 /* --- open --- */
@@ -112,6 +113,7 @@ static bool kvm_query_caps(Kvm *kvm, GError **err)
     kvm->xsave_size = MAX(sizeof(struct kvm_xsave), (size_t)kvm_cap(kvm, KVM_CAP_XSAVE2));
     kvm->has_any_length = kvm_cap(kvm, KVM_CAP_IOEVENTFD_ANY_LENGTH);
     kvm->has_tsc_deadline = kvm_cap(kvm, KVM_CAP_TSC_DEADLINE_TIMER);
+    kvm->blocks_irqs = kvm_cap(kvm, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
     kvm->has_kvmclock_ctrl = kvm_cap(kvm, KVM_CAP_KVMCLOCK_CTRL);
     return true;
 }
@@ -220,6 +222,7 @@ static void kvm_start(Accel *accel)
         kvm->clock_saved = false;
     }
     for (unsigned i = 0; i < accel->nr_vcpus; i++) {
+        kvm->vcpus[i].halted = false;
         __atomic_store_n(&kvm->vcpus[i].run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     }
     g_atomic_int_set(&kvm->stop, 0);
@@ -360,6 +363,9 @@ static void kvm_class_init(ObjectClass *klass, const void *data)
     ac->thread_id = kvm_thread_id;
     ac->nmi = kvm_nmi;
     ac->translate = kvm_translate;
+    ac->read_registers = kvm_read_registers;
+    ac->write_registers = kvm_write_registers;
+    ac->debug = kvm_debug;
 }
 
 static const Property kvm_props[] = {

@@ -27,6 +27,7 @@ typedef enum {
     RUN_STATE_INTERNAL_ERROR, /* a vCPU could not go on */
     RUN_STATE_GUEST_PANICKED,
     RUN_STATE_IO_ERROR,       /* a disk failed; goes on by cont */
+    RUN_STATE_DEBUG,          /* a vCPU is at a breakpoint or has made its step */
 } RunState;
 
 enum { MACHINE_SERIAL_PORTS = 1 };
@@ -57,6 +58,7 @@ struct Machine {
     GPtrArray *globals;       /* see machine_add_global */
     GPtrArray *event_sinks;   /* see machine_add_event_sink */
     Announcer *announcer;     /* of announce-self */
+    struct GdbServer *gdb;    /* of vmm/gdb; NULL: none */
     int exit_status;
     /* requests posted from devices and signals; handled on the main loop in machine.c */
     bool shutdown_pending, reset_pending, stop_pending;

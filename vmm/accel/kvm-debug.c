@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What a debugger wants of x86 vCPUs: all registers, single steps, breakpoints and watchpoints by
+ * KVM_SET_GUEST_DEBUG, and what becomes of the exits that this causes.
+ *
+ * A KVM that emulates the guest's instructions (a host without vmx and svm) knows single steps and
+ * hardware breakpoints, but neither watchpoints nor INT3, on which it fails. Such a failure at a
+ * breakpoint of the debugger's is taken as what it stands for.
+ */
+#include "vmm/accel/kvm-internal.h"
+
+#include <string.h>
+
+enum {
+    CR0_PE = 1 << 0,
+    DR6_BS = 1 << 14,
+    DR7_FIXED = 1 << 10,
+    DR7_EXACT = 1 << 9, /* global exact */
+    SEGMENTS = 6,
+};
+#define MSR_KERNEL_GS 0xc0000102
+
+static KvmVcpu *vcpu_of(Accel *accel, unsigned cpu)
+{
+    return &kvm_of_accel(accel)->vcpus[cpu];
+}
+
+static bool debug_ioctl(KvmVcpu *v, unsigned long request, void *arg, const char *what,
+                        GError **err)
+{
+    return ioctl(v->fd, request, arg) >= 0 ||
+           error_set_errno(err, errno, "kvm: cannot %s of vCPU %u", what, v->index);
+}
+
+/* --- registers --- */
+
+static void gprs_to(const struct kvm_regs *r, uint64_t gpr[16])
+{
+    const uint64_t all[16] = {r->rax, r->rbx, r->rcx, r->rdx, r->rsi, r->rdi, r->rbp, r->rsp,
+                              r->r8,  r->r9,  r->r10, r->r11, r->r12, r->r13, r->r14, r->r15};
+
+    memcpy(gpr, all, sizeof all);
+}
+
+static struct kvm_regs gprs_from(const X86Registers *x)
+{
+    const uint64_t *g = x->gpr;
+
+    return (struct kvm_regs){.rax = g[0],
+                             .rbx = g[1],
+                             .rcx = g[2],
+                             .rdx = g[3],
+                             .rsi = g[4],
+                             .rdi = g[5],
+                             .rbp = g[6],
+                             .rsp = g[7],
+                             .r8 = g[8],
+                             .r9 = g[9],
+                             .r10 = g[10],
+                             .r11 = g[11],
+                             .r12 = g[12],
+                             .r13 = g[13],
+                             .r14 = g[14],
+                             .r15 = g[15],
+                             .rip = x->rip,
+                             .rflags = x->rflags};
+}
+
+static void segments_of(struct kvm_sregs *s, struct kvm_segment *ret[SEGMENTS])
+{
+    struct kvm_segment *const all[SEGMENTS] = {&s->cs, &s->ss, &s->ds, &s->es, &s->fs, &s->gs};
+
+    memcpy(ret, all, sizeof all);
+}
+
+static void sregs_to(struct kvm_sregs *s, X86Registers *x)
+{
+    struct kvm_segment *segments[SEGMENTS];
+
+    segments_of(s, segments);
+    for (unsigned i = 0; i < SEGMENTS; i++) {
+        x->seg[i] = segments[i]->selector;
+    }
+    x->fs_base = s->fs.base;
+    x->gs_base = s->gs.base;
+    x->cr0 = s->cr0;
+    x->cr2 = s->cr2;
+    x->cr3 = s->cr3;
+    x->cr4 = s->cr4;
+    x->cr8 = s->cr8;
+    x->efer = s->efer;
+}
+
+/* A selector alone says what is in the segment in real mode only. */
+static bool sregs_from(const X86Registers *x, struct kvm_sregs *s, GError **err)
+{
+    struct kvm_segment *segments[SEGMENTS];
+
+    segments_of(s, segments);
+    for (unsigned i = 0; i < SEGMENTS; i++) {
+        if (segments[i]->selector == x->seg[i]) {
+            continue;
+        }
+        if (s->cr0 & CR0_PE) {
+            return error_set(err, "segment registers can be changed in real mode only");
+        }
+        segments[i]->selector = x->seg[i];
+        segments[i]->base = (uint64_t)x->seg[i] << 4;
+    }
+    s->fs.base = x->fs_base;
+    s->gs.base = x->gs_base;
+    s->cr0 = x->cr0;
+    s->cr2 = x->cr2;
+    s->cr3 = x->cr3;
+    s->cr4 = x->cr4;
+    s->cr8 = x->cr8;
+    s->efer = x->efer;
+    return true;
+}
+
+static void fpu_to(const struct kvm_fpu *f, X86Registers *x)
+{
+    memcpy(x->st, f->fpr, sizeof x->st);
+    memcpy(x->xmm, f->xmm, sizeof x->xmm);
+    x->fcw = f->fcw;
+    x->fsw = f->fsw;
+    x->ftw = f->ftwx;
+    x->fop = f->last_opcode;
+    x->fip = f->last_ip;
+    x->fdp = f->last_dp;
+    x->mxcsr = f->mxcsr;
+}
+
+static struct kvm_fpu fpu_from(const X86Registers *x)
+{
+    struct kvm_fpu f = {.fcw = x->fcw,
+                        .fsw = x->fsw,
+                        .ftwx = x->ftw,
+                        .last_opcode = x->fop,
+                        .last_ip = x->fip,
+                        .last_dp = x->fdp,
+                        .mxcsr = x->mxcsr & 0xffff};
+
+    memcpy(f.fpr, x->st, sizeof f.fpr);
+    memcpy(f.xmm, x->xmm, sizeof f.xmm);
+    return f;
+}
+
+typedef struct {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry;
+} OneMsr;
+
+bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err)
+{
+    KvmVcpu *v = vcpu_of(accel, cpu);
+    OneMsr gs = {{.nmsrs = 1}, {.index = MSR_KERNEL_GS}};
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+    struct kvm_fpu fpu;
+
+    if (!debug_ioctl(v, KVM_GET_REGS, &regs, "read the registers", err) ||
+        !debug_ioctl(v, KVM_GET_SREGS, &sregs, "read the system registers", err) ||
+        !debug_ioctl(v, KVM_GET_FPU, &fpu, "read the FPU", err)) {
+        return false;
+    }
+    *ret = (X86Registers){.rip = regs.rip, .rflags = regs.rflags};
+    gprs_to(&regs, ret->gpr);
+    sregs_to(&sregs, ret);
+    fpu_to(&fpu, ret);
+    if (ioctl(v->fd, KVM_GET_MSRS, &gs) == 1) {
+        ret->kernel_gs_base = gs.entry.data;
+    }
+    return true;
+}
+
+/* Only what was changed is written: some of it KVM takes together only, or not at all. */
+bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *x, GError **err)
+{
+    KvmVcpu *v = vcpu_of(accel, cpu);
+    struct kvm_regs regs = gprs_from(x);
+    struct kvm_fpu fpu = fpu_from(x), old_fpu;
+    struct kvm_sregs sregs, old;
+    OneMsr gs = {{.nmsrs = 1}, {.index = MSR_KERNEL_GS, .data = x->kernel_gs_base}};
+    X86Registers now;
+
+    if (!kvm_read_registers(accel, cpu, &now, err) ||
+        !debug_ioctl(v, KVM_GET_SREGS, &sregs, "read the system registers", err)) {
+        return false;
+    }
+    old = sregs;
+    old_fpu = fpu_from(&now);
+    if (!sregs_from(x, &sregs, err)) {
+        return false;
+    }
+    if ((memcmp(&sregs, &old, sizeof old) != 0 &&
+         !debug_ioctl(v, KVM_SET_SREGS, &sregs, "set the system registers", err)) ||
+        (memcmp(&fpu, &old_fpu, sizeof fpu) != 0 &&
+         !debug_ioctl(v, KVM_SET_FPU, &fpu, "set the FPU", err)) ||
+        !debug_ioctl(v, KVM_SET_REGS, &regs, "set the registers", err)) {
+        return false;
+    }
+    return x->kernel_gs_base == now.kernel_gs_base || ioctl(v->fd, KVM_SET_MSRS, &gs) == 1 ||
+           error_set(err, "kvm: cannot set k_gs_base of vCPU %u", cpu);
+}
+
+/* --- stepping and breakpoints --- */
+
+static uint64_t dr7_of(const CpuDebug *d)
+{
+    static const unsigned kinds[] = {
+        [CPU_POINT_EXEC] = 0, [CPU_POINT_WRITE] = 1, [CPU_POINT_ACCESS] = 3};
+    uint64_t dr7 = DR7_FIXED;
+
+    for (unsigned i = 0; i < d->nr_points; i++) {
+        unsigned len = d->points[i].len, code = len == 8 ? 2 : len - 1;
+
+        dr7 |= DR7_EXACT | UINT64_C(2) << (i * 2); /* global enable */
+        dr7 |= (uint64_t)(kinds[d->points[i].kind] | code << 2) << (16 + i * 4);
+    }
+    return dr7;
+}
+
+static struct kvm_guest_debug guest_debug_of(const KvmVcpu *v)
+{
+    const CpuDebug *d = &v->debug;
+    struct kvm_guest_debug g = {0};
+
+    if (d->mode == CPU_DEBUG_STEP) {
+        g.control |= KVM_GUESTDBG_SINGLESTEP | (v->kvm->blocks_irqs ? KVM_GUESTDBG_BLOCKIRQ : 0);
+    }
+    if (d->software) {
+        g.control |= KVM_GUESTDBG_USE_SW_BP;
+    }
+    if (d->nr_points > 0) {
+        g.control |= KVM_GUESTDBG_USE_HW_BP;
+        g.arch.debugreg[7] = dr7_of(d);
+        for (unsigned i = 0; i < d->nr_points; i++) {
+            g.arch.debugreg[i] = d->points[i].addr;
+        }
+    }
+    g.control |= g.control ? KVM_GUESTDBG_ENABLE : 0;
+    return g;
+}
+
+bool kvm_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err)
+{
+    KvmVcpu *v = vcpu_of(accel, cpu);
+    struct kvm_guest_debug g;
+
+    v->debug = *how;
+    v->held = how->mode == CPU_DEBUG_HOLD;
+    g = guest_debug_of(v);
+    return debug_ioctl(v, KVM_SET_GUEST_DEBUG, &g, "set up the debugging", err);
+}
+
+/* What the exit was for; false: nothing that the debugger asked for. */
+static bool stop_of_exit(KvmVcpu *v, CpuStop *ret)
+{
+    const struct kvm_debug_exit_arch *a = &v->run->debug.arch;
+
+    *ret = (CpuStop){.cpu = v->index, .pc = a->pc, .kind = CPU_STOP_INT3};
+    if (a->exception == BP_VECTOR) {
+        return v->debug.software;
+    }
+    for (unsigned i = 0; i < v->debug.nr_points; i++) {
+        if (a->dr6 & (1u << i)) {
+            ret->kind = CPU_STOP_POINT;
+            ret->point = i;
+            return true;
+        }
+    }
+    ret->kind = CPU_STOP_STEP;
+    return v->debug.mode == CPU_DEBUG_STEP && (a->dr6 & DR6_BS);
+}
+
+static bool debugger_takes(KvmVcpu *v, const CpuStop *stop)
+{
+    const CpuDebugger *d = v->kvm->parent_obj.debugger;
+
+    v->halted = d && d->stopped(d->opaque, stop);
+    return v->halted;
+}
+
+/* The guest has breakpoints of its own: Linux patches its code by INT3. */
+static void give_to_guest(KvmVcpu *v)
+{
+    struct kvm_guest_debug g = guest_debug_of(v);
+
+    g.control |= KVM_GUESTDBG_ENABLE;
+    g.control |=
+        v->run->debug.arch.exception == BP_VECTOR ? KVM_GUESTDBG_INJECT_BP : KVM_GUESTDBG_INJECT_DB;
+    if (ioctl(v->fd, KVM_SET_GUEST_DEBUG, &g) < 0) {
+        log_warn("kvm: vCPU %u: cannot give the guest its exception %u: %s", v->index,
+                 v->run->debug.arch.exception, g_strerror(errno));
+    }
+}
+
+bool kvm_debug_exit(KvmVcpu *v)
+{
+    CpuStop stop;
+
+    if (stop_of_exit(v, &stop) && debugger_takes(v, &stop)) {
+        return false;
+    }
+    give_to_guest(v);
+    return true;
+}
+
+bool kvm_debug_is_int3(KvmVcpu *v)
+{
+    CpuStop stop = {.cpu = v->index, .kind = CPU_STOP_INT3};
+    struct kvm_regs regs;
+    struct kvm_sregs sregs;
+
+    if (!v->debug.software || ioctl(v->fd, KVM_GET_REGS, &regs) < 0 ||
+        ioctl(v->fd, KVM_GET_SREGS, &sregs) < 0) {
+        return false;
+    }
+    stop.pc = sregs.cs.base + regs.rip;
+    return debugger_takes(v, &stop);
+}
