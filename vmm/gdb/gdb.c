@@ -128,11 +128,13 @@ static void stream_event(void *opaque, ChardevEvent event)
 
 static const char chardev_prefix[] = "chardev:";
 
-/* QEMU's -gdb makes a server of what says "tcp:" alone, and waits for nobody. */
+/* QEMU's -gdb makes a server of what says "tcp:" alone, and waits for nobody. Whoever connects is
+ * trusted: without a host it is loopback. */
 static char *full_text(const char *text)
 {
     if (g_str_has_prefix(text, "tcp:")) {
-        return g_strconcat(text, ",server=on,wait=off", NULL);
+        return g_strconcat("tcp:", text[4] == ':' ? "127.0.0.1" : "", text + 4,
+                           ",server=on,wait=off", NULL);
     }
     return g_str_has_prefix(text, "unix:") ? g_strconcat(text, ",wait=off", NULL) : g_strdup(text);
 }

@@ -32,4 +32,7 @@ void hmp_info_balloon_policy(HmpMonitor *mon, const char *arg);
 void hmp_x(HmpMonitor *mon, const char *arg);  /* "/FMT ADDR": virtual memory of vCPU 0 */
 void hmp_xp(HmpMonitor *mon, const char *arg); /* physical memory */
 
+/* --- hmp-debug.c --- */
+void hmp_gdbserver(HmpMonitor *mon, const char *arg); /* "[STREAM]" */
+
 #endif
