@@ -11,10 +11,20 @@
 
 enum { CPU_POINTS_MAX = 4 };
 
+/* X86Registers.seg has the first six, .segments all. */
+enum { X86_CS, X86_SS, X86_DS, X86_ES, X86_FS, X86_GS, X86_LDT, X86_TR, X86_GDT, X86_IDT, X86_SEGMENTS };
+
+typedef struct {
+    uint16_t selector;
+    uint32_t limit, flags; /* flags: as in the upper half of a descriptor */
+    uint64_t base;
+} X86Segment;
+
 typedef struct {
     uint64_t gpr[16]; /* rax rbx rcx rdx rsi rdi rbp rsp r8 ... r15 */
     uint64_t rip, rflags;
-    uint16_t seg[6];  /* cs ss ds es fs gs; a write changes them in real mode only */
+    uint16_t seg[6];  /* selectors; a write changes them in real mode only */
+    X86Segment segments[X86_SEGMENTS]; /* a write does nothing with them */
     uint64_t fs_base, gs_base, kernel_gs_base;
     uint64_t cr0, cr2, cr3, cr4, cr8, efer;
     uint8_t st[8][16]; /* the first 10 bytes are the register */

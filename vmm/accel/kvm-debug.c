@@ -16,7 +16,8 @@ enum {
     DR6_BS = 1 << 14,
     DR7_FIXED = 1 << 10,
     DR7_EXACT = 1 << 9, /* global exact */
-    SEGMENTS = 6,
+    SEGMENTS = 8,       /* with LDT and TR */
+    SELECTORS = 6,      /* without */
 };
 #define MSR_KERNEL_GS 0xc0000102
 
@@ -68,9 +69,22 @@ static struct kvm_regs gprs_from(const X86Registers *x)
 
 static void segments_of(struct kvm_sregs *s, struct kvm_segment *ret[SEGMENTS])
 {
-    struct kvm_segment *const all[SEGMENTS] = {&s->cs, &s->ss, &s->ds, &s->es, &s->fs, &s->gs};
+    struct kvm_segment *const all[SEGMENTS] = {&s->cs, &s->ss, &s->ds,  &s->es,
+                                               &s->fs, &s->gs, &s->ldt, &s->tr};
 
     memcpy(ret, all, sizeof all);
+}
+
+static X86Segment segment_to(const struct kvm_segment *s)
+{
+    return (X86Segment){
+        .selector = s->selector,
+        .limit = s->limit,
+        .flags = (uint32_t)s->type << 8 | (uint32_t)s->s << 12 | (uint32_t)s->dpl << 13 |
+                 (uint32_t)s->present << 15 | (uint32_t)s->avl << 20 | (uint32_t)s->l << 21 |
+                 (uint32_t)s->db << 22 | (uint32_t)s->g << 23,
+        .base = s->base,
+    };
 }
 
 static void sregs_to(struct kvm_sregs *s, X86Registers *x)
@@ -78,9 +92,14 @@ static void sregs_to(struct kvm_sregs *s, X86Registers *x)
     struct kvm_segment *segments[SEGMENTS];
 
     segments_of(s, segments);
-    for (unsigned i = 0; i < SEGMENTS; i++) {
+    for (unsigned i = 0; i < SELECTORS; i++) {
         x->seg[i] = segments[i]->selector;
     }
+    for (unsigned i = 0; i < SEGMENTS; i++) {
+        x->segments[i] = segment_to(segments[i]);
+    }
+    x->segments[X86_GDT] = (X86Segment){.limit = s->gdt.limit, .base = s->gdt.base};
+    x->segments[X86_IDT] = (X86Segment){.limit = s->idt.limit, .base = s->idt.base};
     x->fs_base = s->fs.base;
     x->gs_base = s->gs.base;
     x->cr0 = s->cr0;
@@ -97,7 +116,7 @@ static bool sregs_from(const X86Registers *x, struct kvm_sregs *s, GError **err)
     struct kvm_segment *segments[SEGMENTS];
 
     segments_of(s, segments);
-    for (unsigned i = 0; i < SEGMENTS; i++) {
+    for (unsigned i = 0; i < SELECTORS; i++) {
         if (segments[i]->selector == x->seg[i]) {
             continue;
         }

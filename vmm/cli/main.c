@@ -449,6 +449,7 @@ static void tear_down_machine(Vmm *vmm)
     g_ptr_array_set_size(vmm->monitors, 0);
     qtest_free(vmm->qtest);
     gdb_end(vmm->machine);
+    guest_dump_end(vmm->machine);
     machine_finish(vmm->machine);
     net_set_event_handler(vmm->root, NULL, NULL);
     net_backend_del_all(vmm->root);

@@ -261,6 +261,7 @@ const HmpCommand hmp_info_commands[] = {
     {"block", "", "disks", info_block},
     {"chardev", "", "character streams", info_chardev},
     {"cpus", "", "vCPUs", info_cpus},
+    {"dump", "", "how far dump-guest-memory is", hmp_info_dump},
     {"iothreads", "", "iothreads", info_iothreads},
     {"kvm", "", "whether KVM is used", info_kvm},
     {"mtree", "", "what is at which address", info_mtree},
