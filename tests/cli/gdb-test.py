@@ -158,6 +158,29 @@ def with_gdb(vmm):
         check("kill ends it", vm.child.wait(60) == 0)
 
 
+def with_dump(vmm):
+    at = symbols()
+    with Vm(vmm, "-gdb", "unix:gdb,server=on", "-smp", "2") as vm:
+        r = Remote(vm.child)
+        r.ask(f"Z0,{at['work']:x},1")
+        r.ask("c")
+        r.ask(f"z0,{at['work']:x},1")
+        counter = r.number(at["counter"])
+        r.ask("D")
+        check("it runs", vm.qmp.status() == "running")
+        got = vm.qmp.ask("dump-guest-memory", paging=False, protocol="file:core")
+        check("it is dumped", got == {} and vm.qmp.status() == "running", got)
+        vm.qmp.ask("stop")
+        now = r.number(at["counter"])
+        if shutil.which("gdb"):
+            got = subprocess.run(["gdb", "-nx", "-batch", "-ex", "print counter", "-ex", "info threads", "-ex",
+                                  "info registers rip", "-ex", "bt", "guest", "core"], stdin=subprocess.DEVNULL,
+                                 stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120).stdout
+            expect(got, r"^\$1 = \d+$", r"^  2 ", r"^rip .*<(work|count)", r"^#. .*count \(\)")
+            value = int(re.search(r"^\$1 = (\d+)", got, re.M)[1])
+            check("the counter is of that moment", counter <= value <= now, (counter, value, now))
+
+
 def with_client(vmm):
     at = symbols()
     with Vm(vmm, "-gdb", "unix:gdb,server=on") as vm:
@@ -214,6 +237,7 @@ def main():
         os.chdir(work)
         shutil.copy(guest, "guest")
         with_client(vmm)
+        with_dump(vmm)
         if shutil.which("gdb"):
             with_gdb(vmm)
         else:

@@ -16,6 +16,8 @@ enum {
     DR6_BS = 1 << 14,
     DR7_FIXED = 1 << 10,
     DR7_EXACT = 1 << 9, /* global exact */
+    XSTATE_BV = 512,    /* offset in the XSAVE area: what is not in its initial state */
+    XSTATE_FPU_SSE = 3, /* of it */
     SEGMENTS = 8,       /* with LDT and TR */
     SELECTORS = 6,      /* without */
 };
@@ -137,32 +139,112 @@ static bool sregs_from(const X86Registers *x, struct kvm_sregs *s, GError **err)
     return true;
 }
 
-static void fpu_to(const struct kvm_fpu *f, X86Registers *x)
+/* Intel SDM vol. 1, table 10-2: how FXSAVE lays out, and XSAVE its first part. */
+typedef struct {
+    uint16_t fcw, fsw;
+    uint8_t ftw, reserved;
+    uint16_t fop;
+    uint64_t fip, fdp;
+    uint32_t mxcsr, mxcsr_mask;
+    uint8_t st[8][16], xmm[16][16];
+} FxArea;
+G_STATIC_ASSERT(sizeof(FxArea) == 416);
+
+static FxArea fx_from(const X86Registers *x)
 {
-    memcpy(x->st, f->fpr, sizeof x->st);
+    FxArea f = {.fcw = x->fcw,
+                .fsw = x->fsw,
+                .ftw = x->ftw,
+                .fop = x->fop,
+                .fip = x->fip,
+                .fdp = x->fdp,
+                .mxcsr = x->mxcsr & 0xffff};
+
+    memcpy(f.st, x->st, sizeof f.st);
+    memcpy(f.xmm, x->xmm, sizeof f.xmm);
+    return f;
+}
+
+static void fx_to(const FxArea *f, X86Registers *x)
+{
+    memcpy(x->st, f->st, sizeof x->st);
     memcpy(x->xmm, f->xmm, sizeof x->xmm);
     x->fcw = f->fcw;
     x->fsw = f->fsw;
-    x->ftw = f->ftwx;
-    x->fop = f->last_opcode;
-    x->fip = f->last_ip;
-    x->fdp = f->last_dp;
+    x->ftw = f->ftw;
+    x->fop = f->fop;
+    x->fip = f->fip;
+    x->fdp = f->fdp;
     x->mxcsr = f->mxcsr;
 }
 
-static struct kvm_fpu fpu_from(const X86Registers *x)
+/* All of the extended state; g_free. */
+static uint8_t *get_xsave(KvmVcpu *v, GError **err)
 {
-    struct kvm_fpu f = {.fcw = x->fcw,
-                        .fsw = x->fsw,
-                        .ftwx = x->ftw,
-                        .last_opcode = x->fop,
-                        .last_ip = x->fip,
-                        .last_dp = x->fdp,
-                        .mxcsr = x->mxcsr & 0xffff};
+    size_t size = v->kvm->xsave_size;
+    uint8_t *area = g_malloc0(size);
 
-    memcpy(f.fpr, x->st, sizeof f.fpr);
-    memcpy(f.xmm, x->xmm, sizeof f.xmm);
-    return f;
+    if (!debug_ioctl(v, size > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2 : KVM_GET_XSAVE, area,
+                     "read the extended state", err)) {
+        g_free(area);
+        return NULL;
+    }
+    return area;
+}
+
+/* Without XSAVE KVM does not tell MXCSR: it is 0 then. */
+static bool read_fpu(KvmVcpu *v, X86Registers *x, GError **err)
+{
+    g_autofree uint8_t *area = v->kvm->has_xsave ? get_xsave(v, err) : NULL;
+    struct kvm_fpu fpu;
+    FxArea f = {0};
+
+    if (v->kvm->has_xsave) {
+        if (area) {
+            memcpy(&f, area, sizeof f);
+            fx_to(&f, x);
+        }
+        return area != NULL;
+    }
+    if (!debug_ioctl(v, KVM_GET_FPU, &fpu, "read the FPU", err)) {
+        return false;
+    }
+    f = (FxArea){.fcw = fpu.fcw,
+                 .fsw = fpu.fsw,
+                 .ftw = fpu.ftwx,
+                 .fop = fpu.last_opcode,
+                 .fip = fpu.last_ip,
+                 .fdp = fpu.last_dp};
+    memcpy(f.st, fpu.fpr, sizeof f.st);
+    memcpy(f.xmm, fpu.xmm, sizeof f.xmm);
+    fx_to(&f, x);
+    return true;
+}
+
+static bool write_fpu(KvmVcpu *v, const FxArea *f, GError **err)
+{
+    struct kvm_fpu fpu = {.fcw = f->fcw,
+                          .fsw = f->fsw,
+                          .ftwx = f->ftw,
+                          .last_opcode = f->fop,
+                          .last_ip = f->fip,
+                          .last_dp = f->fdp};
+    g_autofree uint8_t *area = v->kvm->has_xsave ? get_xsave(v, err) : NULL;
+    uint32_t mask;
+
+    if (v->kvm->has_xsave) {
+        if (!area) {
+            return false;
+        }
+        memcpy(&mask, area + offsetof(FxArea, mxcsr_mask), sizeof mask);
+        memcpy(area, f, sizeof *f);
+        memcpy(area + offsetof(FxArea, mxcsr_mask), &mask, sizeof mask);
+        area[XSTATE_BV] |= XSTATE_FPU_SSE;
+        return debug_ioctl(v, KVM_SET_XSAVE, area, "set the extended state", err);
+    }
+    memcpy(fpu.fpr, f->st, sizeof fpu.fpr);
+    memcpy(fpu.xmm, f->xmm, sizeof fpu.xmm);
+    return debug_ioctl(v, KVM_SET_FPU, &fpu, "set the FPU", err);
 }
 
 typedef struct {
@@ -176,20 +258,21 @@ bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **
     OneMsr gs = {{.nmsrs = 1}, {.index = MSR_KERNEL_GS}};
     struct kvm_regs regs;
     struct kvm_sregs sregs;
-    struct kvm_fpu fpu;
+    X86Registers x = {0};
 
     if (!debug_ioctl(v, KVM_GET_REGS, &regs, "read the registers", err) ||
         !debug_ioctl(v, KVM_GET_SREGS, &sregs, "read the system registers", err) ||
-        !debug_ioctl(v, KVM_GET_FPU, &fpu, "read the FPU", err)) {
+        !read_fpu(v, &x, err)) {
         return false;
     }
-    *ret = (X86Registers){.rip = regs.rip, .rflags = regs.rflags};
-    gprs_to(&regs, ret->gpr);
-    sregs_to(&sregs, ret);
-    fpu_to(&fpu, ret);
+    x.rip = regs.rip;
+    x.rflags = regs.rflags;
+    gprs_to(&regs, x.gpr);
+    sregs_to(&sregs, &x);
     if (ioctl(v->fd, KVM_GET_MSRS, &gs) == 1) {
-        ret->kernel_gs_base = gs.entry.data;
+        x.kernel_gs_base = gs.entry.data;
     }
+    *ret = x;
     return true;
 }
 
@@ -197,10 +280,10 @@ bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **
 bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *x, GError **err)
 {
     KvmVcpu *v = vcpu_of(accel, cpu);
-    struct kvm_regs regs = gprs_from(x);
-    struct kvm_fpu fpu = fpu_from(x), old_fpu;
-    struct kvm_sregs sregs, old;
     OneMsr gs = {{.nmsrs = 1}, {.index = MSR_KERNEL_GS, .data = x->kernel_gs_base}};
+    struct kvm_regs regs = gprs_from(x);
+    struct kvm_sregs sregs, old;
+    FxArea fx = fx_from(x), old_fx;
     X86Registers now;
 
     if (!kvm_read_registers(accel, cpu, &now, err) ||
@@ -208,14 +291,11 @@ bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *x, GErr
         return false;
     }
     old = sregs;
-    old_fpu = fpu_from(&now);
-    if (!sregs_from(x, &sregs, err)) {
-        return false;
-    }
-    if ((memcmp(&sregs, &old, sizeof old) != 0 &&
+    old_fx = fx_from(&now);
+    if (!sregs_from(x, &sregs, err) ||
+        (memcmp(&sregs, &old, sizeof old) != 0 &&
          !debug_ioctl(v, KVM_SET_SREGS, &sregs, "set the system registers", err)) ||
-        (memcmp(&fpu, &old_fpu, sizeof fpu) != 0 &&
-         !debug_ioctl(v, KVM_SET_FPU, &fpu, "set the FPU", err)) ||
+        (memcmp(&fx, &old_fx, sizeof fx) != 0 && !write_fpu(v, &fx, err)) ||
         !debug_ioctl(v, KVM_SET_REGS, &regs, "set the registers", err)) {
         return false;
     }
@@ -262,11 +342,24 @@ static struct kvm_guest_debug guest_debug_of(const KvmVcpu *v)
     return g;
 }
 
+static void warn_of_watchpoints(Kvm *kvm, const CpuDebug *how)
+{
+    for (unsigned i = 0; !kvm->warned_of_points && i < how->nr_points; i++) {
+        if (how->points[i].kind != CPU_POINT_EXEC && !kvm_host_has_virtualization()) {
+            kvm->warned_of_points = true;
+            log_warn("kvm: this host's CPU shows neither vmx nor svm: its KVM may not see what "
+                     "hardware watchpoints watch; gdb's 'set can-use-hw-watchpoints 0' steps "
+                     "instead");
+        }
+    }
+}
+
 bool kvm_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err)
 {
     KvmVcpu *v = vcpu_of(accel, cpu);
     struct kvm_guest_debug g;
 
+    warn_of_watchpoints(v->kvm, how);
     v->debug = *how;
     v->held = how->mode == CPU_DEBUG_HOLD;
     g = guest_debug_of(v);

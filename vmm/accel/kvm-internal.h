@@ -63,6 +63,7 @@ struct Kvm {
     size_t run_size;
     bool has_xsave, has_xcrs, has_kvmclock_ctrl, has_any_length, has_tsc_deadline;
     bool blocks_irqs; /* while it steps: KVM_GUESTDBG_BLOCKIRQ */
+    bool warned_of_points; /* that this host does not know watchpoints */
     unsigned max_vcpus, max_memslots, max_routes;
     size_t xsave_size;
 
