@@ -144,13 +144,13 @@ def with_gdb(vmm):
         text = gdb(name.split(",")[0].removeprefix("tcp:"),
                    "info threads", "info registers rip rsi cs cr0", "stepi", "print/x $esi",
                    "hbreak count", "continue", "delete", "break work", "continue", "print counter", "continue",
-                   "print counter", "info registers cr0 efer", "info registers system", "next", "print counter",
+                   "print counter", "info registers cr0 efer", "info registers", "next", "print counter",
                    f"x/1gd {HIGH:#x} + (unsigned long)&counter", "set var counter = 1000", "finish", "print counter",
                    "set $rax = 0x55", "print $rax", "set $xmm3.uint128 = 7", "print $xmm3.uint128", "print $ftag",
                    "delete", "detach")
         expect(text, r"^\* 1 .*CPU 0", r"^  2 .*CPU 1", r"^rip .*<start>", r"^cr0 +0x11 ",
                r"^\$1 = 0x12345678", r"hit Breakpoint 1, count \(\)", r"hit Breakpoint 2, work \(n=3\)", r"^\$2 = 0",
-               r"hit Breakpoint 2, work", r"^\$3 = 3", r"^cr0 .*0x80000011", r"^efer .*0x500", r"^k_gs_base ", r"^cr3 ", r"^\$4 = 6", r"^0xffffffff8\w+:\s6",
+               r"hit Breakpoint 2, work", r"^\$3 = 3", r"^cr0 .*0x80000011", r"^efer .*0x500", r"^fs_base ", r"^k_gs_base ", r"^cr3 ", r"^\$4 = 6", r"^0xffffffff8\w+:\s6",
                r"^\$5 = 1000", r"^\$6 = 85", r"^\$7 = 7", r"^\$8 = 65535", "detached")
         check("after detach it runs", vm.qmp.status() == "running", vm.qmp.status())
         text = gdb(name.split(",")[0].removeprefix("tcp:"), "print counter > 1000", "kill")

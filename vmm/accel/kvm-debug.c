@@ -247,15 +247,24 @@ static bool write_fpu(KvmVcpu *v, const FxArea *f, GError **err)
     return debug_ioctl(v, KVM_SET_FPU, &fpu, "set the FPU", err);
 }
 
-typedef struct {
-    struct kvm_msrs head;
-    struct kvm_msr_entry entry;
-} OneMsr;
+/* KVM_GET_MSRS or KVM_SET_MSRS for one; false: the vCPU lacks it, or takes no such value. */
+static bool kernel_gs(KvmVcpu *v, unsigned long request, uint64_t *value)
+{
+    _Alignas(struct kvm_msrs) uint8_t buf[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)];
+    struct kvm_msrs *arg = (struct kvm_msrs *)buf;
+    bool ok;
+
+    memset(buf, 0, sizeof buf);
+    arg->nmsrs = 1;
+    arg->entries[0] = (struct kvm_msr_entry){.index = MSR_KERNEL_GS, .data = *value};
+    ok = ioctl(v->fd, request, arg) == 1;
+    *value = arg->entries[0].data;
+    return ok;
+}
 
 bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err)
 {
     KvmVcpu *v = vcpu_of(accel, cpu);
-    OneMsr gs = {{.nmsrs = 1}, {.index = MSR_KERNEL_GS}};
     struct kvm_regs regs;
     struct kvm_sregs sregs;
     X86Registers x = {0};
@@ -269,9 +278,7 @@ bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **
     x.rflags = regs.rflags;
     gprs_to(&regs, x.gpr);
     sregs_to(&sregs, &x);
-    if (ioctl(v->fd, KVM_GET_MSRS, &gs) == 1) {
-        x.kernel_gs_base = gs.entry.data;
-    }
+    kernel_gs(v, KVM_GET_MSRS, &x.kernel_gs_base); /* 0 where there is none */
     *ret = x;
     return true;
 }
@@ -280,7 +287,7 @@ bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **
 bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *x, GError **err)
 {
     KvmVcpu *v = vcpu_of(accel, cpu);
-    OneMsr gs = {{.nmsrs = 1}, {.index = MSR_KERNEL_GS, .data = x->kernel_gs_base}};
+    uint64_t gs = x->kernel_gs_base;
     struct kvm_regs regs = gprs_from(x);
     struct kvm_sregs sregs, old;
     FxArea fx = fx_from(x), old_fx;
@@ -299,7 +306,7 @@ bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *x, GErr
         !debug_ioctl(v, KVM_SET_REGS, &regs, "set the registers", err)) {
         return false;
     }
-    return x->kernel_gs_base == now.kernel_gs_base || ioctl(v->fd, KVM_SET_MSRS, &gs) == 1 ||
+    return gs == now.kernel_gs_base || kernel_gs(v, KVM_SET_MSRS, &gs) ||
            error_set(err, "kvm: cannot set k_gs_base of vCPU %u", cpu);
 }
 

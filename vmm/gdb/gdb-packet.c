@@ -88,7 +88,7 @@ GdbInput gdb_reader_take(GdbReader *r, uint8_t byte)
     case GDB_ESCAPED:
         return take_data(r, byte);
     case GDB_SUM_HIGH:
-        r->sent_sum = (uint8_t)(digit << 4);
+        r->sent_sum = (uint8_t)(MAX(digit, 0) << 4);
         r->state = digit < 0 ? GDB_IDLE : GDB_SUM_LOW;
         return digit < 0 ? GDB_INPUT_BAD : GDB_INPUT_NONE;
     default:

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Registers of x86-64 as gdb numbers them, and the description that says so. Features with gdb's
- * names have what gdb asks for; the control registers are one of our own, which it shows among the
- * system registers.
+ * names have what gdb asks for; the control registers are one of our own.
  */
 #include "vmm/gdb/gdb-internal.h"
 
@@ -67,7 +66,6 @@ static const Register table[] = {
 #define ST(n)     REG("st" #n, 80, "i387_ext")
 #define FLOAT(name) GROUP(name, 32, "int", "float")
 #define XMM(n)    REG("xmm" #n, 128, "vec128")
-#define SYSTEM(name) GROUP(name, 64, "int64", "system")
 
 /* In the order of the table. */
 const char gdb_target_xml[] =
@@ -104,7 +102,7 @@ const char gdb_target_xml[] =
     "</feature>"
     "<feature name=\"org.gnu.gdb.i386.segments\">" I64("fs_base") I64("gs_base") "</feature>"
     "<feature name=\"aerostat.x86.system\">"
-    SYSTEM("k_gs_base") SYSTEM("cr0") SYSTEM("cr2") SYSTEM("cr3") SYSTEM("cr4") SYSTEM("cr8") SYSTEM("efer")
+    I64("k_gs_base") I64("cr0") I64("cr2") I64("cr3") I64("cr4") I64("cr8") I64("efer")
     "</feature></target>";
 /* clang-format on */
 
