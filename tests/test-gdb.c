@@ -477,6 +477,8 @@ END_TEST
 
 START_TEST(memory_is_virtual_or_physical)
 {
+    g_autofree char *reply = NULL;
+
     expect("M8000000003000000,3:010203", "E0e"); /* beyond RAM */
     expect("M100fff,3:010203", "E0e");           /* the fake maps the upper half alone */
     expect("M8000000000100fff,3:010203", "OK");
@@ -489,7 +491,8 @@ START_TEST(memory_is_virtual_or_physical)
     expect("Qqemu.PhyMemMode:1", "OK");
     expect("qqemu.PhyMemMode", "1");
     expect("m100fff,3", "010203");
-    ck_assert_str_eq(ask_bytes("X100fff,3:\x00}$", 13), "OK"); /* NUL, and what has to be escaped */
+    reply = ask_bytes("X100fff,3:\x00}$", 13); /* NUL, and what has to be escaped */
+    ck_assert_str_eq(reply, "OK");
     expect("m100fff,3", "007d24");
     expect("mffffffffffffffff,2", "E0e");
     expect("Qqemu.PhyMemMode:0", "OK");
@@ -671,6 +674,18 @@ START_TEST(a_monitor_s_stop_and_cont_change_nothing_for_a_debugger_that_waits_fo
 }
 END_TEST
 
+START_TEST(a_dump_in_between_is_no_stop)
+{
+    expect("vCont;s:2;c", NULL);
+    machine_stop(vm.m, RUN_STATE_SAVE_VM);
+    ck_assert_str_eq(receive(), "");
+    ck_assert(machine_cont(vm.m, NULL));
+    ck_assert(vm.accel->debug[1].mode == CPU_DEBUG_STEP);
+    must_stop(1, CPU_STOP_STEP, 0x1000, 0);
+    ck_assert_str_eq(receive(), "$T05thread:02;#08");
+}
+END_TEST
+
 START_TEST(a_debugger_that_cannot_be_served_is_told)
 {
     vm.accel->fail_debug = true;
@@ -729,7 +744,7 @@ START_TEST(a_debugger_that_does_not_read_is_waited_for)
     GString *one = gdb_frame("m8000000000001000,1f00", 22);
     size_t total = 0, sent = 0;
 
-    for (unsigned i = 0; i < 2000; i++) {
+    for (unsigned i = 0; i < 300; i++) {
         g_string_append_len(many, one->str, (gssize)one->len);
     }
     while (sent < many->len || receive()[0]) {
@@ -740,7 +755,7 @@ START_TEST(a_debugger_that_does_not_read_is_waited_for)
         total += got->len;
     }
     g_string_free(one, TRUE);
-    ck_assert_uint_eq(total, strlen("+$OK#9a") + 2000u * (2 * 0x1f00 + strlen("$#xx")));
+    ck_assert_uint_eq(total, strlen("+$OK#9a") + 300u * (2 * 0x1f00 + strlen("$#xx")));
     ck_assert_uint_eq(chardev_dropped(vm.m->gdb->stream), 0);
 }
 END_TEST
@@ -809,6 +824,7 @@ static void add_server_tests(TCase *tc)
     tcase_add_test(tc, actions_are_of_threads);
     tcase_add_test(tc, other_stops_are_told_with_their_signal);
     tcase_add_test(tc, a_monitor_s_stop_and_cont_change_nothing_for_a_debugger_that_waits_for_none);
+    tcase_add_test(tc, a_dump_in_between_is_no_stop);
     tcase_add_test(tc, a_debugger_that_cannot_be_served_is_told);
     tcase_add_test(tc, who_vanishes_leaves_no_breakpoints);
     tcase_add_test(tc, detaching_lets_it_run);

@@ -173,9 +173,9 @@ END_TEST
 
 START_TEST(notes_tell_of_the_vcpus)
 {
-    const struct user_regs_struct *regs;
-    const char *prstatus;
-    const uint64_t *qemu;
+    struct user_regs_struct regs;
+    const char *prstatus, *state;
+    uint64_t qemu[55];
     uint32_t pid;
     Core c;
 
@@ -184,14 +184,15 @@ START_TEST(notes_tell_of_the_vcpus)
     prstatus = note(&c, "CORE", NT_PRSTATUS, 336);
     ck_assert_ptr_nonnull(prstatus);
     memcpy(&pid, prstatus + 32, sizeof pid);
+    memcpy(&regs, prstatus + 112, sizeof regs);
     ck_assert_uint_eq(pid, 1);
-    regs = (const struct user_regs_struct *)(prstatus + 112);
-    ck_assert_uint_eq(regs->rip, 0xffffffff81000042);
-    ck_assert_uint_eq(regs->rbx, 0x1111111111111111);
-    ck_assert_uint_eq(regs->rsp, 0x7777777777777777);
-    ck_assert_uint_eq(regs->r15, 0xffffffffffffffff);
-    qemu = note(&c, "QEMU", 0, 440);
-    ck_assert_ptr_nonnull(qemu);
+    ck_assert_uint_eq(regs.rip, 0xffffffff81000042);
+    ck_assert_uint_eq(regs.rbx, 0x1111111111111111);
+    ck_assert_uint_eq(regs.rsp, 0x7777777777777777);
+    ck_assert_uint_eq(regs.r15, 0xffffffffffffffff);
+    state = note(&c, "QEMU", 0, sizeof qemu);
+    ck_assert_ptr_nonnull(state);
+    memcpy(qemu, state, sizeof qemu);
     ck_assert_uint_eq(qemu[0], UINT64_C(440) << 32 | 1);
     ck_assert_uint_eq(qemu[17], 0xffffffff81000042);                       /* rip */
     ck_assert_uint_eq(qemu[19 + 3 * 9 + 2], UINT64_C(0xfffffe0000000000)); /* base of the IDT */

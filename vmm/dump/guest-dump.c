@@ -23,7 +23,7 @@ struct GuestDump {
     DumpWriter writer;
     char *name;
     bool resume; /* the VM ran */
-    int errnum;  /* the writer's result */
+    int errnum;  /* the writer's result; the thread's until that is joined */
     pthread_t thread;
     bool has_thread;
     int done_fd; /* eventfd of the thread's end; -1: none */
@@ -162,14 +162,20 @@ static int start_thread(GuestDump *d)
 
 static bool run(GuestDump *d, bool detach, GError **err)
 {
+    int rc;
+
     d->status = GUEST_DUMP_ACTIVE;
     d->m->busy = IN_PROGRESS;
     if (!detach) {
         d->errnum = dump_write(&d->writer, &d->image);
         return finish(d, err);
     }
-    d->errnum = start_thread(d);
-    return d->errnum == 0 || finish(d, err);
+    rc = start_thread(d);
+    if (rc != 0) {
+        d->errnum = rc;
+        return finish(d, err);
+    }
+    return true;
 }
 
 /* What is written, and where to; nothing is left over on failure but that spec->fd is open. */

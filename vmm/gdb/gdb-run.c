@@ -110,6 +110,9 @@ void gdb_send_stop(GdbServer *g)
 
 static void stopped(GdbServer *g)
 {
+    if (g->m->state == RUN_STATE_SAVE_VM) { /* goes on by itself */
+        return;
+    }
     gdb_points_apply(g, NULL); /* a step is one step */
     if (g->owes_stop) {
         g->owes_stop = false;
