@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A guest to debug: entered as PVH has it, it goes to 64-bit mode and counts for ever. All is mapped twice: where it is, and
- * from HIGH on, where nothing is in physical memory. Built without libraries and sanitizers; gdb reads its symbols.
+ * A guest to debug: entered as PVH has it, it goes to 64-bit mode and counts for ever. All is
+ * mapped twice: where it is, and from HIGH on, where nothing is in physical memory. Built without
+ * libraries and sanitizers; gdb reads its symbols.
  */
 #define HIGH 0xffffffff80000000
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a debugger sees of a vCPU and asks of it, in terms that are free of KVM: registers, stepping, and the four
- * hardware points of x86. Software breakpoints are the debugger's own: it writes INT3 and is told when one was executed.
+ * hardware points of x86. Software breakpoints are the debugger's own: it writes INT3 and is told when one was
+ * executed.
  */
 #ifndef AEROSTAT_VMM_ACCEL_CPU_DEBUG_H
 #define AEROSTAT_VMM_ACCEL_CPU_DEBUG_H

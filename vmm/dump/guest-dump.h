@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Dumps of guest memory into a file, for dump-guest-memory: an ELF core of x86-64 with a PT_LOAD for each range of RAM, at
- * its physical address, and notes about each vCPU (NT_PRSTATUS as of a process, and QEMU's own, from which crash knows how
- * a kernel is laid out). It hangs in the machine's tree; the VM is stopped while it is written, and goes on afterwards.
+ * Dumps of guest memory into a file, for dump-guest-memory: an ELF core of x86-64 with a PT_LOAD for each range of
+ * RAM, at its physical address, and notes about each vCPU (NT_PRSTATUS as of a process, and QEMU's own, from which
+ * crash knows how a kernel is laid out). It hangs in the machine's tree; the VM is stopped while it is written, and
+ * goes on afterwards.
  *
  * Threads: main loop, VM lock. A detached dump is written by a thread of its own.
  */
@@ -28,8 +29,9 @@ typedef struct {
 } GuestDumpInfo;
 
 /*
- * Takes spec->fd in any case; a file of spec->path is untouched when nothing is dumped. Detached: true once it is on its way; else once it is written, and the loop stands still until
- * then. DUMP_COMPLETED tells of the end, good or bad, of one that was begun. An incomplete file stays, and the error says so.
+ * Takes spec->fd in any case; a file of spec->path is untouched when nothing is dumped. Detached: true once it is on
+ * its way; else once it is written, and the loop stands still until then. DUMP_COMPLETED tells of the end, good or
+ * bad, of one that was begun. An incomplete file stays, and the error says so.
  */
 bool guest_dump_start(Machine *m, const GuestDumpSpec *spec, GError **err);
 

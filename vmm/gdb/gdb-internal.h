@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Between the files of the gdb server. Names of packets are those of the manual "Debugging with GDB", appendix "GDB Remote
- * Serial Protocol".
+ * Between the files of the gdb server. Names of packets are those of the manual "Debugging with GDB", appendix "GDB
+ * Remote Serial Protocol".
  */
 #ifndef AEROSTAT_VMM_GDB_GDB_INTERNAL_H
 #define AEROSTAT_VMM_GDB_GDB_INTERNAL_H

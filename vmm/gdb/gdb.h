@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The server of gdb's remote serial protocol: a debugger on a character stream sees the guest's registers and memory, sets
- * breakpoints and watchpoints, and steps. Its threads are the vCPUs: thread N + 1 is vCPU N.
+ * The server of gdb's remote serial protocol: a debugger on a character stream sees the guest's registers and memory,
+ * sets breakpoints and watchpoints, and steps. Its threads are the vCPUs: thread N + 1 is vCPU N.
  *
- * One debugger at a time. The VM stops when it connects, and goes on when it says so or detaches; one that just vanishes
- * leaves the VM as it is, without its breakpoints. Threads: main loop, VM lock held.
+ * One debugger at a time. The VM stops when it connects, and goes on when it says so or detaches; one that just
+ * vanishes leaves the VM as it is, without its breakpoints. Threads: main loop, VM lock held.
  */
 #ifndef AEROSTAT_VMM_GDB_GDB_H
 #define AEROSTAT_VMM_GDB_GDB_H
