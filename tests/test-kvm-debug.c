@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What a debugger asks of the kvm accelerator, on a real /dev/kvm. A KVM that emulates the guest
- * (no vmx, no svm) has no watchpoints, and no INT3 but a debugger's: those tests are left out
- * there.
+ * (no vmx, no svm) has no watchpoints, and no INT3 but a debugger's: those tests are left out. A
+ * host that QEMU's TCG emulates (tools/kvm-host) passes single steps on, and no breakpoints.
  */
 #include <check.h>
 #include <errno.h>
@@ -35,12 +35,11 @@ typedef struct {
     pthread_cond_t changed;
 } Vm;
 
-static bool has_virtualization(void)
+static bool cpuinfo_has(const char *word)
 {
     g_autofree char *text = NULL;
 
-    return g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL) &&
-           (strstr(text, " vmx") || strstr(text, " svm"));
+    return g_file_get_contents("/proc/cpuinfo", &text, NULL, NULL) && strstr(text, word);
 }
 
 static void must(bool ok, GError **err)
@@ -348,12 +347,16 @@ int main(void)
     tcase_set_timeout(tc, 240);
     suite_add_tcase(s, tc);
     tcase_add_test(tc, steps_are_single_instructions);
-    tcase_add_test(tc, an_int3_of_the_debugger_s_stops_in_front_of_it);
-    tcase_add_test(tc, hardware_breakpoints_need_no_change_of_memory);
     tcase_add_test(tc, a_vcpu_that_is_held_stands);
     tcase_add_test(tc, registers_can_be_changed);
+    if (cpuinfo_has("QEMU TCG")) {
+        fprintf(stderr, "test-kvm-debug: left out: breakpoints, which TCG does not pass on\n");
+        return suite_run(s);
+    }
+    tcase_add_test(tc, an_int3_of_the_debugger_s_stops_in_front_of_it);
+    tcase_add_test(tc, hardware_breakpoints_need_no_change_of_memory);
     tcase_add_test(tc, a_reset_keeps_what_the_debugger_wants);
-    if (has_virtualization()) {
+    if (cpuinfo_has(" vmx") || cpuinfo_has(" svm")) {
         tcase_add_test(tc, watchpoints_stop_behind_the_access);
         tcase_add_test(tc, an_int3_of_the_guest_s_is_left_to_it);
     } else {
