@@ -36,6 +36,13 @@ struct PressureSource {
     void *opaque;
 };
 
+const char *pressure_level_name(PressureLevel level)
+{
+    static const char *const names[] = {"none", "some", "full"};
+
+    return names[level];
+}
+
 /* --- reading --- */
 
 static bool read_text(int fd, char text[TEXT_MAX])

@@ -12,8 +12,9 @@
 #ifndef AEROSTAT_BACKENDS_PRESSURE_H
 #define AEROSTAT_BACKENDS_PRESSURE_H
 
-#include "core/balloon-plan.h"
 #include "core/loop.h"
+
+typedef enum { PRESSURE_NONE, PRESSURE_SOME, PRESSURE_FULL } PressureLevel;
 
 typedef struct PressureSource PressureSource;
 
@@ -40,5 +41,7 @@ typedef struct {
 } PressureState;
 
 void pressure_state(const PressureSource *p, PressureState *ret); /* as of the last look */
+
+const char *pressure_level_name(PressureLevel level); /* "some"; static */
 
 #endif

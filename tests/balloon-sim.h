@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A model of guests with balloons on a small host, to try core/balloon-plan.h on. A guest has anonymous memory that it
- * needs, a page cache part of which it reads again and again (squeezed, that makes major faults), and a balloon that
+ * A model of guests with balloons on a small host, to try hw/virtio/balloon-plan.h on. A guest has anonymous memory that
+ * it needs, a page cache part of which it reads again and again (squeezed, that makes major faults), and a balloon that
  * follows its target at some speed. The host has memory, load of its own, and pressure when both do not fit.
  *
  * A trace is a text file, amounts in MiB, times in seconds; '#' begins a comment:
@@ -18,7 +18,7 @@
 
 #include <glib.h>
 
-#include "core/balloon-plan.h"
+#include "hw/virtio/balloon-plan.h"
 
 #define SIM_MIB    (UINT64_C(1) << 20)
 #define SIM_SECOND INT64_C(1000000000)

@@ -2,7 +2,7 @@
 /*
  * The object balloon-policy: keeps a balloon's target where the host's pressure and the guest's
  * statistics want it. It asks for statistics once an interval, looks at the host's pressure then
- * and when the kernel calls, lets core/balloon-plan.c decide, and tells of each decision.
+ * and when the kernel calls, lets hw/virtio/balloon-plan.c decide, and tells of each decision.
  *
  * The command balloon (and whoever else sets the target) wins: the policy is off from then on,
  * until its property `enabled` is set again.
@@ -16,6 +16,7 @@
 #include "core/log.h"
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
+#include "hw/virtio/balloon-plan.h"
 #include "hw/virtio/devices.h"
 
 #define MIB (UINT64_C(1) << 20)
