@@ -8,7 +8,9 @@
  *     host memory=MiB [load=MiB]          of the model; without it pressure is as the trace says
  *     guest N ram=MiB [floor= ceiling= reserve= hysteresis= rate= calm= faults= proactive=0|1] [anon= cache= kernel=]
  *     at T [N] anon=MiB cache=MiB tells=0|1 reset=1 | load=MiB | pressure=none|some|full
- *     tell T N had=MiB available=MiB faults=N  recorded statistics, in place of the model's
+ *     tell T N had=MiB available=MiB faults=N  statistics as they are, in place of the model's
+ *     stalls T some=us full=us                 recorded: the kernel's sums, of which backends/pressure.c makes the pressure
+ *     told T N had=MiB available=MiB faults=N kills=N  recorded: what the guest used, and what befell it, from then on
  *     expect N inflations=MAX deflations=MAX reversals=MAX ooms=MAX thrash=MAX(seconds) least=MIN(target)
  *     expect N from=T to=T low=MiB high=MiB    its target, all that time
  *     end T
