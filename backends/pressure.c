@@ -163,6 +163,7 @@ static void trigger_cb(void *opaque, unsigned events)
     int n = epoll_wait(p->epoll, got, TRIGGERS, 0);
 
     p->called = MAX(p->called, PRESSURE_SOME);
+    p->state.calls++;
     for (int i = 0; i < n; i++) {
         if (got[i].events & (EPOLLERR | EPOLLHUP)) { /* the cgroup is gone */
             log_warn("memory pressure: %s does not tell any more", p->cgroup ?: "the host");

@@ -38,6 +38,7 @@ typedef struct {
     bool stalls;               /* stall times are there */
     uint64_t some_us, full_us; /* in all, since the source was made */
     uint64_t used, limit;      /* of the cgroup; limit 0: none */
+    uint64_t calls;            /* that the kernel has called, so far; not as of the last look */
 } PressureState;
 
 void pressure_state(const PressureSource *p, PressureState *ret); /* as of the last look */

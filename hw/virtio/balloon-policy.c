@@ -280,6 +280,7 @@ static void show_pressure(const BalloonPolicy *p, json_t *all)
     pressure_state(p->pressure, &s);
     json_object_set_new(all, "host", json_string(pressure_level_name(p->level)));
     json_object_set_new(all, "trigger", json_boolean(pressure_has_trigger(p->pressure)));
+    json_object_set_new(all, "trigger-calls", json_integer((json_int_t)s.calls));
     if (s.stalls) {
         json_object_set_new(all, "some-us", json_integer((json_int_t)s.some_us));
         json_object_set_new(all, "full-us", json_integer((json_int_t)s.full_us));

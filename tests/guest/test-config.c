@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The ready-made config files microvm.cfg and everything.cfg, as they are: the guest has a driver
- * for each of their devices, and uses them.
+ * The ready-made config files microvm.cfg, everything.cfg and balloon-policy.cfg, as they are: the
+ * guest has a driver for each of their devices, and uses them.
  */
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/guest/balloon.h"
 #include "tests/guest/disk.h"
 #include "tests/guest/groups.h"
 
@@ -90,5 +91,28 @@ void group_config_everything(void)
     vm_power_off(vm);
     disk_expect_clean(data);
     passed("everything.cfg has a driver in the guest for each of its devices");
+    leave_folder(dir);
+}
+
+void group_config_balloon_policy(void)
+{
+    static const char *const drivers[] = {"driver=virtio_balloon", NULL};
+    char *dir = enter_folder();
+    Vm *vm;
+
+    if (access("/proc/pressure/memory", R_OK) < 0) {
+        passed("skipped: a kernel without pressure stall information");
+        return;
+    }
+    vm = boot("pc");
+    expect_drivers(vm, drivers);
+    wait_reason_of(vm, "steady", "at-need", T_REPLY); /* the second: the host is short by itself */
+    if (policy_number(vm, "used") == 0 || policy_number(vm, "actual") < 128 * MiB) {
+        fail("the policy does not know its guest: %s", policy_text(vm, "none"));
+    }
+    expect_balloon_moves(vm);
+    wait_reason(vm, "target-set", T_REPLY);
+    vm_power_off(vm);
+    passed("balloon-policy.cfg has a policy that looks after the guest");
     leave_folder(dir);
 }
