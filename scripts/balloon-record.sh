@@ -31,20 +31,20 @@ ram=$(qmp query-memory-size-summary | sed -n 's/.*"base-memory": *\([0-9]*\).*/\
 
 # The lines of a second: "stalls" has the kernel's sums in microseconds, "told" MiB and counts so far.
 print_second() {
-    awk -v t="$1" '{ sub("total=", "", $5); total[$1] = $5 } END { printf "stalls %.1f some=%d full=%d\n", t, total["some"], total["full"] }' "$pressure"
+    awk -v t="$1" '{ sub("total=", "", $5); total[$1] = $5 } END { printf "stalls %.1f some=%.0f full=%.0f\n", t, total["some"], total["full"] }' "$pressure"
     had=$(qmp query-balloon | sed -n 's/.*"actual": *\([0-9]*\).*/\1/p')
     qmp qom-get path="$device" property=guest-stats | tr ',{}' '\n\n\n' | awk -F': *' -v t="$1" -v had="$had" '
         /stat-available-memory/ { available = $2 }
         /stat-major-faults/ { faults = $2 }
         /stat-oom-kills/ { kills = $2 }
         /last-update/ { told = $2 }
-        END { if (told > 0) printf "told %.1f 0 had=%.1f available=%.1f faults=%d kills=%d\n", t, had / 1048576, available / 1048576, faults, kills }'
+        END { if (told > 0) printf "told %.1f 0 had=%.1f available=%.1f faults=%.0f kills=%.0f\n", t, had / 1048576, available / 1048576, faults, kills }'
 }
 
 start=$(now)
 echo "guest 0 ram=$((ram / 1048576))"
 for second in $(seq 1 "$seconds"); do
-    while [ "$(echo "$(now) $start $second" | awk '{ print $1 - $2 >= $3 }')" = 0 ]; do
+    until echo "$(now) $start $second" | awk '{ exit !($1 - $2 >= $3) }'; do
         sleep 0.05
     done
     t=$(echo "$(now) $start" | awk '{ printf "%.1f", $1 - $2 }')
