@@ -23,7 +23,7 @@ inside() {
         kill -0 $vmm_pid || { cat $dir/console >&2; exit 1; }
         sleep 0.1
     done
-    "$recorder" --seconds 100 "$client" $dir/qmp >$dir/trace &
+    "$recorder" --seconds 70 "$client" $dir/qmp >$dir/trace &
     recorder_pid=$!
     "$scenario"
     wait $recorder_pid || exit 1
@@ -32,25 +32,25 @@ inside() {
 }
 
 guest() { echo "$*" >&3; }
-# A process that wants 512 MiB, and is held to 32 by stalls.
-press() { sh -c 'echo $$ >/tmp/cgroup/hog/cgroup.procs; exec dd if=/dev/zero of=/dev/null bs=512M count=1' 2>/dev/null & hog=$!; }
+# A process that wants ever more (a line without end), and is held to 32 MiB by stalls.
+press() { sh -c 'echo $$ >/tmp/cgroup/hog/cgroup.procs; exec tail -n 1 /dev/zero' >/dev/null & hog=$!; }
 relieve() { kill -9 $hog; }
 
-# The host is short for half a minute; the guest does nothing.
+# The host is short for a while; the guest does nothing.
 pressed() {
     guest hold 40
-    sleep 10; press
-    sleep 30; relieve
+    sleep 5; press
+    sleep 20; relieve
 }
 
 # The guest was squeezed, then wants memory in steps while the host is still short, and frees it.
 busy() {
-    sleep 5; press
+    sleep 3; press
     for mib in 60 110 160 210 260; do
-        sleep 5; guest hold $mib
+        sleep 4; guest hold $mib
     done
-    sleep 15; guest hold 0
-    sleep 15; relieve
+    sleep 10; guest hold 0
+    sleep 10; relieve
 }
 
 if [ "${1-}" = inside ]; then
