@@ -15,6 +15,7 @@
 #define AEROSTAT_HW_VIRTIO_VIRTIO_BLK_INTERNAL_H
 
 #include <linux/virtio_blk.h>
+#include <stdatomic.h>
 
 #include "backends/block.h"
 #include "backends/iothread.h"
@@ -142,6 +143,7 @@ struct VirtioBlk {
     unsigned quiesced;        /* by the node and while the VM is stopped, that many times: nothing is submitted */
     bool paused;              /* the VM was stopped, which is one of them */
     bool retry_later;         /* the VM went on while quiesced */
+    atomic_uint untold;       /* failures on their way to the main loop */
 };
 
 /* --- virtio-blk-config.c: methods of VirtioDeviceClass --- */

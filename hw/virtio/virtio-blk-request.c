@@ -233,8 +233,14 @@ static BlkOnError error_action(const VirtioBlk *s, bool is_read, int ret)
     return policy;
 }
 
+/* Failures that an iothread has posted and the main loop has not told yet: a guest that lets
+ * requests fail for fun does not fill memory with news. Those that stop the VM always come through:
+ * their requests stay in flight. */
+enum { MOST_UNTOLD = 64 };
+
 /* What is said on the main loop, with the VM lock. */
 typedef struct {
+    VirtioBlk *s; /* owned; may have left its bus meanwhile */
     Platform *p;
     json_t *event;
     bool stop;
@@ -244,10 +250,12 @@ static void failure_told(void *opaque)
 {
     Failure *f = opaque;
 
+    atomic_fetch_sub(&f->s->untold, 1);
     platform_event(f->p, "BLOCK_IO_ERROR", f->event);
     if (f->stop) {
         platform_stop_request(f->p, STOP_CAUSE_IO_ERROR);
     }
+    object_unref(f->s);
     g_free(f);
 }
 
@@ -260,17 +268,25 @@ static void tell_user(VirtioBlk *s, bool is_read, BlkOnError action, int ret)
     };
 
     const char *drive = block_node_drive_id(s->node);
-    Failure *f = g_new(Failure, 1);
+    bool stop = action == BLK_ON_ERROR_STOP;
+    Failure *f;
 
+    if (atomic_load(&s->untold) >= MOST_UNTOLD && !stop) {
+        return;
+    }
+    atomic_fetch_add(&s->untold, 1);
+    f = g_new(Failure, 1);
+    f->s = s;
+    object_ref(s);
     f->p = device_platform(DEVICE(s));
-    f->stop = action == BLK_ON_ERROR_STOP;
+    f->stop = stop;
     f->event = json_pack("{s:s, s:s, s:s, s:s, s:s}", "device", drive ? drive : "", "node-name",
                          block_node_name(s->node), "operation", is_read ? "read" : "write",
                          "action", names[action], "reason", g_strerror(-ret));
     if (block_io_status(s->user) != BLOCK_IO_STATUS_NONE) {
         json_object_set_new(f->event, "nospace", json_boolean(ret == -ENOSPC));
     }
-    if (f->stop) {
+    if (stop) {
         block_io_status_failed(s->user, ret);
     }
     if (virtio_on_iothread(VIRTIO_DEVICE(s))) {
