@@ -116,8 +116,8 @@ static void pass(FakeDriver *d, int64_t ms)
     clock_step_to(c, clock_now(c) + ms * MSEC);
 }
 
-/* The guest has done what it was asked, and tells what is available. */
-static void tell(FakeDriver *d, uint64_t available, uint64_t faults)
+/* The guest tells what is available, and does nothing else. */
+static void only_tell(FakeDriver *d, uint64_t available, uint64_t faults)
 {
     uint8_t wire[20];
 
@@ -125,9 +125,15 @@ static void tell(FakeDriver *d, uint64_t available, uint64_t faults)
     le_store(wire + 2, available, 8);
     le_store(wire + 10, VIRTIO_BALLOON_S_MAJFLT, 2);
     le_store(wire + 12, faults, 8);
-    d->t->config_write(d, ACTUAL, (RAM - target(d)) / PAGE, 4);
     fake_driver_add(d, STATS, OUT(wire, sizeof wire));
     fake_driver_kick(d, STATS);
+}
+
+/* It has done what it was asked, too. */
+static void tell(FakeDriver *d, uint64_t available, uint64_t faults)
+{
+    d->t->config_write(d, ACTUAL, (RAM - target(d)) / PAGE, 4);
+    only_tell(d, available, faults);
 }
 
 static char *status(Object *p, const char *name)
@@ -265,6 +271,28 @@ START_TEST(guest_that_falls_silent_is_left_alone)
     expect_status(p, "reason", "guest-silent");
     tell(d, RAM - 100 * MIB, 0);
     ck_assert_uint_lt(target(d), RAM);
+}
+END_TEST
+
+START_TEST(guest_that_never_gives_what_it_was_asked_for_is_waited_for)
+{
+    g_autoptr(FakeDriver) d = driver((unsigned)_i);
+    uint64_t asked;
+    Object *p;
+
+    fake_driver_up(d);
+    press(true);
+    p = policy(d, "p0", "rate-limit=0", NULL);
+    only_tell(d, RAM - 100 * MIB, 0);
+    asked = target(d);
+    ck_assert_uint_lt(asked, RAM);
+    for (int i = 0; i < 30; i++) {
+        pass(d, 1000);
+        only_tell(d, RAM - 100 * MIB, 0);
+    }
+    expect_status(p, "reason", "guest-behind");
+    ck_assert_uint_eq(target(d), asked);
+    ck_assert_uint_eq(policy_events(d, "guest-behind"), 1);
 }
 END_TEST
 
@@ -601,6 +629,8 @@ int main(void)
     tcase_add_loop_test(tc, statistics_are_asked_for_once_an_interval, 0, FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, no_statistics_no_blind_inflation, 0, FAKE_MODERN_CELLS);
     tcase_add_test(tc, guest_that_falls_silent_is_left_alone);
+    tcase_add_loop_test(tc, guest_that_never_gives_what_it_was_asked_for_is_waited_for, 0,
+                        FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, new_driver_has_all_memory_until_it_tells, 0, FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, target_set_by_hand_wins, 0, FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, guest_that_never_stops_telling_makes_few_events, 0, FAKE_MODERN_CELLS);
