@@ -112,6 +112,14 @@ def main():
         got = run(vmm, "-explain", *words)
         check(f"-explain {words[0]}", got.returncode == 1 and not got.stdout and
               got.stderr == f"aerostat: error: -explain {words[0]}: {error}\n", got.stdout + got.stderr)
+    check("-explain help", run(vmm, "-explain", "help").stdout == run(vmm, "-device", "help").stdout)
+    check("-explain TYPE,help", run(vmm, "-explain", "virtio-rng,help").stdout == run(vmm, "-device", "virtio-rng,help").stdout)
+    for words, error in ((["-explain"], "-explain: needs an argument: TYPE[,prop=value...]"),
+                         (["-explain", "id=x"], "-explain id=x: give a device; '-device help' lists all"),
+                         (["-dump-tree"], "-dump-tree: needs an argument: dot"),
+                         (["-dump-tree", "svg"], "-dump-tree svg: the only format is dot")):
+        got = run(vmm, "-accel", "qtest", *words)  # which would run for ever
+        check(f"{words} starts nothing", got.returncode == 1 and got.stderr == f"aerostat: error: {error}\n", got.stderr)
     return 1 if failures else 0
 
 

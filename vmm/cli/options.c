@@ -375,7 +375,7 @@ static bool take_dump_config(Options *o, const char *arg, GError **err)
 static bool take_dump_tree(Options *o, const char *arg, GError **err)
 {
     o->check = o->dump_tree = true;
-    return !strcmp(arg, "dot") || error_set(err, "-dump-tree %s: the only format is dot", arg);
+    return !strcmp(arg, "dot") || error_set(err, "the only format is dot");
 }
 
 #define TEXT_OPTION(fn, field)                                \
@@ -719,7 +719,8 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .broken = g_ptr_array_new_with_free_func(g_free),
         .globals = g_ptr_array_new_with_free_func((GDestroyNotify)options_global_free),
     };
-    if (wants_check(argc, argv)) {
+    if (wants_check(argc, argv)) { /* also when that option itself has a fault */
+        o->check = true;
         o->faults = g_ptr_array_new_with_free_func(g_free);
     }
     return parse_files(o, argc, argv, err) && parse_words(o, argc, argv, err);
