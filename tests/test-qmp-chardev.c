@@ -11,6 +11,7 @@
 #include "backends/fd-table.h"
 #include "tests/qmp-fixture.h"
 #include "tests/suite.h"
+#include "vmm/monitor/qmp-schema.h"
 
 #define GENERIC "GenericError"
 
@@ -258,6 +259,23 @@ START_TEST(wrong_arguments_leak_no_descriptor)
 }
 END_TEST
 
+START_TEST(the_schema_has_the_kinds_that_there_are)
+{
+    json_t *kinds = get_return(client, "{'execute':'query-chardev-backends'}"), *kind;
+    g_auto(GStrv) words = qmp_enum_words("ChardevBackendKind");
+    size_t i;
+
+    ck_assert_uint_eq(g_strv_length(words), json_array_size(kinds));
+    json_array_foreach(kinds, i, kind)
+    {
+        const char *name = json_string_value(json_object_get(kind, "name"));
+
+        ck_assert_msg(g_strv_contains((const char *const *)words, name), "%s", name);
+    }
+    json_decref(kinds);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("qmp-chardev");
@@ -274,6 +292,7 @@ int main(void)
     tcase_add_test(tc, a_server_is_on_a_socket_that_came_along);
     tcase_add_test(tc, what_is_no_such_socket_is_refused);
     tcase_add_loop_test(tc, wrong_arguments_leak_no_descriptor, 0, G_N_ELEMENTS(wrong));
+    tcase_add_test(tc, the_schema_has_the_kinds_that_there_are);
     tcase_set_timeout(tc, 90);
     suite_add_tcase(s, tc);
     return suite_run(s);

@@ -104,7 +104,7 @@ def main():
     got = run(vmm, "-M", "microvm", "-explain", "virtio-rng")
     check("an alias is the machine's", "on virtio-mmio-bus.0" in got.stdout, got.stdout + got.stderr)
     got = run(vmm, "-explain", "mc146818rtc")
-    check("the board's own", "/machine/rtc" in got.stdout, got.stdout + got.stderr)
+    check("the board's own", "/machine/cmos" in got.stdout, got.stdout + got.stderr)
     for words, error in ((["virtio-baloon"], "unknown device 'virtio-baloon'; did you mean 'virtio-balloon'?"),
                          (["nonsense"], "unknown device 'nonsense'; '-device help' lists all"),
                          (["virtio-pci"], "'virtio-pci' is an abstract type; '-device help' lists all"),
