@@ -226,6 +226,8 @@ static const struct {
     {"d", NULL, offer_items, WORDS("help"), NULL, NULL},
     {"cpu", NULL, NULL, WORDS("host", "max", "help"), NULL, NULL},
     {"display", NULL, NULL, WORDS("none"), NULL, NULL},
+    {"vga", NULL, NULL, WORDS("none"), NULL, NULL},
+    {"parallel", NULL, NULL, WORDS("none"), NULL, NULL},
     {"audio", NULL, NULL, WORDS("none"), NULL, NULL},
     {"audiodev", NULL, NULL, WORDS("none"), NULL, WORDS("id")},
     {"net", NULL, NULL, WORDS("none"), NULL, NULL},

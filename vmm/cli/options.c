@@ -315,6 +315,11 @@ static bool take_display(Options *o, const char *arg, GError **err)
     return !strcmp(arg, "none") || error_set(err, "there is no display '%s'; known: none", arg);
 }
 
+static bool take_parallel(Options *o, const char *arg, GError **err)
+{
+    return !strcmp(arg, "none") || error_set(err, "there is no parallel port; known: none");
+}
+
 /* "none", alone or as the driver of -audio and -audiodev. */
 static bool take_audio(Options *o, const char *arg, GError **err)
 {
@@ -496,6 +501,9 @@ static const Option option_table[] = {
     {"nographic", NULL, "console on the terminal (Ctrl-a h for help)", take_nographic},
     {"display", "none", "there is no display", take_display},
     {"audio", "none", "there is no sound", take_audio},
+    {"vga", "none", NULL, take_display},
+    {"parallel", "none", NULL, take_parallel},
+    {"no-user-config", NULL, NULL, NULL},
     {"audiodev", "none,id=ID", NULL, take_audio},
     {"nodefaults", NULL, "no default serial port and monitor", take_nodefaults},
     {"monitor", "STREAM", "human monitor on a stream, as in -serial", take_monitor},
@@ -569,6 +577,9 @@ static bool unknown_option(const char *text, const char *name, GError **err)
     const char *names[G_N_ELEMENTS(option_table) + 1] = {NULL};
     const char *near;
 
+    if (options_foreign(name)) {
+        return error_set(err, "%s: not an option of Aerostat: %s", text, options_foreign(name));
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(option_table); i++) {
         names[i] = option_table[i].name;
     }
