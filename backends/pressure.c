@@ -36,6 +36,13 @@ struct PressureSource {
     void *opaque;
 };
 
+const char *pressure_level_name(PressureLevel level)
+{
+    static const char *const names[] = {"none", "some", "full"};
+
+    return names[level];
+}
+
 /* --- reading --- */
 
 static bool read_text(int fd, char text[TEXT_MAX])
@@ -156,6 +163,7 @@ static void trigger_cb(void *opaque, unsigned events)
     int n = epoll_wait(p->epoll, got, TRIGGERS, 0);
 
     p->called = MAX(p->called, PRESSURE_SOME);
+    p->state.calls++;
     for (int i = 0; i < n; i++) {
         if (got[i].events & (EPOLLERR | EPOLLHUP)) { /* the cgroup is gone */
             log_warn("memory pressure: %s does not tell any more", p->cgroup ?: "the host");

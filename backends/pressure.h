@@ -12,8 +12,9 @@
 #ifndef AEROSTAT_BACKENDS_PRESSURE_H
 #define AEROSTAT_BACKENDS_PRESSURE_H
 
-#include "core/balloon-plan.h"
 #include "core/loop.h"
+
+typedef enum { PRESSURE_NONE, PRESSURE_SOME, PRESSURE_FULL } PressureLevel;
 
 typedef struct PressureSource PressureSource;
 
@@ -37,8 +38,11 @@ typedef struct {
     bool stalls;               /* stall times are there */
     uint64_t some_us, full_us; /* in all, since the source was made */
     uint64_t used, limit;      /* of the cgroup; limit 0: none */
+    uint64_t calls;            /* that the kernel has called, so far; not as of the last look */
 } PressureState;
 
 void pressure_state(const PressureSource *p, PressureState *ret); /* as of the last look */
+
+const char *pressure_level_name(PressureLevel level); /* "some"; static */
 
 #endif

@@ -13,6 +13,9 @@ def main():
         for line in f:
             vmm, step, ms, cpu, guest, grown = line.split()
             cases[step, vmm].append((float(ms), float(cpu) / 1000, (float(cpu) - float(guest)) / 1000, float(grown)))
+    missing = {"aerostat", "qemu"} - {vmm for _, vmm in cases}
+    if missing:
+        sys.exit(f"no figures of {' and '.join(missing)} yet")
     print("| step | time ms | QEMU | ratio | CPU ms | QEMU | ratio | of the VMM | QEMU | ratio | resident MiB | QEMU |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|---:|")
     for step in ("take", "back", "use"):

@@ -8,7 +8,7 @@
  * A line of the plan is NAME, TAB, the words of the command with tabs between them; it serves QMP
  * on SOCKET. Output, a line per step: name, step (take, back, use), ms until the guest had done it,
  * us of CPU time of the VMM in all, us of its guest therein, MiB that its resident set grew by.
- * `use`: the guest touches what came back.
+ * `use`: the guest touches what came back. The first line is "begin".
  */
 #define _GNU_SOURCE
 #include <sys/socket.h>
@@ -17,7 +17,7 @@
 
 #include "vm-run.h"
 
-enum { POLL_MS = 20, SETTLE_MS = 1000, TICK_US = 10000 };
+enum { POLL_MS = 20, SETTLE_MS = 1000, TICK_US = 10000, PROGRESS_MS = 30000 };
 
 static double now_ms(void)
 {
@@ -125,14 +125,19 @@ static void set_balloon(Vm *vm, int fd, const char *name, const char *step, int 
 {
     char line[LINE], text[LINE];
     Mark from = mark(vm), to;
-    double ms;
+    double ms, told = from.ms;
+    long long has;
 
     snprintf(line, sizeof line, "{\"execute\": \"balloon\", \"arguments\": {\"value\": %lld}}\n",
              (long long)mb << 20);
     qmp_ask(vm, fd, line, text, sizeof text);
-    while (actual_mb(vm, fd) != mb) {
+    while ((has = actual_mb(vm, fd)) != mb) {
         if (now_ms() - from.ms > WAIT_S * 1000.0) {
             fail(vm, "the balloon does not move");
+        }
+        if (now_ms() - told > PROGRESS_MS) { /* where a host is emulated this takes minutes */
+            told = now_ms();
+            fprintf(stderr, "%s: %s: the guest has %lld MiB, %d are wanted\n", name, step, has, mb);
         }
         usleep(POLL_MS * 1000);
     }
@@ -199,6 +204,8 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    printf("begin\n");
+    fflush(stdout);
     for (int run = 0; run < atoi(argv[1]); run++) {
         FILE *plan = fopen(argv[5], "re");
 

@@ -22,9 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "vm-run.h"
-
-#define TRACING "/sys/kernel/tracing"
+#include "vm-counts.h"
 
 enum { DISK_MB = 256, EDGE_NS = 200 * 1000 * 1000 };
 
@@ -47,64 +45,13 @@ typedef struct {
 static Sample sample(pid_t pid)
 {
     struct timespec t;
-    char text[64];
     Sample s;
 
     clock_gettime(CLOCK_MONOTONIC, &t);
     s.ns = t.tv_sec * 1000000000LL + t.tv_nsec;
     s.cpu = vm_cpu(pid);
-    read_text("/sys/kernel/debug/kvm/exits", text, sizeof text);
-    s.exits = text[0] ? strtol(text, NULL, 10) : -1;
+    s.exits = vm_exits();
     return s;
-}
-
-/* --- what is counted --- */
-
-static const struct {
-    const char *event, *keys;
-} counted[] = {{"raw_syscalls/sys_enter", "common_pid.execname,id.syscall"},
-               {"kvm/kvm_exit", "exit_reason"}};
-
-/* To the kernel's counters: begin, from nothing (":clear"), hold (":pause") or go away ("!"). */
-static void counters(const char *what)
-{
-    char path[128], text[128];
-
-    for (unsigned i = 0; i < sizeof counted / sizeof *counted; i++) {
-        FILE *f;
-
-        snprintf(path, sizeof path, TRACING "/events/%s/trigger", counted[i].event);
-        snprintf(text, sizeof text, *what == '!' ? "!hist:keys=%s" : "hist:keys=%s%s",
-                 counted[i].keys, what);
-        f = fopen(path, "ae");
-        if (!f || fputs(text, f) < 0 || fclose(f)) {
-            perror(path);
-            exit(1);
-        }
-    }
-}
-
-/* A line of a histogram is "{ keys } hitcount: N". */
-static void show_counters(double requests)
-{
-    char path[128], line[512], *count;
-
-    for (unsigned i = 0; i < sizeof counted / sizeof *counted; i++) {
-        FILE *f;
-
-        snprintf(path, sizeof path, TRACING "/events/%s/hist", counted[i].event);
-        f = fopen(path, "re");
-        while (f && fgets(line, sizeof line, f)) {
-            count = strstr(line, "hitcount:");
-            if (*line == '{' && count && !strstr(line, "blk-run")) {
-                fprintf(stderr, "%8.3f %.*s\n", strtod(count + 9, NULL) / requests,
-                        (int)(count - line), line);
-            }
-        }
-        if (f) {
-            fclose(f);
-        }
-    }
 }
 
 /* --- the loads --- */
@@ -142,8 +89,8 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     wait_for(vm, "load-begins", text, sizeof text);
     nanosleep(&edge, NULL);
     if (counts) {
-        counters("");
-        counters(":clear");
+        vm_counters("");
+        vm_counters(":clear");
     }
     from = sample(vm->pid);
     sleep((unsigned)seconds - 1);
@@ -151,14 +98,14 @@ static void one_load(Vm *vm, const char *name, unsigned i, int seconds)
     nanosleep(&edge, NULL);
     to = sample(vm->pid);
     if (counts) {
-        counters(":pause");
+        vm_counters(":pause");
     }
     wait_for(vm, vm_done, text, sizeof text);
     rate = rate_of(vm, text);
     if (counts) {
         fprintf(stderr, "%s %s %d\n", name, loads[i].op, loads[i].depth);
-        show_counters(rate * (double)(to.ns - from.ns) / 1e9);
-        counters("!");
+        vm_counters_show(rate * (double)(to.ns - from.ns) / 1e9, "blk-run");
+        vm_counters("!");
     }
     printf("%s\t%s\t%d\t%.1f\t%lld\t%lld\t%lld\t%lld\t%ld\n", name, loads[i].op, loads[i].depth,
            rate, to.ns - from.ns, to.cpu.cpu_ns - from.cpu.cpu_ns,
@@ -228,7 +175,7 @@ int main(int argc, char **argv)
     }
     signal(SIGPIPE, SIG_IGN);
     mount("debugfs", "/sys/kernel/debug", "debugfs", 0, NULL);
-    mount("tracefs", TRACING, "tracefs", 0, NULL);
+    mount("tracefs", VM_TRACING, "tracefs", 0, NULL);
     make_disk(argv[2]);
     plan = fopen(argv[3], "re");
     while (plan && fgets(line, sizeof line, plan)) {

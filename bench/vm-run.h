@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -27,9 +28,24 @@ typedef struct {
 
 static const char vm_done[] = "AEROSTAT-DONE"; /* the agent's last word to each command */
 
+/* With the last words of the guest, and how the VMM ended, if it did. */
 static inline void fail(Vm *vm, const char *what)
 {
+    struct pollfd p = {.fd = vm->out, .events = POLLIN};
+    int status;
+
+    while (vm->len < sizeof vm->text && poll(&p, 1, 0) > 0) {
+        ssize_t n = read(vm->out, vm->text + vm->len, sizeof vm->text - vm->len);
+
+        if (n <= 0) {
+            break;
+        }
+        vm->len += (size_t)n;
+    }
     fprintf(stderr, "%s\n%.*s\n", what, (int)vm->len, vm->text);
+    if (waitpid(vm->pid, &status, WNOHANG) == vm->pid) {
+        fprintf(stderr, "the VMM ended, wait status %#x\n", (unsigned)status);
+    }
     kill(vm->pid, SIGKILL);
     exit(1);
 }

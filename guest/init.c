@@ -13,12 +13,14 @@
  * fails, it says why and goes on in the initramfs.
  */
 #define _GNU_SOURCE
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/input.h>
 #include <linux/magic.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,6 +32,7 @@
 #include <sys/mount.h>
 #include <sys/reboot.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -435,6 +438,103 @@ static int cmd_random(const char *arg)
     return have < size;
 }
 
+/* ---- streams of bytes that both ends can make, xorshift64 of a seed ---- */
+
+enum { CHUNK = 1 << 18 };
+
+static void next_words(uint64_t *words, size_t n, uint64_t *x)
+{
+    for (size_t i = 0; i < n; i++) {
+        *x ^= *x << 13;
+        *x ^= *x >> 7;
+        *x ^= *x << 17;
+        words[i] = *x;
+    }
+}
+
+static int connect_to(const char *ip, unsigned port)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    int s = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    if (inet_pton(AF_INET, ip, &to.sin_addr) == 1 &&
+        connect(s, (struct sockaddr *)&to, sizeof to) == 0)
+        return s;
+    dprintf(1, "%s port %u: %s\n", ip, port, strerror(errno)); /* _exit follows */
+    close(s);
+    return -1;
+}
+
+static bool write_all(int s, const void *data, size_t len)
+{
+    for (ssize_t n; len > 0; len -= (size_t)n, data = (const char *)data + n)
+        if ((n = write(s, data, len)) <= 0)
+            return false;
+    return true;
+}
+
+/* The other end says by one byte that it has got all. */
+static bool send_stream(int s, size_t mb, uint64_t seed)
+{
+    static uint64_t chunk[CHUNK / 8];
+    char end;
+
+    for (size_t left = mb << 20; left > 0; left -= CHUNK) {
+        next_words(chunk, CHUNK / 8, &seed);
+        if (!write_all(s, chunk, CHUNK))
+            return false;
+    }
+    return read(s, &end, 1) == 1;
+}
+
+static bool check_stream(int s, size_t mb, uint64_t seed)
+{
+    static uint64_t chunk[CHUNK / 8], want[CHUNK / 8];
+
+    for (size_t left = mb << 20; left > 0; left -= CHUNK) {
+        next_words(want, CHUNK / 8, &seed);
+        if (recv(s, chunk, CHUNK, MSG_WAITALL) != CHUNK || memcmp(chunk, want, CHUNK) != 0)
+            return false;
+    }
+    return write(s, "", 1) == 1;
+}
+
+/* From or to one processor; the first eight bytes of a connection are its seed. */
+static bool one_stream(bool up, const char *ip, unsigned port, size_t mb, unsigned cpu)
+{
+    uint64_t seed = cpu + 1;
+    cpu_set_t set;
+
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    sched_setaffinity(0, sizeof set, &set);
+    int s = connect_to(ip, port);
+    return s >= 0 && write_all(s, &seed, sizeof seed) &&
+           (up ? send_stream(s, mb, seed) : check_stream(s, mb, seed));
+}
+
+/* "up" or "down", IP PORT MB: a stream for each processor, from here or checked here. */
+static int cmd_streams(const char *arg)
+{
+    enum { MOST = 16 };
+    unsigned port, mb, n = (unsigned)sysconf(_SC_NPROCESSORS_ONLN);
+    pid_t pids[MOST];
+    char way[8], ip[32];
+    int status = 0, one;
+
+    if (sscanf(arg, "%7s %31s %u %u", way, ip, &port, &mb) != 4 || n > MOST)
+        return 2;
+    fflush(stdout);
+    for (unsigned i = 0; i < n; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0)
+            _exit(!one_stream(strcmp(way, "up") == 0, ip, port, mb, i));
+    }
+    for (unsigned i = 0; i < n; i++)
+        status |= waitpid(pids[i], &one, 0) != pids[i] || one != 0;
+    return status;
+}
+
 static int cmd_poweroff(const char *arg)
 {
     (void)arg;
@@ -472,6 +572,7 @@ static const struct {
     {"random", cmd_random},                       /* read bytes from /dev/hwrng */
     {"oom", cmd_oom},                             /* take MB in a child */
     {"hold", cmd_hold},                           /* keep MB */
+    {"streams", cmd_streams}, /* up or down, IP PORT MB: bytes to or from there, checked */
     {"poweroff", cmd_poweroff}, {"reboot", cmd_reboot},
 };
 

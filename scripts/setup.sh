@@ -19,7 +19,7 @@ packages=(
     libglib2.0-dev libevent-dev libfdt-dev libjansson-dev liburing-dev libnbd-dev libslirp-dev
     check device-tree-compiler nbdkit qemu-utils passt iproute2 iperf3
     python3 python3-jsonschema qemu-system-x86 qemu-system-data seabios ipxe-qemu
-    busybox-static e2fsprogs xz-utils lz4 zstd
+    busybox-static gdb e2fsprogs xz-utils lz4 zstd
 )
 fuzz=(clang libclang-rt-dev llvm)
 dev=("${fuzz[@]}" clang-format clang-tidy acpica-tools valgrind strace fio tshark graphviz mandoc zsh)

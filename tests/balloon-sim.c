@@ -4,6 +4,7 @@
  */
 #include "tests/balloon-sim.h"
 
+#include <glib/gstdio.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +126,9 @@ typedef struct {
     bool there, tells, recorded;
     double ram, kernel, anon, cache; /* MiB; of the cache what is read again and again */
     double target, actual;
-    double faults; /* so far */
-    unsigned ooms;
+    double faults;        /* so far */
+    double happened;      /* of them, recorded ones */
+    unsigned ooms, kills; /* the model's; recorded ones */
     BalloonLimits limits;
     BalloonPlan plan;
     SimBounds bounds;
@@ -142,6 +144,9 @@ typedef struct {
     const char *path;
     double memory, load; /* of the host; memory 0: pressure is the trace's */
     PressureLevel pressure;
+    EventLoop *loop; /* of a trace with recorded stalls; NULL: none so far */
+    PressureSource *source;
+    char *folder; /* it reads this, as a cgroup's */
     Guest guests[GUESTS];
     double now;
     bool verbose;
@@ -208,7 +213,7 @@ static void guest_tells(Guest *g, double now)
     s->had = (uint64_t)(g->actual * SIM_MIB);
     s->available = (uint64_t)(MAX(g->actual - g->kernel - g->anon, 0) * SIM_MIB);
     s->major_faults = (uint64_t)g->faults;
-    s->oom_kills = g->ooms;
+    s->oom_kills = g->ooms + g->kills;
 }
 
 static void note_change(Sim *sim, unsigned n, const BalloonDecision *d)
@@ -368,6 +373,48 @@ static void recorded_statistics(Guest *g, char **words, double now)
     s->oom_kills = 0;
 }
 
+/* The guest that was recorded had a balloon of its own: what it used is what the model's needs. */
+static void recorded_use(Guest *g, char **words)
+{
+    double faults = value_or(words, "faults", 0);
+
+    g->kernel = 0;
+    g->anon = MAX(value_or(words, "had", 0) - value_or(words, "available", 0), 0);
+    g->faults += MAX(faults - g->happened, 0);
+    g->happened = faults;
+    g->kills = (unsigned)value_or(words, "kills", 0);
+}
+
+static void nobody_calls(void *opaque)
+{
+}
+
+/* The stalls go the way that the kernel's go, through a file; the level holds until the next line.
+ */
+static void recorded_stalls(Sim *sim, char **words)
+{
+    static const PressureSpec spec = {.some_us = 150000, .full_us = 50000, .window_us = 2000000};
+    PressureSpec here = spec;
+    g_autofree char *file = NULL, *text = NULL;
+    FILE *f;
+
+    if (!sim->loop) {
+        sim->loop = loop_new(NULL);
+        sim->folder = g_dir_make_tmp("stalls-XXXXXX", NULL);
+    }
+    file = g_build_filename(sim->folder, "memory.pressure", NULL);
+    text = g_strdup_printf("some avg10=0 total=%.0f\nfull avg10=0 total=%.0f\n",
+                           value_or(words, "some", 0), value_or(words, "full", 0));
+    f = fopen(file, "w"); /* in place: it stays open for reading */
+    g_assert(f && fputs(text, f) >= 0 && fclose(f) == 0);
+    if (!sim->source) {
+        here.cgroup = sim->folder;
+        sim->source = pressure_new(sim->loop, &here, nobody_calls, NULL, NULL);
+        g_assert(sim->source);
+    }
+    sim->pressure = pressure_look(sim->source, (int64_t)(sim->now * SIM_SECOND));
+}
+
 static void check_most(Sim *sim, unsigned n, char **words, const char *key, double got)
 {
     double most = value_of(words, key);
@@ -414,6 +461,10 @@ static void apply(Sim *sim, const char *what, double when, char **words)
     }
     if (!strcmp(what, "tell")) {
         recorded_statistics(g, words, sim->now);
+    } else if (!strcmp(what, "told")) {
+        recorded_use(g, words);
+    } else if (!strcmp(what, "stalls")) {
+        recorded_stalls(sim, words);
     } else if (of_guest) {
         change_guest(g, words);
     } else {
@@ -421,12 +472,19 @@ static void apply(Sim *sim, const char *what, double when, char **words)
     }
 }
 
+static bool has_time(const char *what)
+{
+    static const char *const with[] = {"at", "tell", "told", "stalls", NULL};
+
+    return g_strv_contains(with, what);
+}
+
 static void each_line(Sim *sim, GPtrArray *lines, bool last)
 {
     for (unsigned i = 0; i < lines->len; i++) {
         char **words = lines->pdata[i];
 
-        if (!strcmp(words[0], "at") || !strcmp(words[0], "tell")) {
+        if (has_time(words[0])) {
             apply(sim, words[0], g_ascii_strtod(words[1], NULL), words + 2);
         } else if (!strcmp(words[0], "expect")) {
             (last ? check_result : check_target)(sim, (unsigned)atoi(words[1]) % GUESTS, words);
@@ -463,6 +521,19 @@ static GPtrArray *read_lines(const char *path)
     return lines;
 }
 
+static void forget_stalls(Sim *sim)
+{
+    if (sim->loop) {
+        g_autofree char *file = g_build_filename(sim->folder, "memory.pressure", NULL);
+
+        pressure_free(sim->source);
+        loop_free(sim->loop);
+        g_unlink(file);
+        g_rmdir(sim->folder);
+        g_free(sim->folder);
+    }
+}
+
 char *sim_run_trace(const char *path, bool verbose)
 {
     Sim sim = {.path = path, .verbose = verbose, .wrong = g_string_new(NULL)};
@@ -488,5 +559,6 @@ char *sim_run_trace(const char *path, bool verbose)
         step(&sim, at);
     }
     each_line(&sim, lines, true);
+    forget_stalls(&sim);
     return g_string_free(sim.wrong, FALSE);
 }

@@ -148,6 +148,33 @@ static json_t *fake_stats(Accel *accel, int cpu, bool schemas, GError **err)
                                1, 2, 3);
 }
 
+static bool fake_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(!s->running && cpu < FAKE_CPUS);
+    *ret = s->registers[cpu];
+    return !s->fail_registers || error_set(err, "fake: no registers");
+}
+
+static bool fake_write_registers(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(!s->running && cpu < FAKE_CPUS);
+    s->registers[cpu] = *regs;
+    return !s->fail_registers || error_set(err, "fake: no registers");
+}
+
+static bool fake_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err)
+{
+    FakeAccel *s = FAKE_ACCEL(accel);
+
+    g_assert(!s->running && cpu < FAKE_CPUS);
+    s->debug[cpu] = *how;
+    return !s->fail_debug || error_set(err, "fake: no debugging");
+}
+
 static void fake_accel_class_init(ObjectClass *klass, const void *data)
 {
     AccelClass *ac = ACCEL_CLASS(klass);
@@ -163,6 +190,9 @@ static void fake_accel_class_init(ObjectClass *klass, const void *data)
     ac->nmi = fake_nmi;
     ac->translate = fake_translate;
     ac->stats = fake_stats;
+    ac->read_registers = fake_read_registers;
+    ac->write_registers = fake_write_registers;
+    ac->debug = fake_debug;
 }
 
 const TypeInfo fake_accel_type = {

@@ -9,7 +9,7 @@
 
 OBJECT_DECLARE(FakeAccel, fake_accel, FAKE_ACCEL)
 
-enum { FAKE_GSIS = 24 };
+enum { FAKE_GSIS = 24, FAKE_CPUS = 4 };
 
 struct FakeAccel {
     Accel parent_obj;
@@ -24,6 +24,9 @@ struct FakeAccel {
     unsigned messages;
     MsiMessage last_message;
     uint16_t last_requester;
+    X86Registers registers[FAKE_CPUS];
+    CpuDebug debug[FAKE_CPUS]; /* as of the newest accel_debug */
+    bool fail_registers, fail_debug;
     /* Called once, from the next pause, as a vCPU may do something before it stops. NULL: nothing. */
     void (*on_pause)(void *opaque);
     void *on_pause_opaque;

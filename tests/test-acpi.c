@@ -36,6 +36,7 @@ static const AcpiConfig full = {
     .pci = &windows,
     .pci_gsi = {16, 17, 18, 19},
     .pcihp_port = 0xae00,
+    .pcie_hotplug = true,
     .serial_iobase = 0x3f8,
     .serial_irq = 4,
     .rtc = true,
@@ -525,6 +526,24 @@ START_TEST(io_window_leaves_out_the_config_ports)
 }
 END_TEST
 
+START_TEST(native_hotplug_is_granted_where_there_are_ports_alone)
+{
+    AcpiConfig lean = full;
+    g_autoptr(GByteArray) with = NULL, without = NULL;
+    const uint8_t *t;
+    Gpa rsdp;
+
+    with = acpi_build(&full, GPA(BASE), &rsdp);
+    t = find(with, rsdp, "DSDT");
+    ck_assert_uint_eq(COUNT(t, "_OSC"), 1);
+    ck_assert_uint_eq(COUNT(t, "\x5b\x4d\xdb\x33\xf7\x1f\x1c\x40\x96\x57\x74\x41\xc0\x3d\xd7\x66"),
+                      1);
+    lean.pcie_hotplug = false;
+    without = acpi_build(&lean, GPA(BASE), &rsdp);
+    ck_assert_uint_eq(COUNT(find(without, rsdp, "DSDT"), "_OSC"), 0);
+}
+END_TEST
+
 /* --- iasl --- */
 
 static void run_iasl(const char *dir, const char *const *argv, char **ret_output)
@@ -619,6 +638,7 @@ static Suite *acpi_suite(void)
     tcase_add_test(tables, the_same_machine_gives_the_same_bytes);
     tcase_add_test(tables, fadt_is_hardware_reduced_with_registers_of_the_ged);
     tcase_add_test(tables, a_bare_machine_has_few_tables_and_says_what_is_absent);
+    tcase_add_test(tables, native_hotplug_is_granted_where_there_are_ports_alone);
     tcase_add_test(tables, madt_lists_every_cpu_and_the_ioapic);
     tcase_add_test(tables, mcfg_and_bus_window_cover_what_ecam_covers);
     tcase_add_test(tables, prt_has_each_pin_of_each_slot);

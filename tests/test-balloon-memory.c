@@ -364,7 +364,7 @@ START_TEST(ledger_is_checked_against_the_host)
 {
     g_autoptr(FakeDriver) d = driver(0, "granule=4k");
     MemoryBalloonClass *mc = object_interface(BALLOON(d), &memory_balloon_type);
-    json_t *l;
+    json_t *l, *really;
 
     mark(d, 0, UNIT);
     send_run(d, INFLATE, 0, UNIT);
@@ -376,6 +376,9 @@ START_TEST(ledger_is_checked_against_the_host)
     l = mc->ledger(BALLOON(d), true);
     ck_assert_uint_ge(ledger_get(l, "faulted-again"), KIB(4));
     ck_assert_uint_eq(ledger_get(l, "really-released") + ledger_get(l, "faulted-again"), KIB(2048));
+    really = property_get_json(BALLOON(d), "ledger-really-released", NULL);
+    ck_assert(json_equal(really, json_object_get(l, "really-released")));
+    json_decref(really);
     json_decref(l);
     l = mc->ledger(BALLOON(d), false);
     ck_assert_ptr_null(json_object_get(l, "faulted-again"));

@@ -14,8 +14,9 @@
 #include "tests/suite.h"
 
 static const char *const traces[] = {
-    "burst",    "ceiling", "flapping-host",   "floor",         "proactive", "reboot",
-    "recovery", "silent",  "steady-pressure", "swinging-load", "thrashing", "two-guests",
+    "burst",           "ceiling",       "flapping-host",    "floor",      "proactive",
+    "reboot",          "recorded-busy", "recorded-pressed", "recovery",   "silent",
+    "steady-pressure", "swinging-load", "thrashing",        "two-guests",
 };
 
 START_TEST(trace_keeps_its_bounds)

@@ -116,8 +116,8 @@ static void pass(FakeDriver *d, int64_t ms)
     clock_step_to(c, clock_now(c) + ms * MSEC);
 }
 
-/* The guest has done what it was asked, and tells what is available. */
-static void tell(FakeDriver *d, uint64_t available, uint64_t faults)
+/* The guest tells what is available, and does nothing else. */
+static void only_tell(FakeDriver *d, uint64_t available, uint64_t faults)
 {
     uint8_t wire[20];
 
@@ -125,9 +125,15 @@ static void tell(FakeDriver *d, uint64_t available, uint64_t faults)
     le_store(wire + 2, available, 8);
     le_store(wire + 10, VIRTIO_BALLOON_S_MAJFLT, 2);
     le_store(wire + 12, faults, 8);
-    d->t->config_write(d, ACTUAL, (RAM - target(d)) / PAGE, 4);
     fake_driver_add(d, STATS, OUT(wire, sizeof wire));
     fake_driver_kick(d, STATS);
+}
+
+/* It has done what it was asked, too. */
+static void tell(FakeDriver *d, uint64_t available, uint64_t faults)
+{
+    d->t->config_write(d, ACTUAL, (RAM - target(d)) / PAGE, 4);
+    only_tell(d, available, faults);
 }
 
 static char *status(Object *p, const char *name)
@@ -268,6 +274,28 @@ START_TEST(guest_that_falls_silent_is_left_alone)
 }
 END_TEST
 
+START_TEST(guest_that_never_gives_what_it_was_asked_for_is_waited_for)
+{
+    g_autoptr(FakeDriver) d = driver((unsigned)_i);
+    uint64_t asked;
+    Object *p;
+
+    fake_driver_up(d);
+    press(true);
+    p = policy(d, "p0", "rate-limit=0", NULL);
+    only_tell(d, RAM - 100 * MIB, 0);
+    asked = target(d);
+    ck_assert_uint_lt(asked, RAM);
+    for (int i = 0; i < 30; i++) {
+        pass(d, 1000);
+        only_tell(d, RAM - 100 * MIB, 0);
+    }
+    expect_status(p, "reason", "guest-behind");
+    ck_assert_uint_eq(target(d), asked);
+    ck_assert_uint_eq(policy_events(d, "guest-behind"), 1);
+}
+END_TEST
+
 START_TEST(new_driver_has_all_memory_until_it_tells)
 {
     g_autoptr(FakeDriver) d = driver((unsigned)_i);
@@ -311,6 +339,108 @@ START_TEST(target_set_by_hand_wins)
     ck_assert(!property_set_string(p, "enabled", "perhaps", &err));
     g_clear_error(&err);
     ck_assert(!property_set_string(p, "floor", "1M", &err)); /* bounds stay as they were given */
+}
+END_TEST
+
+/* It is short and is not, in turn, as often as it likes. */
+START_TEST(guest_that_never_stops_telling_makes_few_events)
+{
+    g_autoptr(FakeDriver) d = driver((unsigned)_i);
+    unsigned before;
+
+    fake_driver_up(d);
+    press(true);
+    ck_assert_ptr_nonnull(policy(d, "p0", "rate-limit=0", NULL));
+    for (int interval = 0; interval < 10; interval++) {
+        before = policy_events(d, "");
+        for (int i = 0; i < 200; i++) {
+            tell(d, i % 2 ? RAM : 0, 0);
+            while (fake_driver_get(d, STATS, NULL, NULL)) {
+            }
+        }
+        pass(d, 1000);
+        ck_assert_uint_le(policy_events(d, "") - before, 5);
+    }
+    pass(d, 60000);
+    tell(d, RAM - 100 * MIB, 0);
+    before = policy_events(d, "guest-short");
+    for (int i = 0; i < 200; i++) {
+        tell(d, 90 * MIB, 0);
+        while (fake_driver_get(d, STATS, NULL, NULL)) {
+        }
+    }
+    tell(d, 1 * MIB, 0); /* the last of too many is looked at, too, with the next interval */
+    ck_assert_uint_eq(policy_events(d, "guest-short"), before);
+    pass(d, 1000);
+    ck_assert_uint_eq(policy_events(d, "guest-short"), before + 1);
+}
+END_TEST
+
+/* device_add after device_del, with the same id. */
+static void plug_again(FakeDriver *d)
+{
+    g_autoptr(GError) err = NULL;
+
+    d->vdev = d->t->plug(d, "virtio-balloon", "", &err);
+    ck_assert_msg(d->vdev, "%s", err ? err->message : "");
+    d->t->probe(d);
+    fake_driver_up(d);
+}
+
+START_TEST(balloon_that_comes_again_has_its_policy_again)
+{
+    g_autoptr(FakeDriver) d = driver(0);
+    Object *p;
+
+    fake_driver_up(d);
+    press(true);
+    p = policy(d, "p0", "rate-limit=0", NULL);
+    tell(d, RAM - 100 * MIB, 0);
+    ck_assert_uint_eq(target(d), 261 * MIB);
+    device_destroy(d->dev);
+    for (int i = 0; i < 3; i++) {
+        pass(d, 1000);
+        expect_status(p, "state", "no-device");
+    }
+    plug_again(d);
+    tell(d, RAM - 200 * MIB, 0); /* not known yet */
+    ck_assert_uint_eq(target(d), RAM);
+    pass(d, 1000);
+    expect_status(p, "state", "on");
+    tell(d, RAM - 200 * MIB, 0);
+    ck_assert_uint_eq(target(d), 296 * MIB);
+    device_destroy(d->dev);
+    plug_again(d);
+    ops(d)->set_target((Object *)d->vdev, 700 * MIB); /* before the policy sees it */
+    pass(d, 1000);
+    expect_status(p, "state", "overridden");
+    ck_assert_uint_eq(target(d), 700 * MIB);
+}
+END_TEST
+
+START_TEST(balloon_that_comes_again_may_be_anothers)
+{
+    g_autoptr(FakeDriver) d = driver(0);
+    Object *p, *other;
+
+    fake_driver_up(d);
+    p = policy(d, "p0", "calm=1", NULL);
+    device_destroy(d->dev);
+    plug_again(d);
+    other = policy(d, "p1", "calm=1", NULL);
+    ck_assert_ptr_nonnull(other);
+    pass(d, 5000);
+    expect_status(p, "state", "no-device");
+    expect_status(other, "state", "on");
+    object_unparent(other);
+    pass(d, 1000);
+    expect_status(p, "state", "on");
+    device_destroy(d->dev);
+    d->dev = NULL;
+    pass(d, 1000);
+    expect_status(p, "state", "no-device");
+    object_unparent(p);
+    pass(d, 1000);
 }
 END_TEST
 
@@ -499,8 +629,13 @@ int main(void)
     tcase_add_loop_test(tc, statistics_are_asked_for_once_an_interval, 0, FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, no_statistics_no_blind_inflation, 0, FAKE_MODERN_CELLS);
     tcase_add_test(tc, guest_that_falls_silent_is_left_alone);
+    tcase_add_loop_test(tc, guest_that_never_gives_what_it_was_asked_for_is_waited_for, 0,
+                        FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, new_driver_has_all_memory_until_it_tells, 0, FAKE_MODERN_CELLS);
     tcase_add_loop_test(tc, target_set_by_hand_wins, 0, FAKE_MODERN_CELLS);
+    tcase_add_loop_test(tc, guest_that_never_stops_telling_makes_few_events, 0, FAKE_MODERN_CELLS);
+    tcase_add_test(tc, balloon_that_comes_again_has_its_policy_again);
+    tcase_add_test(tc, balloon_that_comes_again_may_be_anothers);
     tcase_add_loop_test(tc, device_and_policy_may_go_in_any_order, 0, 2);
     tcase_add_loop_test(tc, bad_options_are_refused, 0, G_N_ELEMENTS(refusals));
     tcase_add_test(tc, only_a_balloon_has_a_policy_and_one_only);

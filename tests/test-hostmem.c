@@ -115,6 +115,8 @@ static const struct {
     {"memory-backend-ram", "size=4M;share=on", false, false},
     {"memory-backend-ram", "size=4M;prealloc=on;merge=on;dump=on", false, false},
     {"memory-backend-ram", "size=4M;host-nodes=0;policy=preferred", false, false},
+    {"memory-backend-ram", "size=4M;host-nodes=0;policy=bind", false, false},
+    {"memory-backend-ram", "size=4M;host-nodes=0;policy=interleave;share=on", false, false},
     {"memory-backend-ram", "size=4M;reserve=off", false, false},
     {"memory-backend-memfd", "size=4M", false, false},
     {"memory-backend-memfd", "size=4M;share=off", false, false},

@@ -12,6 +12,7 @@
 #include "qom/property.h"
 #include "tests/fake-vm.h"
 #include "tests/suite.h"
+#include "vmm/monitor/monitor.h"
 
 enum { WINDOWS = 8, CMDLINE = 0x20000, TABLES = 0xe0000, TABLES_SIZE = 0x20000 };
 #define BASE UINT64_C(0xfeb00000)
@@ -200,6 +201,50 @@ START_TEST(pci_devices_need_the_pci_host)
 }
 END_TEST
 
+static void expect_refused(const char *command, const char *args, const char *line)
+{
+    json_t *json = json_loads(args, 0, NULL);
+    g_autoptr(GError) err = NULL;
+
+    ck_assert_ptr_null(qmp_execute(vm.m, command, json, &err));
+    ck_assert_str_eq(err->message, line);
+    json_decref(json);
+}
+
+START_TEST(windows_take_no_devices_while_the_guest_runs)
+{
+    start("pcie=on");
+    ck_assert_ptr_nonnull(fake_vm_add(&vm, "virtio-rng,id=r0", NULL));
+    boot();
+    expect_refused("device_add", "{\"driver\": \"virtio-rng\"}",
+                   "Bus 'virtio-mmio-bus.1' does not support hotplugging");
+    expect_refused("device_add", "{\"driver\": \"virtio-rng-device\"}",
+                   "Bus 'virtio-mmio-bus.1' does not support hotplugging");
+    expect_refused("device_del", "{\"id\": \"r0\"}",
+                   "Bus 'virtio-mmio-bus.0' does not support hotplugging");
+    expect_refused("device_add", "{\"driver\": \"virtio-rng-pci\"}",
+                   "Bus 'pci.0' does not support hotplugging");
+    fake_vm_finish(&vm);
+}
+END_TEST
+
+/* Slots of ports need nothing but PCI Express, which pcie=on brings. */
+START_TEST(ports_take_devices_while_the_guest_runs)
+{
+    json_t *args = json_pack("{s:s, s:s, s:s}", "driver", "virtio-rng-pci", "id", "r", "bus", "rp"),
+           *result;
+
+    start("pcie=on");
+    ck_assert_ptr_nonnull(fake_vm_add(&vm, "pcie-root-port,id=rp", NULL));
+    boot();
+    result = qmp_execute(vm.m, "device_add", args, NULL);
+    ck_assert_ptr_nonnull(result);
+    json_decref(result);
+    json_decref(args);
+    fake_vm_finish(&vm);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("microvm");
@@ -213,6 +258,8 @@ int main(void)
     tcase_add_test(tc, legacy_windows_are_of_version_1);
     tcase_add_test(tc, nothing_of_a_pc_is_there_unless_asked_for);
     tcase_add_test(tc, pci_devices_need_the_pci_host);
+    tcase_add_test(tc, windows_take_no_devices_while_the_guest_runs);
+    tcase_add_test(tc, ports_take_devices_while_the_guest_runs);
     suite_add_tcase(s, tc);
     return suite_run(s);
 }

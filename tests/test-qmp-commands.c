@@ -262,6 +262,9 @@ START_TEST(balloon_ledger_has_its_sums_and_the_target)
     json_decref(r);
     expect_return(client,
                   "{'execute':'qom-get','arguments':{" BALLOON ",'property':'ledger-given'}}", "0");
+    expect_return(client,
+                  "{'execute':'qom-get','arguments':{" BALLOON ",'property':'ledger-requested'}}",
+                  "16777216");
 }
 END_TEST
 

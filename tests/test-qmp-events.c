@@ -158,6 +158,27 @@ START_TEST(other_events_are_not_held_back)
 }
 END_TEST
 
+/* Each decision of the policy has its own reason. */
+START_TEST(decisions_of_a_balloon_policy_are_not_held_back)
+{
+    for (int i = 0; i < 20; i++) {
+        platform_event(&vm.m->platform, "BALLOON_POLICY",
+                       json_pack("{s:s, s:s, s:s, s:i, s:i, s:s, s:i}", "id", "p0", "action",
+                                 "hold", "reason", "steady", "target", 1, "actual", 1, "host",
+                                 "none", "decision", i));
+    }
+    for (int i = 0; i < 20; i++) {
+        g_autofree char *data =
+            g_strdup_printf("{'id':'p0','action':'hold','reason':'steady','target':1,"
+                            "'actual':1,'host':'none','decision':%d}",
+                            i);
+
+        expect_event(client, "BALLOON_POLICY", data);
+    }
+    expect_nothing(client);
+}
+END_TEST
+
 START_TEST(host_time_limits_the_rate_while_the_vm_is_stopped)
 {
     machine_stop(vm.m, RUN_STATE_PAUSED);
@@ -187,6 +208,7 @@ void add_event_tests(Suite *s)
     tcase_add_test(tc, balloon_change_after_a_quiet_second_comes_at_once);
     tcase_add_test(tc, held_back_balloon_change_is_not_for_the_next_client);
     tcase_add_test(tc, other_events_are_not_held_back);
+    tcase_add_test(tc, decisions_of_a_balloon_policy_are_not_held_back);
     tcase_add_test(tc, host_time_limits_the_rate_while_the_vm_is_stopped);
     suite_add_tcase(s, tc);
 }

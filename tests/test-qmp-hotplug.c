@@ -17,7 +17,8 @@ enum { ROUNDS = 60, SLOT = 7, SLOT_BIT = 1 << SLOT };
 
 static QtestVm vm;
 static QtestClient c;
-static GPtrArray *gone; /* ids of DEVICE_DELETED; under the VM lock */
+static GPtrArray *gone;   /* ids of DEVICE_DELETED; under the VM lock */
+static unsigned refusals; /* DEVICE_UNPLUG_GUEST_ERROR for "r0"; under the VM lock */
 
 static void on_event(void *opaque, const char *name, json_t *data)
 {
@@ -26,11 +27,13 @@ static void on_event(void *opaque, const char *name, json_t *data)
     if (!strcmp(name, "DEVICE_DELETED") && id) {
         g_ptr_array_add(gone, g_strdup(id));
     }
+    refusals += !strcmp(name, "DEVICE_UNPLUG_GUEST_ERROR") && id && !strcmp(id, "r0");
 }
 
 static void setup(void)
 {
     gone = g_ptr_array_new_with_free_func(g_free);
+    refusals = 0;
     qtest_vm_start(&vm, "pc", "virtio-balloon-pci,id=b0", NULL);
     pthread_mutex_lock(&vm.m->platform.lock);
     machine_add_event_sink(vm.m, on_event, &vm);
@@ -76,6 +79,16 @@ static void wait_gone(unsigned n)
         g_usleep(1000);
     }
     ck_assert_uint_eq(gone_so_far(), n);
+}
+
+static unsigned refused_so_far(void)
+{
+    unsigned n;
+
+    pthread_mutex_lock(&vm.m->platform.lock);
+    n = refusals;
+    pthread_mutex_unlock(&vm.m->platform.lock);
+    return n;
 }
 
 /* What a vCPU does when its guest writes to a port. */
@@ -186,6 +199,68 @@ START_TEST(silent_guest_keeps_the_device_and_is_asked_again_after_a_time)
 }
 END_TEST
 
+START_TEST(guest_that_does_not_answer_in_half_a_minute_has_refused)
+{
+    add("virtio-rng-pci", "r0");
+    ck_assert(del("r0"));
+    qtest_get(&c, "clock_step 29999999999");
+    ck_assert_uint_eq(refused_so_far(), 0);
+    ck_assert_uint_eq(reg(ACPI_PCIHP_DOWN), SLOT_BIT);
+    qtest_get(&c, "clock_step 1");
+    ck_assert_uint_eq(refused_so_far(), 1);
+    ck_assert_uint_eq(reg(ACPI_PCIHP_DOWN), 0); /* it is asked no longer */
+    ck_assert(del("r0"));
+    ck_assert_uint_eq(reg(ACPI_PCIHP_DOWN), SLOT_BIT);
+    vcpu_out(ACPI_PCIHP_PORT + ACPI_PCIHP_EJECT, SLOT_BIT);
+    wait_gone(1);
+    qtest_get(&c, "clock_step 60000000000");
+    ck_assert_uint_eq(refused_so_far(), 1);
+}
+END_TEST
+
+static void say(unsigned slot, unsigned status)
+{
+    vcpu_out(ACPI_PCIHP_PORT + ACPI_PCIHP_STATUS, slot << 16 | status);
+}
+
+START_TEST(guest_says_by_its_status_that_it_refuses_or_is_at_it)
+{
+    enum { DEVICE_BUSY = 0x82 };
+
+    add("virtio-rng-pci", "r0");
+    say(SLOT, DEVICE_BUSY); /* nobody asked */
+    ck_assert(del("r0"));
+    say(SLOT, ACPI_OST_SUCCESS);
+    say(SLOT + 1, DEVICE_BUSY);
+    say(SLOT + 32, DEVICE_BUSY);
+    say(0xffff, 0xffff);
+    qtest_get(&c, "clock_step 29000000000");
+    say(SLOT, ACPI_OST_EJECTING); /* half a minute from now */
+    qtest_get(&c, "clock_step 29000000000");
+    ck_assert_uint_eq(refused_so_far(), 0);
+    say(SLOT, DEVICE_BUSY);
+    ck_assert_uint_eq(refused_so_far(), 1);
+    ck_assert_uint_eq(reg(ACPI_PCIHP_DOWN), 0);
+    ck_assert_uint_eq(vendor(SLOT), 0x1af4);
+    ck_assert_uint_eq(gone_so_far(), 0);
+    ck_assert(del("r0"));
+}
+END_TEST
+
+START_TEST(slots_are_waited_for_one_by_one)
+{
+    add("virtio-rng-pci", "r0");
+    ck_assert(del("r0"));
+    qtest_get(&c, "clock_step 20000000000");
+    ck_assert(del("b0")); /* slot 1 */
+    qtest_get(&c, "clock_step 10000000000");
+    ck_assert_uint_eq(refused_so_far(), 1);
+    ck_assert_uint_eq(reg(ACPI_PCIHP_DOWN), 2);
+    qtest_get(&c, "clock_step 20000000000");
+    ck_assert_uint_eq(reg(ACPI_PCIHP_DOWN), 0);
+}
+END_TEST
+
 /* The machine ends with an eject that nobody saw to. */
 START_TEST(eject_right_before_the_end_is_harmless)
 {
@@ -226,6 +301,9 @@ int main(void)
     tcase_add_test(tc, slot_stops_asking_once_a_vcpu_ejects_it_and_is_free_a_moment_later);
     tcase_add_test(tc, nonsense_of_a_vcpu_ejects_nothing);
     tcase_add_test(tc, silent_guest_keeps_the_device_and_is_asked_again_after_a_time);
+    tcase_add_test(tc, guest_that_does_not_answer_in_half_a_minute_has_refused);
+    tcase_add_test(tc, guest_says_by_its_status_that_it_refuses_or_is_at_it);
+    tcase_add_test(tc, slots_are_waited_for_one_by_one);
     tcase_add_test(tc, many_rounds_leave_nothing_behind);
     tcase_add_test(tc, eject_right_before_the_end_is_harmless);
     suite_add_tcase(s, tc);

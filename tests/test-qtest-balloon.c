@@ -5,6 +5,7 @@
  * its own choice, rings in RAM.
  */
 #include <check.h>
+#include <glib/gstdio.h>
 #include <linux/pci_regs.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_pci.h>
@@ -13,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "hw/pci/acpi-pcihp.h"
 #include "tests/qtest-fixture.h"
 #include "tests/test-qtest.h"
 
@@ -303,6 +305,56 @@ START_TEST(reset_takes_the_bars_away)
 }
 END_TEST
 
+static void wait_state(const char *state)
+{
+    for (unsigned i = 0; i < 30000; i++) {
+        json_t *s = qtest_vm_ask(&vm, "qom-get",
+                                 "{\"path\": \"/objects/p0\", \"property\": \"status\"}", NULL);
+        bool there = !g_strcmp0(json_string_value(json_object_get(s, "state")), state);
+
+        json_decref(s);
+        if (there) {
+            return;
+        }
+        g_usleep(1000);
+    }
+    ck_abort_msg("the policy is not %s", state);
+}
+
+/* Unplugged as a guest does it; the next one has another slot, and the same id. */
+START_TEST(policy_finds_the_balloon_that_comes_again)
+{
+    g_autofree char *dir = g_dir_make_tmp("cgroup-XXXXXX", NULL);
+    g_autofree char *current = g_build_filename(dir, "memory.current", NULL);
+    g_autofree char *high = g_build_filename(dir, "memory.high", NULL);
+    g_autofree char *add = g_strdup_printf("{\"qom-type\": \"balloon-policy\", \"id\": \"p0\", "
+                                           "\"device\": \"b0\", \"source\": \"%s\"}",
+                                           dir);
+
+    ck_assert(g_file_set_contents(current, "1000000\n", -1, NULL));
+    ck_assert(g_file_set_contents(high, "100000000\n", -1, NULL));
+    ck_assert(qtest_vm_qmp(&vm, "object-add", add));
+    wait_state("on");
+    for (int slot = 4; slot < 8; slot++) {
+        g_autofree char *next = g_strdup_printf(
+            "{\"driver\": \"virtio-balloon\", \"id\": \"b0\", \"addr\": \"0%d.0\"}", slot + 1);
+
+        ck_assert(qtest_vm_qmp(&vm, "device_del", "{\"id\": \"b0\"}"));
+        qtest_ok(&c, "outl 0x%x 0x%x", ACPI_PCIHP_PORT + ACPI_PCIHP_EJECT, 1U << slot);
+        wait_state("no-device");
+        qtest_get(&c, "clock_step 5000000000");
+        wait_state("no-device");
+        ck_assert(qtest_vm_qmp(&vm, "device_add", next));
+        qtest_get(&c, "clock_step 1000000000");
+        wait_state("on");
+    }
+    ck_assert(qtest_vm_qmp(&vm, "object-del", "{\"id\": \"p0\"}"));
+    g_unlink(current);
+    g_unlink(high);
+    g_rmdir(dir);
+}
+END_TEST
+
 TCase *qtest_balloon_tcase(void)
 {
     TCase *tc = tcase_create("balloon");
@@ -313,5 +365,6 @@ TCase *qtest_balloon_tcase(void)
     tcase_add_test(tc, without_msix_the_line_is_raised_until_isr_is_read);
     tcase_add_test(tc, statistics_are_asked_for_when_the_clock_is_stepped);
     tcase_add_test(tc, reset_takes_the_bars_away);
+    tcase_add_test(tc, policy_finds_the_balloon_that_comes_again);
     return tc;
 }

@@ -70,6 +70,33 @@ START_TEST(net_047_048_merged_buffers_may_have_pieces_of_any_size)
 }
 END_TEST
 
+/* Else the driver would wait while the device copies, and the device while the driver works. */
+START_TEST(a_large_frame_is_seen_before_the_round_is_over_and_small_ones_together_at_its_end)
+{
+    NetTest *t;
+    g_autoptr(FakeDriver) d = vnet_start((unsigned)_i, NET_OFFLOAD_ALL, 1, NULL, &t);
+
+    vnet_pattern(frame, BIG, 8);
+    vnet_post(d, RX, 4, 65562, 65562);
+    for (unsigned i = 0; i < 2; i++) {
+        ck_assert(net_test_inject(t, frame, 60, (NetHdr){0}));
+        ck_assert(!vnet_get(d, RX, &got));
+    }
+    fake_driver_interrupted(d, RX);
+    ck_assert(net_test_inject(t, frame, BIG, (NetHdr){0}));
+    ck_assert(fake_driver_interrupted(d, RX));
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert(vnet_get(d, RX, &got));
+        ck_assert_uint_eq(got.len, i < 2 ? 60 : BIG);
+    }
+    ck_assert(net_test_inject(t, frame, 60, (NetHdr){0}));
+    ck_assert(!vnet_get(d, RX, &got));
+    fake_machine_run(d->m);
+    ck_assert(vnet_get(d, RX, &got));
+    ck_assert_uint_eq(got.len, 60);
+}
+END_TEST
+
 START_TEST(net_043_046_without_merging_a_frame_has_one_buffer)
 {
     NetTest *t;
@@ -607,6 +634,7 @@ int main(void)
     return fake_suite_main(
         "virtio-net-rx", NULL, net_042_047_to_049_frames_of_all_sizes_fill_buffers_of_all_sizes,
         net_047_048_merged_buffers_may_have_pieces_of_any_size,
+        a_large_frame_is_seen_before_the_round_is_over_and_small_ones_together_at_its_end,
         net_043_046_without_merging_a_frame_has_one_buffer,
         a_frame_larger_than_its_only_buffer_is_dropped_and_the_buffer_stays,
         a_frame_larger_than_the_whole_ring_is_dropped,

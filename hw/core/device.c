@@ -232,17 +232,32 @@ static void note_whole(Device *dev, void *opaque)
     }
 }
 
-static void leave(Device *dev)
+/* Which device an event is about. */
+static json_t *name_for_event(Device *dev)
 {
     g_autofree char *path = object_path(&dev->parent_obj);
     json_t *data = json_pack("{s:s}", "path", path);
-    Platform *p = device_platform(dev);
 
     if (dev->id) {
         json_object_set_new(data, "device", json_string(dev->id));
     }
+    return data;
+}
+
+static void leave(Device *dev)
+{
+    json_t *data = name_for_event(dev);
+    Platform *p = device_platform(dev);
+
     device_destroy(dev);
     platform_event(p, "DEVICE_DELETED", data);
+}
+
+void device_unplug_refused(Device *dev)
+{
+    dev->pending_unplug = false;
+    dev->ask_again_ns = 0;
+    platform_event(device_platform(dev), "DEVICE_UNPLUG_GUEST_ERROR", name_for_event(dev));
 }
 
 void device_unplug(Device *dev)

@@ -90,6 +90,12 @@ bool device_unplug_request(Device *dev, GError **err);
 /* The end of an unplug: destroys dev, and before it what was plugged below it, with DEVICE_DELETED for each. */
 void device_unplug(Device *dev);
 
+/* The other end: the guest keeps dev, or does not answer; DEVICE_UNPLUG_GUEST_ERROR, and it may be asked again. */
+void device_unplug_refused(Device *dev);
+
+/* How long a guest has to answer before that, in nanoseconds of the virtual clock. */
+#define DEVICE_UNPLUG_PATIENCE_NS (INT64_C(30) * 1000 * 1000 * 1000)
+
 void device_reset(Device *dev);  /* what is on its buses, then dev */
 void bus_reset(Bus *bus);        /* everything on the bus, then the bus */
 

@@ -2,8 +2,9 @@
 /*
  * PCI hotplug by registers (acpi-pcihp.h): a guest is told to look here, learns which slots of bus
  * 0 were filled and which ones it shall free, and ejects a slot when its driver has let go. A guest
- * may eject what nobody asked for; it says nothing when it will not let go of a device. Not here:
- * buses behind bridges.
+ * may eject what nobody asked for. One that says that it will not let go of a device, or does not
+ * answer in half a minute, has refused: it is asked no longer, and DEVICE_UNPLUG_GUEST_ERROR tells.
+ * Not here: buses behind bridges.
  */
 #include "hw/pci/acpi-pcihp.h"
 
@@ -21,6 +22,8 @@ struct AcpiPcihp {
     IrqLine notify;
     IoRegion io;
     LoopBh *eject_bh;
+    LoopTimer *patience; /* runs out with the first of the deadlines of slots in down */
+    int64_t deadline_ns[PCI_SLOTS];
     uint32_t up, down;
     uint32_t ejecting; /* slots that eject_bh will see to */
     uint32_t selected;
@@ -96,6 +99,74 @@ static void eject(AcpiPcihp *s, uint32_t slots)
     loop_bh_schedule(s->eject_bh);
 }
 
+/* --- refusals --- */
+
+static void set_patience(AcpiPcihp *s)
+{
+    int64_t first = INT64_MAX;
+
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+        if (s->down & UINT32_C(1) << slot) {
+            first = MIN(first, s->deadline_ns[slot]);
+        }
+    }
+    if (s->down) {
+        loop_timer_arm_at(s->patience, first);
+    } else {
+        loop_timer_cancel(s->patience);
+    }
+}
+
+static void wait_for(AcpiPcihp *s, unsigned slot)
+{
+    s->down |= UINT32_C(1) << slot;
+    s->deadline_ns[slot] =
+        clock_now(device_platform(&s->parent_obj)->vclock) + DEVICE_UNPLUG_PATIENCE_NS;
+    set_patience(s);
+}
+
+static void refused(AcpiPcihp *s, unsigned slot)
+{
+    s->down &= ~(UINT32_C(1) << slot);
+    set_patience(s);
+    for (unsigned fn = 0; fn < 8; fn++) {
+        PciDevice *pci = pci_bus_device(s->bus, (uint8_t)PCI_DEVFN_OF(slot, fn));
+
+        if (pci && pci->parent_obj.pending_unplug) {
+            device_unplug_refused(&pci->parent_obj);
+        }
+    }
+}
+
+static void patience_cb(void *opaque)
+{
+    AcpiPcihp *s = opaque;
+    int64_t now = clock_now(device_platform(&s->parent_obj)->vclock);
+
+    for (unsigned slot = 0; slot < PCI_SLOTS; slot++) {
+        if (s->down & UINT32_C(1) << slot && s->deadline_ns[slot] <= now) {
+            refused(s, slot);
+        }
+    }
+    set_patience(s);
+}
+
+/* What the guest says of a slot that it was asked to free. */
+static void take_status(AcpiPcihp *s, uint32_t value)
+{
+    unsigned slot = value >> 16, status = value & UINT16_MAX;
+
+    if (slot >= PCI_SLOTS || !(s->down & UINT32_C(1) << slot) || status == ACPI_OST_SUCCESS) {
+        return;
+    }
+    TRACE(acpi_pcihp_status, "slot %u status 0x%x", slot, status);
+    if (status == ACPI_OST_EJECTING) {
+        wait_for(s, slot);
+    } else {
+        refused(s, slot);
+    }
+}
+
 /* --- registers --- */
 
 static uint64_t pcihp_read(void *opaque, uint64_t off, unsigned size)
@@ -131,6 +202,8 @@ static void pcihp_write(void *opaque, uint64_t off, uint64_t value, unsigned siz
         s->selected = (uint32_t)value;
     } else if (off == ACPI_PCIHP_EJECT && s->selected == 0) {
         eject(s, (uint32_t)value);
+    } else if (off == ACPI_PCIHP_STATUS && s->selected == 0) {
+        take_status(s, (uint32_t)value);
     }
 }
 
@@ -151,7 +224,7 @@ static bool pcihp_unplug_request(Object *handler, Device *dev, GError **err)
 {
     AcpiPcihp *s = ACPI_PCIHP(handler);
 
-    s->down |= slot_bit(dev);
+    wait_for(s, PCI_SLOT(PCI_DEVICE(dev)->devfn));
     dev->pending_unplug = true;
     dev->ask_again_ns = clock_now(device_platform(dev)->vclock) + ASK_AGAIN_NS;
     irq_pulse(s->notify);
@@ -160,8 +233,11 @@ static bool pcihp_unplug_request(Object *handler, Device *dev, GError **err)
 
 static void pcihp_unplug(Object *handler, Device *dev)
 {
-    ACPI_PCIHP(handler)->up &= ~slot_bit(dev);
-    ACPI_PCIHP(handler)->down &= ~slot_bit(dev);
+    AcpiPcihp *s = ACPI_PCIHP(handler);
+
+    s->up &= ~slot_bit(dev);
+    s->down &= ~slot_bit(dev);
+    set_patience(s);
 }
 
 /* --- life --- */
@@ -180,6 +256,7 @@ static void pcihp_reset(Device *dev)
     eject_now(s, s->down | s->ejecting);
     loop_bh_cancel(s->eject_bh);
     s->up = s->down = s->ejecting = s->selected = 0;
+    set_patience(s);
 }
 
 static bool pcihp_realize(Device *dev, GError **err)
@@ -191,6 +268,7 @@ static bool pcihp_realize(Device *dev, GError **err)
         return error_set(err, "acpi-pcihp: needs a PCI bus and port I/O");
     }
     s->eject_bh = loop_bh_new(p->loop, eject_cb, s);
+    s->patience = loop_timer_new(p->loop, p->vclock, patience_cb, s);
     io_region_init(&s->io, "acpi-pcihp", &pcihp_ops, s, ACPI_PCIHP_SIZE);
     aspace_map(p->pio, &s->io, ACPI_PCIHP_PORT, 0);
     bus_set_hotplug_handler(&s->bus->parent_obj, OBJECT(dev));
@@ -203,8 +281,8 @@ static void pcihp_unrealize(Device *dev)
 
     bus_set_hotplug_handler(&s->bus->parent_obj, NULL);
     io_region_finish(&s->io);
-    loop_bh_free(s->eject_bh);
-    s->eject_bh = NULL;
+    loop_bh_free(g_steal_pointer(&s->eject_bh));
+    loop_timer_free(g_steal_pointer(&s->patience));
 }
 
 static const Property pcihp_props[] = {

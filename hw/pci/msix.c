@@ -185,6 +185,17 @@ void msix_reset(PciDevice *dev)
     pthread_mutex_unlock(&s->lock);
 }
 
+void msix_requester_changed(PciDevice *dev)
+{
+    MsixState *s = dev->msix;
+
+    if (s) {
+        pthread_mutex_lock(&s->lock);
+        s->requester = pci_requester_id(dev);
+        pthread_mutex_unlock(&s->lock);
+    }
+}
+
 bool msix_enabled(const PciDevice *dev)
 {
     return dev->msix && __atomic_load_n(&dev->msix->enabled, __ATOMIC_RELAXED);

@@ -39,6 +39,8 @@ void msix_notify(PciDevice *dev, uint16_t vector);
 typedef void (*MsixEventfdFn)(PciDevice *dev, uint16_t vector, int eventfd);
 int msix_eventfd(PciDevice *dev, uint16_t vector);
 void msix_listen(PciDevice *dev, MsixEventfdFn fn);
+/* The function's bus has another number: what is sent from now on, and routes that are made, carry it. */
+void msix_requester_changed(PciDevice *dev); /* harmless without msix_init */
 
 /* Called by pci.c after a configuration write that touched the capability. */
 void msix_config_written(PciDevice *dev, uint32_t off, unsigned size);

@@ -3,6 +3,7 @@
  * The PCI bus: who sits in which slot, configuration cycles to them, and the four interrupt pins,
  * swizzled by slot and shared by all functions (PCI-to-PCI Bridge Architecture 1.2 §9.1).
  */
+#include "hw/pci/msix.h"
 #include "hw/pci/pci.h"
 
 PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn)
@@ -12,14 +13,14 @@ PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn)
 
 uint32_t pci_bus_config_read(PciBus *bus, uint8_t devfn, uint32_t off, unsigned size)
 {
-    PciDevice *dev = bus->devices[devfn];
+    PciDevice *dev = bus->silent ? NULL : bus->devices[devfn];
 
     return dev ? pci_config_read(dev, off, size) : UINT32_MAX >> (32 - 8 * size);
 }
 
 void pci_bus_config_write(PciBus *bus, uint8_t devfn, uint32_t off, uint32_t value, unsigned size)
 {
-    PciDevice *dev = bus->devices[devfn];
+    PciDevice *dev = bus->silent ? NULL : bus->devices[devfn];
 
     if (dev) {
         pci_config_write(dev, off, value, size);
@@ -35,6 +36,30 @@ void pci_bus_set_pin(PciBus *bus, uint8_t devfn, uint8_t pin, bool level)
     g_assert(bus->irq_count[line] >= 0);
     if (bus->set_irq && !before != !bus->irq_count[line]) {
         bus->set_irq(bus->irq_opaque, (int)line, level);
+    }
+}
+
+bool pci_bus_is_root(const PciBus *bus)
+{
+    return !bus->parent_obj.parent || !object_is_a(bus->parent_obj.parent, &pci_device_type);
+}
+
+void pci_bus_set_number(PciBus *bus, uint8_t number)
+{
+    bus->number = number;
+    for (unsigned i = 0; i < PCI_DEVFN_MAX; i++) {
+        if (bus->devices[i]) {
+            msix_requester_changed(bus->devices[i]);
+        }
+    }
+}
+
+void pci_bus_update_bars(PciBus *bus)
+{
+    for (unsigned i = 0; i < PCI_DEVFN_MAX; i++) {
+        if (bus->devices[i]) {
+            pci_update_bars(bus->devices[i]);
+        }
     }
 }
 
@@ -61,15 +86,19 @@ static bool place_anywhere(PciBus *bus, PciDevice *dev, GError **err)
 {
     g_autofree char *what = NULL;
 
-    for (unsigned slot = bus->first_slot; slot < PCI_SLOTS; slot++) {
+    for (unsigned slot = bus->first_slot; slot < bus->slots; slot++) {
         if (slot_empty(bus, slot)) {
             dev->devfn = (uint8_t)PCI_DEVFN_OF(slot, 0);
             return true;
         }
     }
     what = device_describe(&dev->parent_obj);
+    if (bus->slots == 1) {
+        return error_set(err, "no free slot on %s for %s: there is one, and it is taken",
+                         bus_name(bus), what);
+    }
     return error_set(err, "no free slot on %s for %s: all %d are taken", bus_name(bus), what,
-                     PCI_SLOTS);
+                     bus->slots);
 }
 
 /*
@@ -109,6 +138,12 @@ static bool place_at(PciBus *bus, PciDevice *dev, uint8_t devfn, GError **err)
 {
     PciDevice *holder = bus->devices[devfn];
 
+    if (PCI_SLOT(devfn) >= bus->slots) {
+        g_autofree char *what = device_describe(&dev->parent_obj);
+
+        return error_set(err, "%s cannot have address %02x.%x of %s, which has slot 0 alone", what,
+                         PCI_SLOT(devfn), PCI_FUNC(devfn), bus_name(bus));
+    }
     if (holder) {
         g_autofree char *what = device_describe(&dev->parent_obj);
         g_autofree char *other = device_describe(&holder->parent_obj);
@@ -143,6 +178,11 @@ static char *pci_bus_device_address(Bus *bus, Device *d)
     return g_strdup_printf("%02x.%x", PCI_SLOT(devfn), PCI_FUNC(devfn));
 }
 
+static void pci_bus_instance_init(Object *obj)
+{
+    PCI_BUS(obj)->slots = PCI_SLOTS;
+}
+
 static void pci_bus_class_init(ObjectClass *klass, const void *data)
 {
     BusClass *bc = BUS_CLASS(klass);
@@ -155,6 +195,7 @@ const TypeInfo pci_bus_type = {
     .name = "PCI",
     .parent = &bus_type,
     .instance_size = sizeof(PciBus),
+    .instance_init = pci_bus_instance_init,
     .class_init = pci_bus_class_init,
     .desc = "PCI bus",
 };

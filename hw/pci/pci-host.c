@@ -8,6 +8,7 @@
  * have a reset control register at 0xcf9.
  */
 #include "core/log.h"
+#include "hw/pci/pci-bridge.h"
 #include "hw/pci/pci-host.h"
 
 enum {
@@ -16,6 +17,7 @@ enum {
     ADDRESS_PRIORITY = 1,
     ECAM_BUS_SHIFT = 20,
     ECAM_DEVFN_SHIFT = 12,
+    BUSES_MAX = 256,
 };
 #define CONFIG_ENABLE       UINT32_C(0x80000000)
 #define CONFIG_ADDRESS_MASK UINT32_C(0x80fffffc) /* bits 30:24 and 1:0 are reserved and read 0 */
@@ -63,10 +65,36 @@ static void host_set_irq(void *opaque, int pin, int level)
 
 /* --- configuration cycles --- */
 
-/* The bus of that number, or NULL. There is only the root bus so far. */
+unsigned pci_host_max_buses(PciHost *host)
+{
+    uint64_t room = MAX(host->windows.ecam_max, host->windows.ecam_size);
+
+    return (unsigned)CLAMP(room >> ECAM_BUS_SHIFT, 1, BUSES_MAX);
+}
+
+void pci_host_set_buses(PciHost *host, unsigned count)
+{
+    if (host->windows.ecam_max) {
+        host->windows.ecam_size = (uint64_t)count << ECAM_BUS_SHIFT;
+    }
+}
+
+/* The bus of that number, or NULL. Behind a bridge of the root bus there are no more bridges. */
 static PciBus *host_find_bus(PciHost *host, unsigned number)
 {
-    return number == host->bus->number ? host->bus : NULL;
+    GPtrArray *devices = host->bus->parent_obj.devices;
+
+    if (number == host->bus->number) {
+        return host->bus;
+    }
+    for (guint i = 0; i < devices->len; i++) {
+        PciBus *below = pci_bridge_bus(g_ptr_array_index(devices, i));
+
+        if (below && below->number == number) {
+            return below;
+        }
+    }
+    return NULL;
 }
 
 static uint64_t all_ones(unsigned size)
@@ -222,7 +250,8 @@ static void host_map(PciHost *host)
         aspace_map(p->pio, &host->data_port, CONFIG_DATA, 0);
     }
     if (host->windows.ecam_size) {
-        io_region_init(&host->ecam, "pci-ecam", &ecam_ops, host, host->windows.ecam_size);
+        io_region_init(&host->ecam, "pci-ecam", &ecam_ops, host,
+                       MAX(host->windows.ecam_size, host->windows.ecam_max));
         aspace_map(p->mmio, &host->ecam, host->windows.ecam_base, 0);
     }
 }

@@ -2,7 +2,7 @@
 /*
  * One PCI function: type-0 configuration space behind write masks (PCI 3.0 §6.1), base address
  * registers that the guest sizes and moves whenever it likes (§6.2.5.1), capabilities (§6.7) and
- * INTx. Left out: expansion ROMs (the register reads 0), power management, type-1 headers.
+ * INTx. Left out: expansion ROMs (the register reads 0) and power management.
  */
 #include <inttypes.h>
 #include <string.h>
@@ -60,6 +60,16 @@ static uint32_t bar_offset(unsigned n)
     return PCI_BASE_ADDRESS_0 + 4 * n;
 }
 
+/* What a bridge passes on in part only is not mapped at all. */
+static bool is_reached(const PciDevice *dev, unsigned n, uint64_t addr)
+{
+    const PciBar *bar = &dev->bars[n];
+    const PciBus *bus = PCI_BUS(dev->parent_obj.bus);
+
+    return !bus->silent &&
+           (!bus->forwards || bus->forwards(bus->forwards_opaque, bar_is_io(bar), addr, bar->size));
+}
+
 /* Where the registers say that the BAR is, or PCI_BAR_UNMAPPED: not decoded, never set, or beyond
  * its space. */
 static uint64_t bar_wanted_addr(const PciDevice *dev, unsigned n)
@@ -71,7 +81,7 @@ static uint64_t bar_wanted_addr(const PciDevice *dev, unsigned n)
 
     addr &= ~(bar->size - 1); /* the type bits go as well */
     if (!(config16(dev, PCI_COMMAND) & enable) || addr == 0 || addr > limit ||
-        bar->size - 1 > limit - addr) {
+        bar->size - 1 > limit - addr || !is_reached(dev, n, addr)) {
         return PCI_BAR_UNMAPPED;
     }
     return addr;
@@ -97,7 +107,7 @@ static void bar_update(PciDevice *dev, unsigned n)
           PCI_SLOT(dev->devfn), PCI_FUNC(dev->devfn), n, addr, bar->size);
 }
 
-static void bars_update(PciDevice *dev)
+void pci_update_bars(PciDevice *dev)
 {
     Platform *p = device_platform(&dev->parent_obj);
 
@@ -200,7 +210,7 @@ static void config_changed(PciDevice *dev, uint32_t off, unsigned size)
     bool command = touches(off, size, PCI_COMMAND, 2);
 
     if (command || touches(off, size, PCI_BASE_ADDRESS_0, 4 * PCI_BARS)) {
-        bars_update(dev);
+        pci_update_bars(dev);
     }
     if (dev->msix) {
         msix_config_written(dev, off, size);
@@ -324,7 +334,7 @@ static void pci_device_reset(Device *d)
 
         dev->config[i] = (uint8_t)((dev->config[i] & ~mask) | (dev->reset_config[i] & mask));
     }
-    bars_update(dev);
+    pci_update_bars(dev);
     if (pc->config_write) {
         pc->config_write(dev, PCI_COMMAND, 0, 2); /* for those who follow bus mastering */
     }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * PCI: functions with type-0 configuration space, BARs that the guest sizes and moves at any time, capabilities,
- * INTx, and the bus that they sit on. MSI-X is in msix.h, host bridges in pci-host.h.
+ * INTx, and the bus that they sit on. MSI-X is in msix.h, bridges with a bus below them in pci-bridge.h, host bridges
+ * in pci-host.h, what PCI Express adds in pcie.h.
  *
  * Configuration space is 4096 bytes (PCI Express extended space included); registers are written through masks, so a
  * device sees only changes that the guest may make. Sections refer to the PCI Local Bus Specification 3.0 and the
@@ -73,8 +74,13 @@ struct PciDeviceClass {
 struct PciBus {
     Bus parent_obj;
     PciDevice *devices[PCI_DEVFN_MAX];
-    uint8_t number;          /* bus number; 0 for a host bridge's */
+    uint8_t number;          /* bus number; 0 for a host bridge's, and for another's that got none yet */
     uint8_t first_slot;      /* lowest slot given out automatically */
+    uint8_t slots;           /* how many there are: PCI_SLOTS, or 1 on a PCI Express link */
+    bool silent;             /* nothing on it answers: its link is down */
+    /* Does what is above the bus pass that range of addresses on? NULL: all of them. */
+    bool (*forwards)(void *opaque, bool io, uint64_t addr, uint64_t size);
+    void *forwards_opaque;
     /* INTx: the host bridge's four lines after swizzle */
     void (*set_irq)(void *opaque, int pin, int level); /* pin 0 to 3: INTA to INTD of the bridge */
     void *irq_opaque;
@@ -82,6 +88,7 @@ struct PciBus {
 };
 
 PciBus *pci_bus_of(PciDevice *dev);
+bool pci_bus_is_root(const PciBus *bus); /* a host bridge's */
 
 /* Configuration cycles from a host bridge, already split to stay in a dword. No function there: all ones. */
 uint32_t pci_bus_config_read(PciBus *bus, uint8_t devfn, uint32_t off, unsigned size);
@@ -106,10 +113,15 @@ uint16_t pci_requester_id(PciDevice *dev);
 /* Lookup by "slot.fn" address on a bus; NULL: none. */
 PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn);
 
-/* --- between pci.c, pci-bus.c and msix.c --- */
+/* For bridges: the bus below one has another number, or passes other addresses on, from now on. */
+void pci_bus_set_number(PciBus *bus, uint8_t number);
+void pci_bus_update_bars(PciBus *bus);
+
+/* --- between the files of this folder --- */
 uint32_t pci_config_read(PciDevice *dev, uint32_t off, unsigned size);
 void pci_config_write(PciDevice *dev, uint32_t off, uint32_t value, unsigned size);
 void pci_update_intx(PciDevice *dev); /* after something that gates INTx changed */
+void pci_update_bars(PciDevice *dev); /* ... that decides whether BARs are decoded */
 void pci_bus_set_pin(PciBus *bus, uint8_t devfn, uint8_t pin, bool level); /* one function's wire changed; pin 1 to 4 */
 
 #endif

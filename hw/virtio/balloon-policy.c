@@ -2,10 +2,16 @@
 /*
  * The object balloon-policy: keeps a balloon's target where the host's pressure and the guest's
  * statistics want it. It asks for statistics once an interval, looks at the host's pressure then
- * and when the kernel calls, lets core/balloon-plan.c decide, and tells of each decision.
+ * and when the kernel calls, lets hw/virtio/balloon-plan.c decide, and tells of each decision.
  *
  * The command balloon (and whoever else sets the target) wins: the policy is off from then on,
  * until its property `enabled` is set again.
+ *
+ * Each decision is an event, and none is held back. What bounds them: a decision is made once an
+ * interval, when the kernel calls (twice in a window of pressure at the most), and upon a few
+ * statistics of an interval; a guest that tells more often than it is asked waits for the next one.
+ *
+ * The balloon may leave and come again under the same path, which is looked for once an interval.
  *
  * Threads: main loop, VM lock. While the VM is stopped the policy stands still with it.
  */
@@ -16,11 +22,13 @@
 #include "core/log.h"
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
+#include "hw/virtio/balloon-plan.h"
 #include "hw/virtio/devices.h"
 
 #define MIB (UINT64_C(1) << 20)
 
 enum { MODE_PRESSURE, MODE_PROACTIVE };
+enum { TOLD_PER_INTERVAL = 4 };
 
 typedef struct BalloonPolicy {
     Object parent_obj;
@@ -32,8 +40,8 @@ typedef struct BalloonPolicy {
     char *source;
     bool enabled;
 
-    Object
-        *balloon; /* of device; NULL: not complete, or unplugged, and so are timer and pressure */
+    char *path;      /* of device, which is NULL while there is none */
+    Object *balloon; /* of device; NULL: not complete, or unplugged */
     MemoryBalloonListener listener;
     MemoryBalloonClass *ops;
     Platform *platform;
@@ -49,6 +57,7 @@ typedef struct BalloonPolicy {
     uint64_t had_told;         /* statistics for which `had` holds */
     uint64_t had;              /* memory of the guest when it told */
     uint64_t asked, had_asked; /* the same when it was asked; when it was asked for what it told */
+    unsigned told_left;        /* statistics of this interval that are decided upon at once */
     uint64_t decisions, inflations, deflations; /* told; of them */
 } BalloonPolicy;
 
@@ -151,12 +160,70 @@ static void decide(BalloonPolicy *p)
     tell_decision(p, &d);
 }
 
-/* Statistics that came, or the kernel that calls. */
-static void decide_cb(void *opaque)
+static void pressure_cb(void *opaque)
 {
     BalloonPolicy *p = opaque;
 
-    decide(p);
+    if (p->balloon) {
+        decide(p);
+    }
+}
+
+static void told_cb(void *opaque)
+{
+    BalloonPolicy *p = opaque;
+    BalloonSample s = {.actual = p->ops->actual(p->balloon)};
+
+    take_statistics(p, &s); /* what it has is noted now, even if they are looked at later */
+    if (p->told_left > 0) {
+        p->told_left--;
+        decide(p);
+    }
+}
+
+/* --- the balloon comes and goes --- */
+
+static void attach(BalloonPolicy *p)
+{
+    p->had_told = 0;
+    p->told_left = TOLD_PER_INTERVAL;
+    forget_decisions(p);
+    p->ops->listen(p->balloon, &p->listener);
+}
+
+/* It is of no more use to us than any other that comes under its path. */
+static void device_gone(void *opaque)
+{
+    BalloonPolicy *p = opaque;
+
+    p->balloon = NULL;
+    object_unref((Object *)g_steal_pointer(&p->device));
+}
+
+static bool has_other(Object *obj, void *opaque)
+{
+    BalloonPolicy *mine = opaque;
+
+    return !object_is_a(obj, &balloon_policy_type) || obj == OBJECT(mine) ||
+           BALLOON_POLICY(obj)->balloon != mine->balloon;
+}
+
+static void look_for_balloon(BalloonPolicy *p)
+{
+    Object *root = object_root(OBJECT(p)), *dev = object_resolve_path(root, p->path, NULL);
+
+    p->balloon = dev ? memory_balloon_find(dev) : NULL;
+    if (!p->balloon) {
+        return;
+    }
+    if (!object_foreach(root, has_other, p)) { /* made meanwhile: the balloon is that one's */
+        p->balloon = NULL;
+        return;
+    }
+    p->device = DEVICE(object_ref(dev));
+    p->ops = object_interface(p->balloon, &memory_balloon_type);
+    attach(p);
+    p->target_set = gmem_size(p->platform->mem); /* another one: somebody was faster, and wins */
 }
 
 static void interval_cb(void *opaque)
@@ -164,9 +231,15 @@ static void interval_cb(void *opaque)
     BalloonPolicy *p = opaque;
 
     loop_timer_arm_in(p->timer, p->limits.interval);
-    decide(p);
-    p->asked = p->ops->actual(p->balloon);
-    p->ops->ask_stats(p->balloon);
+    if (!p->balloon) {
+        look_for_balloon(p);
+    }
+    if (p->balloon) {
+        p->told_left = TOLD_PER_INTERVAL;
+        decide(p);
+        p->asked = p->ops->actual(p->balloon);
+        p->ops->ask_stats(p->balloon);
+    }
 }
 
 /* --- showing --- */
@@ -207,6 +280,7 @@ static void show_pressure(const BalloonPolicy *p, json_t *all)
     pressure_state(p->pressure, &s);
     json_object_set_new(all, "host", json_string(pressure_level_name(p->level)));
     json_object_set_new(all, "trigger", json_boolean(pressure_has_trigger(p->pressure)));
+    json_object_set_new(all, "trigger-calls", json_integer((json_int_t)s.calls));
     if (s.stalls) {
         json_object_set_new(all, "some-us", json_integer((json_int_t)s.some_us));
         json_object_set_new(all, "full-us", json_integer((json_int_t)s.full_us));
@@ -243,15 +317,6 @@ static json_t *status_get(Object *obj, const Property *prop, GError **err)
 
 /* --- life --- */
 
-static void device_gone(void *opaque)
-{
-    BalloonPolicy *p = opaque;
-
-    g_clear_pointer(&p->timer, loop_timer_free);
-    g_clear_pointer(&p->pressure, pressure_free);
-    p->balloon = NULL;
-}
-
 static bool find_balloon(BalloonPolicy *p, GError **err)
 {
     if (!p->device) {
@@ -265,15 +330,8 @@ static bool find_balloon(BalloonPolicy *p, GError **err)
     }
     p->ops = object_interface(p->balloon, &memory_balloon_type);
     p->platform = device_platform(p->device);
+    p->path = object_path(OBJECT(p->device));
     return true;
-}
-
-static bool has_other(Object *obj, void *opaque)
-{
-    BalloonPolicy *mine = opaque;
-
-    return !object_is_a(obj, &balloon_policy_type) || obj == OBJECT(mine) ||
-           BALLOON_POLICY(obj)->balloon != mine->balloon;
 }
 
 static bool check_limits(BalloonPolicy *p, GError **err)
@@ -320,7 +378,7 @@ static bool open_source(BalloonPolicy *p, GError **err)
         return error_set(err, "some-us and full-us are a part of window-us, %" PRIu32,
                          p->window_us);
     }
-    p->pressure = pressure_new(p->platform->loop, &spec, decide_cb, p, err);
+    p->pressure = pressure_new(p->platform->loop, &spec, pressure_cb, p, err);
     return p->pressure != NULL;
 }
 
@@ -337,11 +395,10 @@ static bool balloon_policy_complete(Object *obj, GError **err)
     if (!open_source(p, err)) {
         return false;
     }
-    forget_decisions(p);
     p->timer = loop_timer_new(p->platform->loop, p->platform->vclock, interval_cb, p);
     loop_timer_arm_in(p->timer, p->limits.interval);
-    p->listener = (MemoryBalloonListener){decide_cb, device_gone, p};
-    p->ops->listen(p->balloon, &p->listener);
+    p->listener = (MemoryBalloonListener){told_cb, device_gone, p};
+    attach(p);
     return true;
 }
 
@@ -354,10 +411,12 @@ static void balloon_policy_finalize(Object *obj)
 {
     BalloonPolicy *p = BALLOON_POLICY(obj);
 
-    if (p->timer) {
+    if (p->timer && p->balloon) {
         p->ops->listen(p->balloon, NULL);
-        device_gone(p);
     }
+    loop_timer_free(p->timer);
+    pressure_free(p->pressure);
+    g_free(p->path);
 }
 
 static const char *const mode_words[] = {

@@ -77,8 +77,9 @@ json_t *balloon_ledger_get(Object *obj, const Property *prop, GError **err)
 
 json_t *balloon_ledger_field_get(Object *obj, const Property *prop, GError **err)
 {
-    json_t *all = balloon_ledger(obj, false);
-    json_t *value = json_incref(json_object_get(all, prop->name + strlen("ledger-")));
+    const char *name = prop->name + strlen("ledger-");
+    json_t *all = balloon_ledger(obj, !strcmp(name, "really-released"));
+    json_t *value = json_incref(json_object_get(all, name));
 
     json_decref(all);
     return value;

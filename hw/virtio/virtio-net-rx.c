@@ -47,6 +47,12 @@ static void make_header(const VirtioNet *s, const NetFrame *f, NetHash hash, uns
 
 enum { TAKEN, NO_ROOM, DROPPED };
 
+/*
+ * Bytes of a frame that the driver is to see before the round ends. A handful of such frames fill
+ * the ring: if it saw them together, driver and device would only ever wait for each other.
+ */
+enum { SHOWN_AT_ONCE = 16384 };
+
 static void put_back(VirtioNetPair *p, unsigned n)
 {
     while (n > 0) {
@@ -183,6 +189,9 @@ static int put_frame(VirtioNet *s, VirtioNetPair *p, const NetFrame *f, NetHash 
     fill_buffers(p, f, &wire, hdr_len, n);
     if (p->received++ == 0) { /* else it is scheduled */
         loop_bh_schedule(p->round);
+    }
+    if (G_UNLIKELY(f->len >= SHOWN_AT_ONCE)) {
+        virtio_net_rx_round(p);
     }
     return TAKEN;
 }

@@ -15,6 +15,7 @@
 #include "core/code-place.h"
 #include "core/log.h"
 #include "hw/pci/msix.h"
+#include "hw/pci/pcie.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-pci-internal.h"
 #include "hw/virtio/virtqueue-internal.h"
@@ -404,6 +405,10 @@ static bool virtio_pci_device_plugged(VirtioBus *vbus, VirtIODevice *vdev, GErro
     }
     if (nvectors > 0) {
         add_msix(p, (uint16_t)nvectors);
+    }
+    /* As in QEMU: not one on the root bus, where it would be part of the root complex. */
+    if (!pci_bus_is_root(pci_bus_of(dev)) && p->legacy.size == 0) {
+        pcie_add_capability(dev, PCI_EXP_TYPE_ENDPOINT, 0);
     }
     pci_set_interrupt_pin(dev, 1);
     virtio_set_dma_allowed(vdev, pci_bus_master(dev));

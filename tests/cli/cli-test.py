@@ -93,6 +93,13 @@ UNIT = [
     ("-kernel tiny -serial null -accel kvm,device=/dev/null -M accel=kvm", "/-accel kvm: /dev/null .*/"),
     ("-cpu qemu64", "-cpu qemu64: unknown CPU model 'qemu64'; known: host"),
     ("-display gtk", "-display gtk: there is no display 'gtk'; known: none"),
+    # debuggers
+    ("-s -accel qtest", "-gdb: the accelerator runs no vCPUs: there is nothing to debug"),
+    ("-gdb tcp::1 -M none", "-gdb: the accelerator runs no vCPUs: there is nothing to debug"),
+    ("-check -s -accel qtest", "-gdb: the accelerator runs no vCPUs: there is nothing to debug"),
+    ("-check -kernel tiny -gdb tcp:0.0.0.0:1234", "/-gdb tcp:0.0.0.0:1234,.*: '0.0.0.0' is no loopback address: .*/"),
+    ("-check -kernel tiny -gdb udp::1", "/-gdb udp::1: unknown kind 'udp'.*/"),
+    ("-gdb", "-gdb: needs an argument: STREAM"),
     # options as such
     ("-frobnicate", "-frobnicate: unknown option; '-help' lists all"),
     ("-initd x", "-initd: unknown option; did you mean '-initrd'?"),
@@ -354,6 +361,8 @@ KVM = [
     ("-device virtio-balloon,bus=nope", "-device virtio-balloon: there is no bus 'nope'"),
     ("-device virtio-balloon-device", "/-device virtio-balloon-device: machine 'pc' has no free .* bus .*/"),
     ("-device virtio-balloon,addr=3 -device virtio-balloon,addr=3", "/-device virtio-balloon: .*/"),
+    ("-gdb chardev:c", "-gdb chardev:c: chardev 'c' not found"),
+    ("-gdb unix:taken,server=on", "-gdb unix:taken,server=on,wait=off: address in use: another process listens there"),
     # monitors and the pid file, which are made last
     ("-qmp tcp:1234", "-qmp tcp:1234: the port is missing: tcp:HOST:PORT"),
     ("-qmp tcp:", "-qmp tcp:: the address is missing: tcp:HOST:PORT"),

@@ -73,6 +73,7 @@ static void add_host_bridge(FakeMachine *m)
     const PciHostWindows windows = {
         .ecam_base = FAKE_ECAM_BASE,
         .ecam_size = 1 << 20,
+        .ecam_max = 4 << 20,
         .mmio32_base = 0xe0000000,
         .mmio32_size = 0x10000000,
         .mmio64_base = UINT64_C(0x800000000),

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Bytes as configuration cycles of a bus with several virtio functions: by ECAM and by the ports
- * 0xcf8 and 0xcfc, of any width and place; BARs that are sized, moved onto each other, onto RAM and
- * onto fixed registers, decoding that comes and goes, MSI-X, the access capability of virtio, and
+ * Bytes as configuration cycles of a bus with several virtio functions, a PCI Express port with
+ * one behind it, and an empty port: by ECAM and by the ports 0xcf8 and 0xcfc, of any width and
+ * place; BARs that are sized, moved onto each other, onto RAM and onto fixed registers, decoding
+ * that comes and goes, bus numbers and windows, slots, MSI-X, the access capability of virtio, and
  * accesses to where BARs are.
  *
  * What a guest cannot write stays; a BAR is mapped where its register says or nowhere; a reset
@@ -12,18 +13,24 @@
 
 #include "core/le.h"
 #include "hw/pci/msix.h"
+#include "hw/pci/pci-bridge.h"
 #include "hw/virtio/virtio-pci.h"
 #include "tests/fuzz/fuzz.h"
 
-enum { OPS_MAX = 300, FUNCTIONS = 5, VARIANT = FUZZ_VARIANTS - 1 };
+extern const TypeInfo pcie_root_port_type;
 
-static const uint8_t places[FUNCTIONS] = {
+enum { OPS_MAX = 300, ON_ROOT = 7, FUNCTIONS = 8, BUSES = 4, VARIANT = FUZZ_VARIANTS - 1 };
+enum { PORT = PCI_DEVFN_OF(3, 0), EMPTY_PORT = PCI_DEVFN_OF(4, 0) };
+
+/* Of the root bus; the last function is behind PORT. */
+static const uint8_t places[ON_ROOT] = {
     PCI_DEVFN_OF(0, 0), /* the host bridge */
-    PCI_DEVFN_OF(2, 0), PCI_DEVFN_OF(2, 1), PCI_DEVFN_OF(2, 7), PCI_DEVFN_OF(31, 0),
+    PCI_DEVFN_OF(2, 0), PCI_DEVFN_OF(2, 1), PCI_DEVFN_OF(2, 7), PCI_DEVFN_OF(31, 0), PORT,
+    EMPTY_PORT,
 };
 
 static FuzzMachine *m;
-static PciBus *bus;
+static PciBus *bus, *below;
 static uint8_t fresh[FUNCTIONS][PCI_CONVENTIONAL_SIZE]; /* configuration space after a reset */
 
 int LLVMFuzzerInitialize(int *argc, char ***argv)
@@ -34,7 +41,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 
 static PciDevice *function(unsigned i)
 {
-    return pci_bus_device(bus, places[i]);
+    return i < ON_ROOT ? pci_bus_device(bus, places[i]) : pci_bus_device(below, 0);
 }
 
 static void add(FakeMachine *fm, const char *type, const char *id, const char *props)
@@ -44,6 +51,19 @@ static void add(FakeMachine *fm, const char *type, const char *id, const char *p
     if (!fake_machine_add(fm, type, id, props, &err)) {
         g_error("%s", err->message);
     }
+}
+
+/* What is behind it stays: the guest cannot free the slot. */
+static void add_ports(FakeMachine *fm)
+{
+    Device *dev;
+
+    type_register(&pcie_root_port_type);
+    add(fm, "pcie-root-port", "p", "addr=03.0,slot=1,hotplug=off");
+    add(fm, "pcie-root-port", "q", "addr=04.0,slot=2");
+    below = pci_bridge_bus(DEVICE(pci_bus_device(bus, PORT)));
+    dev = fake_machine_make(fm, "virtio-rng-pci", "behind", "vectors=2");
+    g_assert(device_realize(dev, BUS(below), NULL));
 }
 
 static void prepare(void)
@@ -60,6 +80,7 @@ static void prepare(void)
     add(fm, "virtio-balloon-pci", "b", "addr=02.1,ioeventfd=off");
     add(fm, "virtio-echo-pci", "e", "addr=02.7,vectors=200");
     add(fm, "virtio-rng-pci-transitional", "t", "addr=1f.0,vectors=0");
+    add_ports(fm);
     fake_machine_reset(fm);
     for (unsigned i = 0; i < FUNCTIONS; i++) {
         memcpy(fresh[i], function(i)->config, sizeof fresh[i]);
@@ -72,9 +93,9 @@ static void prepare(void)
 
 static uint8_t pick_devfn(FuzzInput *in)
 {
-    unsigned i = fuzz_below(in, FUNCTIONS + 1);
+    unsigned i = fuzz_below(in, ON_ROOT + 1);
 
-    return i < FUNCTIONS ? places[i] : fuzz_u8(in);
+    return i < ON_ROOT ? places[i] : fuzz_u8(in);
 }
 
 static void ecam_op(FuzzInput *in, bool write)
@@ -195,6 +216,32 @@ static void driver_op(FuzzInput *in)
     }
 }
 
+/* Bus numbers, windows and the registers of link and slot of a port, which are close together. */
+static void bridge_op(FuzzInput *in)
+{
+    uint8_t what = fuzz_u8(in), devfn = what & 1 ? EMPTY_PORT : PORT;
+    unsigned cap = fake_cfg_read(m->d->m, devfn, PCI_CAPABILITY_LIST, 1);
+    unsigned off = what & 2
+                       ? cap + PCI_EXP_LNKCTL + (fuzz_u8(in) & 0xf)
+                       : PCI_PRIMARY_BUS + fuzz_u8(in) % (PCI_BRIDGE_CONTROL + 2 - PCI_PRIMARY_BUS);
+
+    fake_cfg_write(m->d->m, devfn, off, (uint32_t)fuzz_number(in), 1u << (what >> 2 & 3) % 3);
+}
+
+/* A register of whatever answers on a bus that is not the root. */
+static void below_op(FuzzInput *in)
+{
+    uint8_t what = fuzz_u8(in);
+    uint64_t at = FAKE_ECAM_BASE + ((uint64_t)(1 + what % (BUSES - 1)) << 20) + fuzz_u8(in);
+    unsigned size = 1u << (what >> 4 & 3) % 3;
+
+    if (what & 0x80) {
+        fake_write(m->d->m, at, fuzz_number(in), size);
+    } else {
+        fake_read(m->d->m, at, size);
+    }
+}
+
 static void operate(FuzzInput *in)
 {
     uint8_t op = fuzz_u8(in);
@@ -209,9 +256,13 @@ static void operate(FuzzInput *in)
         port_op(in);
         break;
     case 4:
-    case 5:
-    case 6:
         bar_op(in);
+        break;
+    case 5:
+        bridge_op(in);
+        break;
+    case 6:
+        below_op(in);
         break;
     case 7:
         command_op(in);
@@ -241,6 +292,14 @@ static void operate(FuzzInput *in)
 
 /* --- what holds --- */
 
+/* Goes up and down with the link, whose port has it. */
+static bool is_link_status(const PciDevice *dev, unsigned at)
+{
+    unsigned status = dev->config[PCI_CAPABILITY_LIST] + PCI_EXP_LNKSTA;
+
+    return object_is_a(dev, &pcie_root_port_type) && (at == status || at == status + 1);
+}
+
 static void check_read_only(unsigned i)
 {
     static const uint8_t nothing[PCI_CFG_SIZE - PCI_CONVENTIONAL_SIZE];
@@ -251,6 +310,7 @@ static void check_read_only(unsigned i)
         uint8_t may_change = dev->wmask[at] | dev->w1cmask[at];
 
         may_change |= at == PCI_STATUS ? PCI_STATUS_INTERRUPT : 0;
+        may_change |= is_link_status(dev, at) ? 0xff : 0;
         changed |= (uint8_t)((dev->config[at] ^ fresh[i][at]) & ~may_change);
     }
     g_assert(changed == 0);

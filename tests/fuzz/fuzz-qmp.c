@@ -4,6 +4,7 @@
  * are, each line that comes back is a JSON object of a known kind, and after 0xff the next request
  * is answered. The first byte: bit 0, negotiate first; the rest, how many bytes come at a time.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,8 @@
 #include "backends/net-impl.h"
 #include "backends/user-creatable.h"
 #include "tests/fake-vm.h"
+#include "vmm/dump/guest-dump.h"
+#include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -97,11 +100,26 @@ static void keep_objects_within(void)
     }
 }
 
-/* The linker puts it in the place of the one that opens files and sockets. */
+/* The linker puts these in the place of those that open files and sockets. */
 Chardev *__wrap_chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err);
 Chardev *__wrap_chardev_new_from_keyvals(EventLoop *loop, FdTable *fds, json_t *opts, GError **err)
 {
     return chardev_check_keyvals(loop, fds, opts, err);
+}
+
+Chardev *__wrap_chardev_new_from_option(EventLoop *loop, const char *label, const char *option,
+                                        GError **err);
+Chardev *__wrap_chardev_new_from_option(EventLoop *loop, const char *label, const char *option,
+                                        GError **err)
+{
+    return chardev_check_option(loop, label, option, err);
+}
+
+/* What a dump is written into: nothing. */
+int __wrap_guest_dump_open(const char *path, GError **err);
+int __wrap_guest_dump_open(const char *path, GError **err)
+{
+    return open("/dev/null", O_WRONLY | O_CLOEXEC);
 }
 
 static void empty(const char *container)
@@ -199,6 +217,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_output();
     g_assert(strstr(out->str, "\"id\": \"the last one\""));
     chardev_set_open(stream, false);
+    gdb_end(vm.m);
+    guest_dump_end(vm.m);
     net_backend_del_all(vm.root);
     empty("objects");
     empty("chardevs");

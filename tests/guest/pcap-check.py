@@ -4,8 +4,8 @@
 
 usage: pcap-check.py COMMAND [ARG]...
 The capture is in a line "PCAP FRAMES BASE64". It must have that many frames at least, ARP, ICMP and TCP among them, none
-malformed, no wrong IPv4 header checksum. Without tshark only the records and the IPv4 headers are looked at. The exit
-status is COMMAND's, or 1.
+malformed, no wrong IPv4 header checksum, and from both ends some that are larger than a segment: segmentation was left to
+the card. Without tshark only the records and the IPv4 headers are looked at. The exit status is COMMAND's, or 1.
 """
 
 import base64
@@ -14,6 +14,8 @@ import struct
 import subprocess
 import sys
 import tempfile
+
+SEGMENT = 1514  # with its Ethernet header
 
 
 def run(command):
@@ -73,6 +75,19 @@ def by_hand(data):
     return stacks, bad
 
 
+def longest(data):
+    """By source address, the length of the longest IPv4 frame."""
+    found, at = {}, 24
+    while at < len(data):
+        _, _, have, length = struct.unpack_from("<IIII", data, at)
+        frame = data[at + 16:at + 16 + have]
+        at += 16 + have
+        if frame[12:14] == b"\x08\x00":
+            source = ".".join(map(str, frame[26:30]))
+            found[source] = max(found.get(source, 0), length)
+    return found
+
+
 def main():
     if len(sys.argv) < 2:
         print(__doc__.splitlines()[2], file=sys.stderr)
@@ -89,6 +104,10 @@ def main():
         print(f"FAILED: no {protocol} in the capture")
     if len(stacks) < frames or not frames:
         print(f"FAILED: {len(stacks)} frames in the capture, expected {frames}")
+    large = longest(data)
+    if sum(n > SEGMENT for n in large.values()) < 2:
+        bad.append(f"no frame is larger than a segment from one of both ends: {large}")
+        print(f"FAILED: {bad[-1]}")
     print(f"capture ({name}): {len(stacks)} frames, {len(bad)} bad")
     return 1 if bad or missing or len(stacks) < frames or not frames else 0
 

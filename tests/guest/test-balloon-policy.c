@@ -4,17 +4,13 @@
  * policy, and several guests on one host that has no room for all of them.
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <linux/virtio_balloon.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "tests/guest/balloon.h"
 #include "tests/guest/groups.h"
-#include "tests/guest/vm.h"
 
 #define WORDS "console=ttyS0 quiet panic=-1 cryptomgr.notests "
 
@@ -129,34 +125,6 @@ void group_balloon_iothread(void)
 
 /* --- the policy --- */
 
-static char *policy_text(Vm *vm, const char *name)
-{
-    json_t *s =
-        vm_qmp(vm, "qom-get", json_pack("{s:s, s:s}", "path", "/objects/p0", "property", "status"));
-    json_t *value = json_object_get(s, name);
-    char *text = json_is_string(value) ? g_strdup(json_string_value(value)) : json_dumps(s, 0);
-
-    json_decref(s);
-    return text;
-}
-
-/* Waits for an event with that reason; its target. */
-static uint64_t wait_reason(Vm *vm, const char *reason, int seconds)
-{
-    for (double end = now() + seconds; now() < end;) {
-        json_t *e = vm_wait_event(vm, "BALLOON_POLICY", seconds),
-               *data = json_object_get(e, "data");
-        bool found = !g_strcmp0(json_string_value(json_object_get(data, "reason")), reason);
-        uint64_t target = (uint64_t)json_integer_value(json_object_get(data, "target"));
-
-        json_decref(e);
-        if (found) {
-            return target;
-        }
-    }
-    fail("no decision with reason %s in %d s; %s", reason, seconds, policy_text(vm, "none"));
-}
-
 static void wait_below(Vm *vm, uint64_t bytes, int seconds)
 {
     for (double end = now() + seconds; vm_balloon(vm) > bytes; vm_sleep(vm, 0.2)) {
@@ -165,16 +133,6 @@ static void wait_below(Vm *vm, uint64_t bytes, int seconds)
                  " expected; %s",
                  vm_balloon(vm) / MiB, bytes / MiB, policy_text(vm, "none"));
         }
-    }
-}
-
-static void put(const char *dir, const char *name, const char *text)
-{
-    g_autofree char *path = g_build_filename(dir, name, NULL);
-    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-
-    if (fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) || close(fd) < 0) {
-        fail("%s: %s", path, strerror(errno));
     }
 }
 
@@ -189,25 +147,24 @@ void group_balloon_policy(void)
     if (!mkdtemp(dir)) {
         fail("%s: %s", dir, strerror(errno));
     }
-    put(dir, "memory.current", "1000000\n");
-    put(dir, "memory.high", "100000000\n");
+    put_file(dir, "memory.current", "1000000\n");
+    put_file(dir, "memory.high", "100000000\n");
     object =
-        g_strdup_printf("balloon-policy,id=p0,device=balloon0,floor=96M,reserve=48M,"
+        g_strdup_printf("balloon-policy,id=policy0,device=balloon0,floor=96M,reserve=48M,"
                         "hysteresis=16M,rate-limit=256M,calm=0,interval=500,faults=0,source=%s",
                         dir);
     vm = vm_start("-device", "virtio-balloon,id=balloon0,deflate-on-oom=on", "-object", object,
                   NULL);
     vm_wait_ready(vm);
-    wait_reason(vm, "steady", 20);
+    wait_reason(vm, "steady", T_REPLY);
     if (vm_balloon(vm) != 512 * MiB) {
         fail("memory was taken without pressure");
     }
     passed("without pressure the guest keeps its memory");
-    vm_sleep(vm, 1.5); /* of events within a second only the last one is told */
-    put(dir, "memory.current", "99000000\n");
-    wait_reason(vm, "host-pressure", 10);
-    wait_below(vm, 300 * MiB, 30);
-    wait_reason(vm, "at-need", 30);
+    put_file(dir, "memory.current", "99000000\n");
+    wait_reason(vm, "host-pressure", T_REPLY);
+    wait_below(vm, 300 * MiB, T_REPLY);
+    wait_reason(vm, "at-need", T_REPLY);
     squeezed = vm_balloon(vm);
     passed("under pressure it keeps %" G_GUINT64_FORMAT " MiB", squeezed / MiB);
     if (squeezed < 96 * MiB || vm_meminfo(vm, "MemAvailable") < 40 * MiB) {
@@ -215,16 +172,16 @@ void group_balloon_policy(void)
     }
     hold(vm, 40); /* most of the reserve */
     hold(vm, 80);
-    wait_reason(vm, "guest-short", 10);
+    wait_reason(vm, "guest-short", T_REPLY);
     hold(vm, 160);
     hold(vm, 240);
     passed("it has memory again when it needs some, %" G_GUINT64_FORMAT " MiB",
            vm_balloon(vm) / MiB);
     hold(vm, 0);
-    wait_below(vm, squeezed + 64 * MiB, 60);
+    wait_below(vm, squeezed + 64 * MiB, 2 * T_REPLY);
     passed("and gives it back when it does not");
     vm_do(vm, "balloon", json_pack("{s:I}", "value", (json_int_t)(400 * MiB)));
-    wait_reason(vm, "target-set", 10);
+    wait_reason(vm, "target-set", T_REPLY);
     answer = policy_text(vm, "state");
     if (strcmp(answer, "overridden") != 0) {
         fail("a target set by hand: the policy is %s", answer);
@@ -240,28 +197,6 @@ void group_balloon_policy(void)
 /* --- several guests, one host --- */
 
 enum { GUESTS = 2, LIMIT_MIB = 340, BUSY_MIB = 120 };
-
-/* A cgroup v2 with a limit, which we are in from now on; its folder. */
-static char *enter_cgroup(unsigned limit_mib)
-{
-    static const char root[] = "/tmp/cgroup-root";
-    g_autofree char *limit = g_strdup_printf("%u\n", limit_mib << 20),
-                    *pid = g_strdup_printf("%d\n", getpid());
-    char *dir = g_strdup_printf("%s/guests", root);
-
-    if (mkdir(root, 0755) < 0 || mount("none", root, "cgroup2", 0, NULL) < 0) {
-        passed("skipped: no cgroup v2 to be had: %s", strerror(errno));
-        g_free(dir);
-        return NULL;
-    }
-    put(root, "cgroup.subtree_control", "+memory\n");
-    if (mkdir(dir, 0755) < 0) {
-        fail("%s: %s", dir, strerror(errno));
-    }
-    put(dir, "memory.high", limit);
-    put(dir, "cgroup.procs", pid);
-    return dir;
-}
 
 static uint64_t cgroup_value(const char *dir, const char *file, const char *word)
 {
@@ -344,13 +279,14 @@ static void busy(const char *cgroup, Vm **vms, unsigned n)
 /* Together the guests have 512 MiB, and the host 340: one can have much while the other is idle. */
 void group_balloon_host(void)
 {
-    g_autofree char *cgroup = enter_cgroup(LIMIT_MIB), *object = NULL;
+    g_autofree char *cgroup = cgroup_make("guests", LIMIT_MIB), *object = NULL;
     Vm *vms[GUESTS];
 
     if (!cgroup) {
         return;
     }
-    object = g_strdup_printf("balloon-policy,id=p0,device=balloon0,floor=64M,reserve=48M,"
+    cgroup_enter(cgroup);
+    object = g_strdup_printf("balloon-policy,id=policy0,device=balloon0,floor=64M,reserve=48M,"
                              "hysteresis=8M,rate-limit=256M,calm=0,interval=500,source=%s",
                              cgroup);
     for (unsigned i = 0; i < GUESTS; i++) {

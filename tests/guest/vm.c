@@ -108,6 +108,7 @@ static void take_line(Vm *vm, const char *line)
     }
     if (json_object_get(message, "event")) {
         g_queue_push_tail(&vm->events, message);
+        vm->resets += !g_strcmp0(json_string_value(json_object_get(message, "event")), "RESET");
     } else {
         if (vm->answer) {
             fail("QMP: an answer too many: %s", line);
@@ -410,6 +411,7 @@ static bool patience_over(Vm *vm, Patience *p)
 char *vm_wait_console(Vm *vm, const char *text, int seconds)
 {
     Patience patience = patience_begin(vm, seconds);
+    unsigned resets = vm->resets;
     double asked = now();
 
     for (;;) {
@@ -434,6 +436,9 @@ char *vm_wait_console(Vm *vm, const char *text, int seconds)
             drain(vm);
             fail("the VMM ended (wait status 0x%x) before '%s' appeared", (unsigned)vm->status,
                  text);
+        }
+        if (vm->asking && vm->resets != resets) {
+            fail("the guest was reset before '%s' appeared", text);
         }
         if (patience_over(vm, &patience)) {
             fail("'%s' did not appear within %.0f s", text, now() - asked);
@@ -470,7 +475,9 @@ char *vm_ask(Vm *vm, int *ret_status, const char *command)
 
     vm->seen = before;
     vm_type(vm, line);
+    vm->asking = true;
     done = vm_wait_console(vm, "AEROSTAT-DONE", T_REPLY);
+    vm->asking = false;
     *ret_status = atoi(strstr(done, "AEROSTAT-DONE") + strlen("AEROSTAT-DONE"));
     answer = g_strdup(vm->console->str + before);
     end = strstr(answer, "AEROSTAT-DONE");

@@ -36,6 +36,8 @@ typedef struct {
     size_t seen;                      /* how much of it was waited for */
     GString *err, *qmp_in;
     GQueue events;  /* of json_t *, oldest first */
+    unsigned resets; /* events RESET that came so far */
+    bool asking;    /* the agent has a command: a guest that starts again will not answer it */
     json_t *answer; /* of the command under way */
     char *dir;      /* the sockets are here; removed at the end */
     int status;     /* wait status, once it ended */

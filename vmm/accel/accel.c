@@ -54,6 +54,34 @@ bool accel_nmi(Accel *accel, GError **err)
                    : error_set(err, "this accelerator has no vCPUs that could take an NMI");
 }
 
+static bool no_vcpu(unsigned cpu, GError **err)
+{
+    return error_set(err, "this accelerator has no vCPU %u", cpu);
+}
+
+bool accel_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->read_registers && cpu < accel->nr_vcpus ? ac->read_registers(accel, cpu, ret, err)
+                                                       : no_vcpu(cpu, err);
+}
+
+bool accel_write_registers(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->write_registers && cpu < accel->nr_vcpus ? ac->write_registers(accel, cpu, regs, err)
+                                                        : no_vcpu(cpu, err);
+}
+
+bool accel_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err)
+{
+    AccelClass *ac = ACCEL_GET_CLASS(accel);
+
+    return ac->debug && cpu < accel->nr_vcpus ? ac->debug(accel, cpu, how, err) : no_vcpu(cpu, err);
+}
+
 bool accel_runs_guests(Accel *accel)
 {
     return !ACCEL_GET_CLASS(accel)->no_vcpus;

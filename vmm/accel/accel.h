@@ -11,6 +11,7 @@
 #define AEROSTAT_VMM_ACCEL_ACCEL_H
 
 #include "hw/core/platform.h"
+#include "vmm/accel/cpu-debug.h"
 #include "vmm/accel/cpu.h"
 
 OBJECT_DECLARE_CLASS(Accel, AccelClass, accel, ACCEL)
@@ -20,6 +21,7 @@ struct Accel {
     Platform *platform;
     bool no_pit; /* set by the machine before accel_open: no 8254 */
     unsigned nr_vcpus;
+    const CpuDebugger *debugger; /* borrowed; NULL: none */
 };
 
 struct AccelClass {
@@ -47,6 +49,10 @@ struct AccelClass {
      * none. */
     json_t *(*stats)(Accel *accel, int cpu, bool schemas, GError **err);
     bool (*nmi)(Accel *accel, GError **err); /* to all vCPUs, which are paused; NULL: there are none */
+    /* For debuggers and dumps; paused only. NULL, all three: there are no vCPUs */
+    bool (*read_registers)(Accel *accel, unsigned cpu, X86Registers *ret, GError **err);
+    bool (*write_registers)(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err);
+    bool (*debug)(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err); /* all zero: no debugging */
 };
 
 extern const TypeInfo kvm_accel_type, qtest_accel_type;
@@ -69,6 +75,10 @@ int accel_thread_id(Accel *accel, unsigned cpu); /* 0: it has no thread */
 bool accel_translate(Accel *accel, unsigned cpu, uint64_t addr, uint64_t *ret_physical); /* paused only */
 json_t *accel_stats(Accel *accel, int cpu, bool schemas, GError **err); /* an empty array: it keeps none */
 bool accel_nmi(Accel *accel, GError **err); /* a non-maskable interrupt for all vCPUs; paused only */
+/* These three: paused only. */
+bool accel_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err);
+bool accel_write_registers(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err);
+bool accel_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err);
 
 /* A vCPU as the tree has it: child "cpu[N]" of the accelerator. */
 extern const TypeInfo cpu_type;

@@ -43,6 +43,9 @@ struct KvmVcpu {
     bool has_thread;
     bool parked;    /* waits for accel_start; touches nothing */
     bool broken;    /* may not run again before a reset */
+    bool held;      /* by a debugger: accel_start leaves it where it is */
+    bool halted;    /* told the debugger of a stop: stands until the next accel_start */
+    CpuDebug debug; /* as of accel_debug */
     bool ran;       /* has been started since its creation: a reset has to undo everything */
     KvmVcpuPowerOn power_on;
 };
@@ -62,6 +65,8 @@ struct Kvm {
     bool has_stats;
     size_t run_size;
     bool has_xsave, has_xcrs, has_kvmclock_ctrl, has_any_length, has_tsc_deadline;
+    bool blocks_irqs; /* while it steps: KVM_GUESTDBG_BLOCKIRQ */
+    bool warned_of_points; /* that this host does not know watchpoints */
     unsigned max_vcpus, max_memslots, max_routes;
     size_t xsave_size;
 
@@ -124,6 +129,14 @@ bool kvm_state_reset(KvmVcpu *v, const X86CpuState *state, GError **err);
 /* --- kvm-stats.c --- */
 int kvm_stats_open(const Kvm *kvm, int fd); /* of the VM's or a vCPU's descriptor; -1: KVM has none */
 json_t *kvm_stats(Accel *accel, int cpu, bool schemas, GError **err);
+/* --- kvm-debug.c --- */
+bool kvm_read_registers(Accel *accel, unsigned cpu, X86Registers *ret, GError **err);
+bool kvm_write_registers(Accel *accel, unsigned cpu, const X86Registers *regs, GError **err);
+bool kvm_debug(Accel *accel, unsigned cpu, const CpuDebug *how, GError **err);
+/* The work of KVM_EXIT_DEBUG, under the VM lock: does the vCPU go on? */
+bool kvm_debug_exit(KvmVcpu *v);
+/* Under the VM lock: KVM could not emulate an INT3 that is a debugger's; the vCPU stands at it as at any other. */
+bool kvm_debug_is_int3(KvmVcpu *v);
 
 /* --- kvm-vcpu.c --- */
 bool kvm_vcpu_create(Kvm *kvm, unsigned index, unsigned count, GError **err);

@@ -64,11 +64,25 @@ static void vcpu_fail(KvmVcpu *v, const char *what)
     pthread_mutex_unlock(&p->lock);
 }
 
+static bool vcpu_is_at_int3(KvmVcpu *v)
+{
+    pthread_mutex_t *lock = &v->kvm->parent_obj.platform->lock;
+    bool is;
+
+    pthread_mutex_lock(lock);
+    is = kvm_debug_is_int3(v);
+    pthread_mutex_unlock(lock);
+    return is;
+}
+
 static void vcpu_fail_internal(KvmVcpu *v)
 {
     const struct kvm_run *run = v->run;
     g_autoptr(GString) what = g_string_new(NULL);
 
+    if (run->internal.suberror == KVM_INTERNAL_ERROR_EMULATION && vcpu_is_at_int3(v)) {
+        return;
+    }
     if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION) {
         g_string_printf(what, "KVM internal error %u", run->internal.suberror);
     } else {
@@ -136,8 +150,11 @@ static bool vcpu_exit_mmio(KvmVcpu *v)
     return true;
 }
 
-static bool vcpu_exit_shutdown(KvmVcpu *v) /* a triple fault */
+/* A triple fault. It may be meant: Linux reboots a machine without a keyboard controller that way.
+ */
+static bool vcpu_exit_shutdown(KvmVcpu *v)
 {
+    TRACE(kvm_triple_fault, "vcpu %u", v->index);
     v->broken = true;
     platform_reset_request(v->kvm->parent_obj.platform, SHUTDOWN_CAUSE_GUEST_RESET);
     return false;
@@ -190,6 +207,8 @@ static bool vcpu_handle_exit(KvmVcpu *v)
         return vcpu_locked(v, vcpu_exit_shutdown);
     case KVM_EXIT_SYSTEM_EVENT:
         return vcpu_locked(v, vcpu_exit_system_event);
+    case KVM_EXIT_DEBUG:
+        return vcpu_locked(v, kvm_debug_exit);
     case KVM_EXIT_INTR:
     case KVM_EXIT_IRQ_WINDOW_OPEN:
         return true;
@@ -246,7 +265,7 @@ static bool vcpu_park(KvmVcpu *v)
         kvm->nr_parked++;
         pthread_cond_signal(&kvm->idle);
     }
-    while (!kvm->quit && (kvm->stop || v->broken)) {
+    while (!kvm->quit && (kvm->stop || v->broken || v->held || v->halted)) {
         pthread_cond_wait(&kvm->resume, lock);
     }
     bool go_on = !kvm->quit;

@@ -2,7 +2,7 @@
 /*
  * The kvm accelerator: opens /dev/kvm, makes the VM, and starts, pauses, resets and closes it.
  * Memory and doorbells are in kvm-mem.c, interrupts in kvm-irq.c, vCPU threads in kvm-vcpu.c, their
- * registers in kvm-state.c, CPUID in kvm-cpuid.c.
+ * registers in kvm-state.c, CPUID in kvm-cpuid.c, what a debugger wants in kvm-debug.c.
  */
 #include "vmm/accel/kvm-internal.h"
 
@@ -113,6 +113,7 @@ static bool kvm_query_caps(Kvm *kvm, GError **err)
     kvm->has_any_length = kvm_cap(kvm, KVM_CAP_IOEVENTFD_ANY_LENGTH);
     kvm->has_tsc_deadline = kvm_cap(kvm, KVM_CAP_TSC_DEADLINE_TIMER);
     kvm->has_stats = kvm_cap(kvm, KVM_CAP_BINARY_STATS_FD);
+    kvm->blocks_irqs = kvm_cap(kvm, KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ;
     kvm->has_kvmclock_ctrl = kvm_cap(kvm, KVM_CAP_KVMCLOCK_CTRL);
     return true;
 }
@@ -223,6 +224,7 @@ static void kvm_start(Accel *accel)
         kvm->clock_saved = false;
     }
     for (unsigned i = 0; i < accel->nr_vcpus; i++) {
+        kvm->vcpus[i].halted = false;
         __atomic_store_n(&kvm->vcpus[i].run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     }
     g_atomic_int_set(&kvm->stop, 0);
@@ -364,6 +366,9 @@ static void kvm_class_init(ObjectClass *klass, const void *data)
     ac->nmi = kvm_nmi;
     ac->translate = kvm_translate;
     ac->stats = kvm_stats;
+    ac->read_registers = kvm_read_registers;
+    ac->write_registers = kvm_write_registers;
+    ac->debug = kvm_debug;
 }
 
 static const Property kvm_props[] = {

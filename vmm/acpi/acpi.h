@@ -15,6 +15,7 @@ typedef struct {
     const PciHostWindows *pci;   /* NULL: no PCI */
     unsigned pci_gsi[4];         /* INTA to INTD of the host bridge */
     uint16_t pcihp_port;         /* registers of acpi-pcihp; 0: none, the root bus's slots stay as they are */
+    bool pcie_hotplug;           /* slots of PCI Express ports are the operating system's to run, which _OSC grants */
     uint16_t serial_iobase;      /* 0: no COM1 */
     unsigned serial_irq;
     bool rtc;                    /* CMOS RTC at 0x70, IRQ 8; else the FADT says that there is none */

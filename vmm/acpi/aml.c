@@ -28,8 +28,14 @@ enum {
     OP_EXT_DEVICE = 0x82,
     OP_STORE = 0x70,
     OP_AND = 0x7b,
+    OP_OR = 0x7d,
     OP_NOTIFY = 0x86,
+    OP_DWORD_FIELD = 0x8a,
+    OP_LNOT = 0x92,
+    OP_LEQUAL = 0x93,
     OP_IF = 0xa0,
+    OP_ELSE = 0xa1,
+    OP_RETURN = 0xa4,
 };
 
 static void put8(GByteArray *out, uint8_t v)
@@ -207,6 +213,29 @@ AmlMark aml_if_begin(GByteArray *out)
     return mark_here(out);
 }
 
+AmlMark aml_else_begin(GByteArray *out)
+{
+    put8(out, OP_ELSE);
+    return mark_here(out);
+}
+
+/* The first three groups of digits are little-endian. */
+void aml_uuid(GByteArray *out, const char *uuid)
+{
+    static const uint8_t place[16] = {6, 4, 2, 0, 11, 9, 16, 14, 19, 21, 24, 26, 28, 30, 32, 34};
+    AmlMark mark;
+
+    g_assert(strlen(uuid) == 36);
+    put8(out, OP_BUFFER);
+    mark = mark_here(out);
+    aml_int(out, sizeof place);
+    for (unsigned i = 0; i < sizeof place; i++) {
+        put8(out,
+             g_ascii_xdigit_value(uuid[place[i]]) << 4 | g_ascii_xdigit_value(uuid[place[i] + 1]));
+    }
+    aml_end(out, mark);
+}
+
 /* --- named objects --- */
 
 void aml_name(GByteArray *out, const char *path)
@@ -301,6 +330,63 @@ void aml_store_int(GByteArray *out, uint64_t value, const char *name)
 {
     put8(out, OP_STORE);
     aml_int(out, value);
+    aml_path(out, name);
+}
+
+void aml_local(GByteArray *out, AmlLocal local)
+{
+    put8(out, local);
+}
+
+void aml_arg(GByteArray *out, AmlArg arg)
+{
+    put8(out, arg);
+}
+
+void aml_not(GByteArray *out)
+{
+    put8(out, OP_LNOT);
+}
+
+void aml_equal(GByteArray *out)
+{
+    put8(out, OP_LEQUAL);
+}
+
+void aml_return(GByteArray *out)
+{
+    put8(out, OP_RETURN);
+}
+
+void aml_dword_field(GByteArray *out, AmlArg buffer, unsigned off, const char *field)
+{
+    put8(out, OP_DWORD_FIELD);
+    put8(out, buffer);
+    aml_int(out, off);
+    put_name_seg(out, field);
+}
+
+void aml_and_to(GByteArray *out, AmlLocal local, uint64_t mask, const char *name)
+{
+    put8(out, OP_AND);
+    put8(out, local);
+    aml_int(out, mask);
+    aml_path(out, name);
+}
+
+void aml_or_to(GByteArray *out, AmlArg a, AmlArg b, const char *name)
+{
+    put8(out, OP_OR);
+    put8(out, a);
+    put8(out, b);
+    aml_path(out, name);
+}
+
+void aml_or_in(GByteArray *out, const char *name, uint64_t bits)
+{
+    put8(out, OP_OR);
+    aml_path(out, name);
+    aml_int(out, bits);
     aml_path(out, name);
 }
 

@@ -34,12 +34,16 @@ void aml_name_string(GByteArray *out, const char *path, const char *text);
 void aml_name_eisa_id(GByteArray *out, const char *path, const char *id);
 void aml_name_resources(GByteArray *out, const char *path, GByteArray *resources); /* adds the end tag; keeps it */
 
+/* ACPI 6.5 §19.6.141: the sixteen bytes of "33DB4D5B-1FF7-401C-9657-7441C03DD766" as a buffer. */
+void aml_uuid(GByteArray *out, const char *uuid);
+
 /* --- things with a length --- */
 AmlMark aml_scope_begin(GByteArray *out, const char *path);
 AmlMark aml_device_begin(GByteArray *out, const char *path);
 AmlMark aml_method_begin(GByteArray *out, const char *path, unsigned args, bool serialized);
 AmlMark aml_package_begin(GByteArray *out, unsigned elements);
 AmlMark aml_if_begin(GByteArray *out); /* the predicate follows, then the body */
+AmlMark aml_else_begin(GByteArray *out); /* right after an If's end */
 void aml_end(GByteArray *out, AmlMark mark);
 
 /* OperationRegion(region, SystemMemory, base, size) and a Field of one register of that size at its beginning. */
@@ -51,9 +55,21 @@ void aml_io_register(GByteArray *out, const char *region, const char *field, uin
 /* --- statements and expressions --- */
 typedef enum { AML_LOCAL0 = 0x60, AML_LOCAL1 = 0x61 } AmlLocal;
 
+typedef enum { AML_ARG0 = 0x68, AML_ARG1, AML_ARG2, AML_ARG3 } AmlArg;
+
+void aml_local(GByteArray *out, AmlLocal local);
+void aml_arg(GByteArray *out, AmlArg arg);
+void aml_not(GByteArray *out);    /* LNot; its operand follows */
+void aml_equal(GByteArray *out);  /* LEqual; its operands follow */
+void aml_return(GByteArray *out); /* the value follows */
+void aml_dword_field(GByteArray *out, AmlArg buffer, unsigned off, const char *field); /* CreateDWordField */
+void aml_and_to(GByteArray *out, AmlLocal local, uint64_t mask, const char *name);     /* name = local & mask */
+void aml_or_to(GByteArray *out, AmlArg a, AmlArg b, const char *name);                 /* name = a | b */
+void aml_or_in(GByteArray *out, const char *name, uint64_t bits);                      /* name |= bits */
+
 void aml_load(GByteArray *out, const char *name, AmlLocal local);             /* Store(name, local) */
 void aml_store_int(GByteArray *out, uint64_t value, const char *name);        /* Store(value, name) */
-void aml_call(GByteArray *out, const char *path);                             /* a method without arguments */
+void aml_call(GByteArray *out, const char *path);                             /* a method; its arguments follow */
 void aml_and(GByteArray *out, AmlLocal local, uint64_t mask);                 /* And(local, mask), result unstored */
 void aml_notify(GByteArray *out, const char *path, uint64_t value);
 

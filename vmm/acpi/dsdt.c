@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The DSDT: what the guest cannot find by itself. ACPI 6.5 chapters 5 and 6, PCI Firmware
- * Specification 3.3 §4. Kept small: each node costs the guest instructions at boot. There is no
- * _OSC, so PCI Express features stay with the platform (no native hotplug or AER; slots of the root
- * bus have ACPI's), and no PS/2 keyboard.
+ * Specification 3.3 §4. Kept small: each node costs the guest instructions at boot. Without
+ * root ports there is no _OSC, so PCI Express features stay with the platform (no native hotplug or
+ * AER; slots of the root bus have ACPI's); and there is no PS/2 keyboard.
  */
 #include "hw/misc/acpi-ged.h"
 #include "hw/pci/acpi-pcihp.h"
@@ -96,7 +96,7 @@ static void add_prt(GByteArray *out, const unsigned gsi[PCI_PINS])
 }
 
 /* --- slots of the root bus that devices come to and leave while the guest runs: ACPI 6.5 §6.1.1,
- * §6.1.11, §6.3.3, by the registers of hw/pci/acpi-pcihp.h --- */
+ * §6.1.11, §6.3.3, §6.3.5, by the registers of hw/pci/acpi-pcihp.h --- */
 
 /* Slot 0 is the host bridge's own. */
 enum { FIRST_HOTPLUG_SLOT = 1 };
@@ -106,10 +106,24 @@ static void slot_name(char name[5], unsigned slot)
     g_snprintf(name, 5, "S%02X", PCI_DEVFN_OF(slot, 0) & 0xff);
 }
 
+/* What the operating system says of a request: POST(slot in the upper half, event, status). */
+static void add_slot_status(GByteArray *out)
+{
+    enum { EJECT_REQUEST = 3 };
+    AmlMark method = aml_method_begin(out, "POST", 3, true), cond = aml_if_begin(out);
+
+    aml_equal(out);
+    aml_arg(out, AML_ARG1);
+    aml_int(out, EJECT_REQUEST);
+    aml_or_to(out, AML_ARG0, AML_ARG2, "HPST");
+    aml_end(out, cond);
+    aml_end(out, method);
+}
+
 /* There is no _STA: whether a slot is filled, configuration space says. */
 static void add_slot(GByteArray *out, unsigned slot)
 {
-    AmlMark dev, eject;
+    AmlMark dev, eject, status;
     char name[5];
 
     slot_name(name, slot);
@@ -119,6 +133,12 @@ static void add_slot(GByteArray *out, unsigned slot)
     eject = aml_method_begin(out, "_EJ0", 1, false);
     aml_store_int(out, UINT32_C(1) << slot, "HPEJ");
     aml_end(out, eject);
+    status = aml_method_begin(out, "_OST", 3, false);
+    aml_call(out, "POST");
+    aml_int(out, slot << 16);
+    aml_arg(out, AML_ARG0);
+    aml_arg(out, AML_ARG1);
+    aml_end(out, status);
     aml_end(out, dev);
 }
 
@@ -153,10 +173,53 @@ static void add_slots(GByteArray *out, uint16_t port)
     aml_io_register(out, "HPRU", "HPUP", port + ACPI_PCIHP_UP, 4);
     aml_io_register(out, "HPRD", "HPDN", port + ACPI_PCIHP_DOWN, 4);
     aml_io_register(out, "HPRE", "HPEJ", port + ACPI_PCIHP_EJECT, 4);
+    aml_io_register(out, "HPRS", "HPST", port + ACPI_PCIHP_STATUS, 4);
+    add_slot_status(out);
     for (unsigned slot = FIRST_HOTPLUG_SLOT; slot < PCI_SLOTS; slot++) {
         add_slot(out, slot);
     }
     add_slot_scan(out);
+}
+
+/*
+ * _OSC (ACPI 6.5 §6.2.11, PCI Firmware Specification 3.3 §4.5): of the PCI Express features the
+ * operating system may have native hotplug and the capability's registers, nothing else.
+ */
+static void add_osc(GByteArray *out)
+{
+    enum { HOTPLUG = 1 << 0, CAPABILITY = 1 << 4 };
+    enum { UNRECOGNIZED_UUID = 1 << 2, UNRECOGNIZED_REVISION = 1 << 3, CAPS_MASKED = 1 << 4 };
+    AmlMark osc = aml_method_begin(out, "_OSC", 4, false), cond, inner;
+
+    aml_dword_field(out, AML_ARG3, 0, "CDW1");
+    cond = aml_if_begin(out);
+    aml_equal(out);
+    aml_arg(out, AML_ARG0);
+    aml_uuid(out, "33DB4D5B-1FF7-401C-9657-7441C03DD766");
+    aml_dword_field(out, AML_ARG3, 8, "CDW3");
+    aml_load(out, "CDW3", AML_LOCAL0);
+    aml_and_to(out, AML_LOCAL0, HOTPLUG | CAPABILITY, "CDW3");
+    inner = aml_if_begin(out);
+    aml_not(out);
+    aml_equal(out);
+    aml_local(out, AML_LOCAL0);
+    aml_path(out, "CDW3");
+    aml_or_in(out, "CDW1", CAPS_MASKED);
+    aml_end(out, inner);
+    inner = aml_if_begin(out);
+    aml_not(out);
+    aml_equal(out);
+    aml_arg(out, AML_ARG1);
+    aml_int(out, 1);
+    aml_or_in(out, "CDW1", UNRECOGNIZED_REVISION);
+    aml_end(out, inner);
+    aml_end(out, cond);
+    cond = aml_else_begin(out);
+    aml_or_in(out, "CDW1", UNRECOGNIZED_UUID);
+    aml_end(out, cond);
+    aml_return(out);
+    aml_arg(out, AML_ARG3);
+    aml_end(out, osc);
 }
 
 static void add_pci_host(GByteArray *out, const AcpiConfig *config)
@@ -175,6 +238,9 @@ static void add_pci_host(GByteArray *out, const AcpiConfig *config)
     aml_name_int(out, "_BBN", 0);
     add_pci_crs(out, w);
     add_prt(out, config->pci_gsi);
+    if (config->pcie_hotplug) {
+        add_osc(out);
+    }
     if (config->pcihp_port) {
         add_slots(out, config->pcihp_port);
     }

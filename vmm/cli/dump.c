@@ -232,6 +232,7 @@ static void put_launch(Dump *d)
         {"daemonize", o->daemonize ? "on" : NULL},
         {"nodefaults", o->nodefaults ? "on" : NULL},
         {"nographic", o->nographic ? "on" : NULL},
+        {"gdb", o->gdb},
         {"monitor", o->monitor},
         {"pidfile", o->pidfile},
         {"qtest", o->qtest},

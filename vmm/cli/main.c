@@ -375,6 +375,7 @@ static const struct {
     {boot_machine, true, false},
     {streams_make_monitors, true, false},
     {streams_serve_qtest, false, false},
+    {streams_serve_gdb, true, false},
     {make_pidfile, true, false},
 };
 
@@ -405,6 +406,8 @@ static void tear_down_machine(Vmm *vmm)
     pthread_mutex_lock(lock);
     g_ptr_array_set_size(vmm->monitors, 0);
     qtest_free(vmm->qtest);
+    gdb_end(vmm->machine);
+    guest_dump_end(vmm->machine);
     machine_finish(vmm->machine);
     net_set_event_handler(vmm->root, NULL, NULL);
     net_backend_del_all(vmm->root);

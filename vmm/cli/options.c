@@ -418,6 +418,7 @@ TEXT_OPTION(take_pidfile, pidfile)
 TEXT_OPTION(take_mem_path, mem_path)
 TEXT_OPTION(take_qtest, qtest)
 TEXT_OPTION(take_qtest_log, qtest_log)
+TEXT_OPTION(take_gdb, gdb)
 FLAG_OPTION(take_dump_schema, dump_schema)
 FLAG_OPTION(take_nographic, nographic)
 FLAG_OPTION(take_nodefaults, nodefaults)
@@ -426,6 +427,11 @@ FLAG_OPTION(take_daemonize, daemonize)
 FLAG_OPTION(take_no_reboot, no_reboot)
 FLAG_OPTION(take_no_shutdown, no_shutdown)
 FLAG_OPTION(take_start_paused, start_paused)
+
+static bool take_default_gdb(Options *o, const char *arg, GError **err)
+{
+    return take_gdb(o, "tcp::1234", err);
+}
 
 static const Option option_table[] = {
     {"h", NULL, NULL, take_help},
@@ -520,6 +526,11 @@ static const Option option_table[] = {
     {"pidfile", "FILE", "write the process id", take_pidfile},
     {"daemonize", NULL, "go into the background once the VM runs", take_daemonize},
     {"S", NULL, "do not start the vCPUs; QMP 'cont' does", take_start_paused},
+    {"gdb", "STREAM",
+     "serve gdb: tcp::PORT (on loopback), unix:PATH,server=on, chardev:ID, none; with -S from the "
+     "first instruction",
+     take_gdb},
+    {"s", NULL, "the same as -gdb tcp::1234", take_default_gdb},
     {"no-reboot", NULL, "exit when the guest reboots", take_no_reboot},
     {"no-shutdown", NULL, "stay, stopped, when the guest powers off", take_no_shutdown},
     {"qtest", "STREAM",
@@ -771,5 +782,6 @@ void options_finish(Options *o)
     g_free(o->monitor);
     g_free(o->qtest);
     g_free(o->qtest_log);
+    g_free(o->gdb);
     g_free(o->help_driver);
 }

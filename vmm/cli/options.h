@@ -49,6 +49,7 @@ typedef struct {
     GPtrArray *qmps, *pretty_qmps; /* of char *, the texts of -qmp and -qmp-pretty */
     char *monitor;            /* text of -monitor */
     char *qtest, *qtest_log;  /* stream of -qtest, file of -qtest-log */
+    char *gdb;                /* text of -gdb */
     bool check;               /* -check or -dump-config; faults is set then */
     bool dump_config, dump_tree, dump_schema; /* the first two: check is set, too */
     json_t *explain;          /* of -explain, as one of devices; NULL: not given. check is set, too */

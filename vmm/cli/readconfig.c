@@ -48,7 +48,7 @@ static const GroupKind kinds[] = {
     {"global", "global", ID_NONE, "driver", .keys = {"driver", "property", "value"}},
     {"include", NULL, ID_NONE, "file", .keys = {"file"}},
     {"launch", NULL, ID_NONE, NULL,
-     .keys = {"S", "daemonize", "monitor", "nodefaults", "nographic", "pidfile", "qmp",
+     .keys = {"S", "daemonize", "gdb", "monitor", "nodefaults", "nographic", "pidfile", "qmp",
               "qmp-pretty", "qtest", "qtest-log", "serial"}},
     {"machine", "machine", ID_NONE, NULL, .props = offsetof(Options, machine_props)},
     {"memory", "m", ID_NONE, "size", .keys = {"size"}},

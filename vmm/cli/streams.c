@@ -273,6 +273,28 @@ bool streams_serve_qtest(Vmm *vmm, GError **err)
     return !vmm->qtest_stream || vmm->qtest;
 }
 
+/* -check has put another accelerator into the machine. */
+static bool will_run_guests(const Vmm *vmm)
+{
+    const char *accel = vmm->opts.accel ?: MACHINE_GET_CLASS(vmm->machine)->default_accel;
+    const TypeInfo *type = accel_type_find(accel ?: "kvm", NULL);
+
+    return !ACCEL_CLASS(type_class(type))->no_vcpus;
+}
+
+bool streams_serve_gdb(Vmm *vmm, GError **err)
+{
+    const char *text = vmm->opts.gdb;
+
+    if (!text || !vmm->opts.check) {
+        return !text || gdb_serve(vmm->machine, text, "-gdb", err);
+    }
+    if (strcmp(text, "none") != 0 && !will_run_guests(vmm)) {
+        return gdb_serve(vmm->machine, text, "-gdb", err);
+    }
+    return gdb_check(vmm->machine, text, "-gdb", err);
+}
+
 void streams_close_all(Vmm *vmm)
 {
     Object *all = object_container(vmm->root, "chardevs");

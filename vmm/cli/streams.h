@@ -14,6 +14,8 @@ bool streams_make_serial(Vmm *vmm, GError **err);
 bool streams_make_monitors(Vmm *vmm, GError **err);
 bool streams_serve_qtest(Vmm *vmm, GError **err);    /* its commands come last */
 
+bool streams_serve_gdb(Vmm *vmm, GError **err);
+
 /* Flushes and closes all in /chardevs, whoever made them. */
 void streams_close_all(Vmm *vmm);
 

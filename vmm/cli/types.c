@@ -16,6 +16,7 @@
 #include "hw/core/memory-balloon.h"
 #include "hw/core/net-card.h"
 #include "hw/isa/isa.h"
+#include "hw/pci/pci-bridge.h"
 #include "hw/pci/pci-host.h"
 #include "hw/virtio/devices.h"
 #include "hw/virtio/virtio-mmio.h"
@@ -24,13 +25,14 @@
 #include "vmm/machine/machine.h"
 
 extern const TypeInfo isa_serial_type, acpi_ged_type, mc146818rtc_type, i8042_type,
-    isa_debug_exit_type, fw_cfg_type, acpi_pcihp_type;
+    isa_debug_exit_type, fw_cfg_type, acpi_pcihp_type, pcie_root_port_type;
 
 static const TypeInfo *const all_types[] = {
     /* buses and base classes */
     &container_type,
     &main_bus_type,
     &pci_bus_type,
+    &pci_bridge_type,
     &virtio_bus_type,
     &virtio_mmio_bus_type,
     &hotplug_handler_type,
@@ -67,6 +69,7 @@ static const TypeInfo *const all_types[] = {
     &isa_debug_exit_type,
     &fw_cfg_type,
     &acpi_pcihp_type,
+    &pcie_root_port_type,
     &virtio_mmio_type,
     /* virtio devices; their PCI proxies are made from the table in virtio-pci.c */
     &virtio_blk_type,

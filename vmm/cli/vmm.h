@@ -7,6 +7,8 @@
 
 #include "vmm/cli/daemon.h"
 #include "vmm/cli/options.h"
+#include "vmm/dump/guest-dump.h"
+#include "vmm/gdb/gdb.h"
 #include "vmm/machine/machine.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/qtest/qtest.h"

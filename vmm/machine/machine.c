@@ -33,6 +33,8 @@ static const char *const run_state_names[] = {
     [RUN_STATE_INTERNAL_ERROR] = "internal-error",
     [RUN_STATE_GUEST_PANICKED] = "guest-panicked",
     [RUN_STATE_IO_ERROR] = "io-error",
+    [RUN_STATE_SAVE_VM] = "save-vm",
+    [RUN_STATE_DEBUG] = "debug",
 };
 
 const char *run_state_name(RunState state)
@@ -129,6 +131,9 @@ bool machine_cont(Machine *m, GError **err)
         return error_set(err, "Resetting the Virtual Machine is required");
     default:
         break;
+    }
+    if (m->busy) {
+        return error_set(err, "%s", m->busy);
     }
     m->state = RUN_STATE_RUNNING;
     start_vcpus(m);

@@ -27,6 +27,8 @@ typedef enum {
     RUN_STATE_INTERNAL_ERROR, /* a vCPU could not go on */
     RUN_STATE_GUEST_PANICKED,
     RUN_STATE_IO_ERROR,       /* a disk failed; goes on by cont */
+    RUN_STATE_SAVE_VM,        /* while its memory is dumped */
+    RUN_STATE_DEBUG,          /* a vCPU is at a breakpoint or has made its step */
 } RunState;
 
 enum { MACHINE_SERIAL_PORTS = 1 };
@@ -57,9 +59,11 @@ struct Machine {
     GPtrArray *globals;       /* see machine_add_global */
     GPtrArray *event_sinks;   /* see machine_add_event_sink */
     Announcer *announcer;     /* of announce-self */
+    struct GdbServer *gdb;    /* of vmm/gdb; NULL: none */
     int exit_status;
     /* requests posted from devices and signals; handled on the main loop in machine.c */
     bool shutdown_pending, reset_pending, stop_pending;
+    const char *busy;         /* why it cannot go on now; NULL: it can */
     bool ending;              /* the loop was told to end: nothing is asked for any more */
     ShutdownCause shutdown_cause, reset_cause;
 };

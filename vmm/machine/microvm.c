@@ -8,7 +8,7 @@
  *
  * Memory map, besides the common one:
  *   0xc0000000   PCI memory window (32-bit), with pcie=on; RAM below ends here
- *   0xe0000000   ECAM, 1 MiB for bus 0, with pcie=on
+ *   0xe0000000   ECAM, 1 MiB per bus, with pcie=on
  *   0xfeb00000   virtio windows of 0x200 bytes, interrupts from 16
  */
 #include <inttypes.h>
@@ -22,6 +22,7 @@ OBJECT_DECLARE(MicrovmMachine, microvm_machine, MICROVM_MACHINE)
 #define MICROVM_MMIO32_SIZE UINT64_C(0x20000000)
 #define MICROVM_ECAM_BASE   UINT64_C(0xe0000000)
 #define MICROVM_ECAM_SIZE   (1 * MiB)
+#define MICROVM_ECAM_MAX    (256 * MiB)
 #define MICROVM_VIRTIO_BASE UINT64_C(0xfeb00000)
 
 enum {
@@ -74,6 +75,7 @@ static bool init_pcie(MicrovmMachine *mv, GError **err)
     PciHostWindows windows = {
         .ecam_base = MICROVM_ECAM_BASE,
         .ecam_size = MICROVM_ECAM_SIZE,
+        .ecam_max = MICROVM_ECAM_MAX,
         .mmio32_base = MICROVM_MMIO32_BASE,
         .mmio32_size = MICROVM_MMIO32_SIZE,
         .pio_base = MICROVM_PIO_BASE,

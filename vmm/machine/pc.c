@@ -5,7 +5,7 @@
  * ports and the i8042's reset line.
  *
  * Memory map, besides the common one:
- *   0xb0000000   ECAM, 1 MiB for bus 0; RAM below ends here
+ *   0xb0000000   ECAM, 1 MiB per bus: as many as there are root ports and one; RAM below ends here
  *   0xc0000000   PCI memory window (32-bit)
  */
 #include "vmm/machine/x86-board.h"
@@ -17,6 +17,7 @@ OBJECT_DECLARE(PcMachine, pc_machine, PC_MACHINE)
 
 #define PC_ECAM_BASE   UINT64_C(0xb0000000)
 #define PC_ECAM_SIZE   (1 * MiB)
+#define PC_ECAM_MAX    (256 * MiB)
 #define PC_MMIO32_BASE UINT64_C(0xc0000000)
 #define PC_MMIO32_SIZE UINT64_C(0x3e000000)
 
@@ -55,6 +56,7 @@ static bool pc_init(Machine *m, GError **err)
     PciHostWindows windows = {
         .ecam_base = PC_ECAM_BASE,
         .ecam_size = PC_ECAM_SIZE,
+        .ecam_max = PC_ECAM_MAX,
         .mmio32_base = PC_MMIO32_BASE,
         .mmio32_size = PC_MMIO32_SIZE,
         .pio_base = PC_PIO_BASE,

@@ -9,6 +9,7 @@
 #include "core/log.h"
 #include "hw/isa/isa.h"
 #include "hw/misc/acpi-ged.h"
+#include "hw/pci/pcie-root-port.h"
 
 #define X86_MMIO64_BASE (256 * GiB)
 #define X86_MMIO64_SIZE (32 * GiB)
@@ -131,6 +132,7 @@ static void x86_complete_acpi(X86Machine *x, AcpiConfig *config)
     config->ioapic_base = X86_IOAPIC_BASE;
     config->lapic_base = X86_LAPIC_BASE;
     config->pci = x->pci ? pci_host_windows(x->pci) : NULL;
+    config->pcie_hotplug = x->pci && pcie_native_hotplug(pci_host_bus(x->pci));
     for (unsigned i = 0; i < G_N_ELEMENTS(config->pci_gsi); i++) {
         config->pci_gsi[i] = x->pci_gsi + i;
     }
@@ -196,15 +198,14 @@ static unsigned x86_memory_map(X86Machine *x, E820Entry e820[E820_MAX])
 bool x86_load(X86Machine *x, AcpiConfig *config, CpuStartState *ret_state, GError **err)
 {
     E820Entry e820[E820_MAX];
-    BootX86Layout layout = {
-        .e820 = e820,
-        .e820_count = x86_memory_map(x, e820),
-        .low_ram_size = x->low_ram,
-    };
+    BootX86Layout layout = {.e820 = e820, .low_ram_size = x->low_ram};
 
     ret_state->arch = CPU_START_X86;
-    return (!x->pci || pci_host_assign_bars(x->pci, err)) &&
-           x86_write_acpi(x, config, &layout.rsdp, err) && x86_write_bios_reset(x, err) &&
+    if (x->pci && !pci_host_assign_bars(x->pci, err)) {
+        return false;
+    }
+    layout.e820_count = x86_memory_map(x, e820); /* how large ECAM is, is known now */
+    return x86_write_acpi(x, config, &layout.rsdp, err) && x86_write_bios_reset(x, err) &&
            boot_x86_load(x->boot, x->parent_obj.platform.mem, &layout, &ret_state->x86, err);
 }
 

@@ -261,6 +261,7 @@ const HmpCommand hmp_info_commands[] = {
     {"block", "", "disks", info_block},
     {"chardev", "", "character streams", info_chardev},
     {"cpus", "", "vCPUs", info_cpus},
+    {"dump", "", "how far dump-guest-memory is", hmp_info_dump},
     {"iothreads", "", "iothreads", info_iothreads},
     {"kvm", "", "whether KVM is used", info_kvm},
     {"memory-bill", "", "what the resident memory is spent on", hmp_info_memory_bill},

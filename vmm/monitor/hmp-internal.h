@@ -49,4 +49,9 @@ void hmp_info_stats(HmpMonitor *mon, const char *arg);
 void hmp_x(HmpMonitor *mon, const char *arg);  /* "/FMT ADDR": virtual memory of vCPU 0 */
 void hmp_xp(HmpMonitor *mon, const char *arg); /* physical memory */
 
+/* --- hmp-debug.c --- */
+void hmp_dump_guest_memory(HmpMonitor *mon, const char *arg); /* "[-d] FILE [BEGIN LENGTH]" */
+void hmp_info_dump(HmpMonitor *mon, const char *arg);
+void hmp_gdbserver(HmpMonitor *mon, const char *arg); /* "[STREAM]" */
+
 #endif

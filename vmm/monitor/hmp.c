@@ -169,6 +169,8 @@ static const HmpCommand commands[] = {
     {"device_del", "ID", "remove a device", hmp_device_del},
     {"drive_add", "0 file=FILE,if=none,id=ID[,format=raw][,readonly=on]", "open a disk image for a device_add that names its id", hmp_drive_add},
     {"drive_del", "ID", "close a disk image that no device uses", hmp_drive_del},
+    {"dump-guest-memory", "[-d] FILE [BEGIN LENGTH]", "write guest memory into an ELF core; -d: in the background", hmp_dump_guest_memory},
+    {"gdbserver", "[STREAM]", "serve gdb on a stream as of -gdb (default tcp::1234); none: no longer", hmp_gdbserver},
     {"help", "[COMMAND]", "this text, or that about a command; the tabulator key completes", hmp_help},
     {"?", NULL, NULL, hmp_help},
     {"hostfwd_add", "[NETDEV] tcp|udp:[HOST]:PORT-[GUEST]:PORT", "forward a port of the host to the guest", hmp_hostfwd_add},

@@ -27,6 +27,7 @@ static const QmpCommand *const command_tables[] = {
     qmp_pci_commands,
     qmp_virtio_commands,
     qmp_fd_commands,
+    qmp_dump_commands,
     qmp_tree_commands,
     qmp_stats_commands,
 };

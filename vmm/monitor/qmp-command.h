@@ -47,6 +47,7 @@ extern const QmpCommand qmp_chardev_add_commands[];
 extern const QmpCommand qmp_pci_commands[];
 extern const QmpCommand qmp_virtio_commands[];
 extern const QmpCommand qmp_fd_commands[];
+extern const QmpCommand qmp_dump_commands[];
 extern const QmpCommand qmp_tree_commands[];
 extern const QmpCommand qmp_stats_commands[];
 

@@ -15,16 +15,17 @@ static bool guest_is_told(Bus *bus)
     return bus_hotplug_handler(bus) || !strcmp(object_type_name(bus), "virtio-serial-bus");
 }
 
-/* bus NULL: there is none, which is not said here. */
+/* bus NULL: there is none, which is not said here. What sits on no bus of its own has itself to
+ * blame. */
 static bool check_hotplug(Machine *m, const char *name, const TypeInfo *type, Bus *bus,
                           GError **err)
 {
-    if (!DEVICE_CLASS(type_class(type))->hotpluggable) {
-        return error_set(err, "Device '%s' does not support hotplugging", name);
+    if (accel_runs_guests(m->accel) && bus && bus != m->main_bus && !guest_is_told(bus)) {
+        return error_set(err, "Bus '%s' does not support hotplugging",
+                         bus->parent_obj.name ?: object_type_name(bus));
     }
-    return !accel_runs_guests(m->accel) || !bus || guest_is_told(bus) ||
-           error_set(err, "Bus '%s' does not support hotplugging",
-                     bus->parent_obj.name ?: object_type_name(bus));
+    return DEVICE_CLASS(type_class(type))->hotpluggable ||
+           error_set(err, "Device '%s' does not support hotplugging", name);
 }
 
 /* Where a device with those arguments will be; NULL: nowhere. */
@@ -100,7 +101,8 @@ const QmpCommand qmp_device_commands[] = {
      .open = true,
      .run = run_device_add},
     {.name = "device_del",
-     .help = "remove a device; DEVICE_DELETED tells when it is gone",
+     .help = "remove a device; DEVICE_DELETED tells when it is gone, DEVICE_UNPLUG_GUEST_ERROR "
+             "that the guest keeps it",
      .args = {{"id", QMP_ARG_STR, false}},
      .run = run_device_del},
     {0},

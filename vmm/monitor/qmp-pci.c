@@ -7,6 +7,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "hw/pci/pci-bridge.h"
 #include "hw/pci/pci-host.h"
 
 /* QEMU's words, for classes that there are here. */
@@ -62,7 +63,30 @@ static json_t *describe_regions(const PciDevice *dev)
     return list;
 }
 
-static json_t *describe_function(const PciBus *bus, const PciDevice *dev)
+static json_t *describe_devices(const PciBus *bus);
+
+/* A closed window has its base above its limit, as its registers have it. */
+static json_t *describe_window(const PciBridge *br, PciWindow which)
+{
+    uint64_t base, limit;
+
+    pci_bridge_window(br, which, &base, &limit);
+    return json_pack("{s:I, s:I}", "base", (json_int_t)base, "limit", (json_int_t)limit);
+}
+
+static json_t *describe_bridge(const PciBridge *br)
+{
+    const uint8_t *config = br->parent_obj.config;
+
+    return json_pack("{s:{s:i, s:i, s:i, s:o, s:o, s:o}, s:o}", "bus", "number",
+                     config[PCI_PRIMARY_BUS], "secondary", config[PCI_SECONDARY_BUS], "subordinate",
+                     config[PCI_SUBORDINATE_BUS], "io_range", describe_window(br, PCI_WINDOW_IO),
+                     "memory_range", describe_window(br, PCI_WINDOW_MEMORY), "prefetchable_range",
+                     describe_window(br, PCI_WINDOW_PREFETCH), "devices",
+                     describe_devices(br->bus));
+}
+
+static json_t *describe_function(const PciBus *bus, PciDevice *dev)
 {
     int pin = dev->config[PCI_INTERRUPT_PIN];
     json_t *info =
@@ -76,25 +100,33 @@ static json_t *describe_function(const PciBus *bus, const PciDevice *dev)
     if (pin) {
         json_object_set_new(info, "irq", json_integer(dev->config[PCI_INTERRUPT_LINE]));
     }
+    if (pci_bridge_bus(DEVICE(dev))) {
+        json_object_set_new(info, "pci_bridge", describe_bridge(PCI_BRIDGE(dev)));
+    }
     return info;
 }
 
-static bool add_bus(Object *obj, void *opaque)
+static json_t *describe_devices(const PciBus *bus)
 {
-    json_t *devices;
-    PciBus *bus;
+    json_t *devices = json_array();
 
-    if (!object_is_a(obj, &pci_bus_type)) {
-        return true;
-    }
-    bus = PCI_BUS(obj);
-    devices = json_array();
     for (unsigned i = 0; i < PCI_DEVFN_MAX; i++) {
         if (bus->devices[i]) {
             json_array_append_new(devices, describe_function(bus, bus->devices[i]));
         }
     }
-    json_array_append_new(opaque, json_pack("{s:i, s:o}", "bus", bus->number, "devices", devices));
+    return devices;
+}
+
+/* Those behind bridges are told with their bridges. */
+static bool add_bus(Object *obj, void *opaque)
+{
+    if (object_is_a(obj, &pci_bus_type) && pci_bus_is_root(PCI_BUS(obj))) {
+        PciBus *bus = PCI_BUS(obj);
+
+        json_array_append_new(
+            opaque, json_pack("{s:i, s:o}", "bus", bus->number, "devices", describe_devices(bus)));
+    }
     return true;
 }
 
@@ -128,8 +160,26 @@ static void print_region(GString *out, json_t *r)
     }
 }
 
+static void print_range(GString *out, const char *what, json_t *range, int digits)
+{
+    g_string_append_printf(out, "      %s range [0x%0*" PRIx64 ", 0x%0*" PRIx64 "]\r\n", what,
+                           digits, (uint64_t)number(range, "base"), digits,
+                           (uint64_t)number(range, "limit"));
+}
+
+static void print_bridge(GString *out, json_t *bus)
+{
+    g_string_append_printf(
+        out, "      BUS %d.\r\n      secondary bus %d.\r\n      subordinate bus %d.\r\n",
+        (int)number(bus, "number"), (int)number(bus, "secondary"), (int)number(bus, "subordinate"));
+    print_range(out, "IO", json_object_get(bus, "io_range"), 4);
+    print_range(out, "memory", json_object_get(bus, "memory_range"), 8);
+    print_range(out, "prefetchable memory", json_object_get(bus, "prefetchable_range"), 8);
+}
+
 static void print_function(GString *out, json_t *dev)
 {
+    json_t *bridge = json_object_get(dev, "pci_bridge"), *below;
     json_t *class = json_object_get(dev, "class_info"), *id = json_object_get(dev, "id"), *r;
     const char *desc = json_string_value(json_object_get(class, "desc"));
     g_autofree char *name =
@@ -147,12 +197,19 @@ static void print_function(GString *out, json_t *dev)
         g_string_append_printf(out, "      IRQ %d, pin %c\r\n", (int)number(dev, "irq"),
                                (int)('A' + number(dev, "irq_pin") - 1));
     }
+    if (bridge) {
+        print_bridge(out, json_object_get(bridge, "bus"));
+    }
     json_array_foreach(json_object_get(dev, "regions"), i, r)
     {
         print_region(out, r);
     }
     g_string_append_printf(out, "      id \"%s\"\r\n",
                            json_string_value(json_object_get(dev, "qdev_id")));
+    json_array_foreach(json_object_get(bridge, "devices"), i, below)
+    {
+        print_function(out, below);
+    }
 }
 
 char *qmp_info_pci(Machine *m)

@@ -16,7 +16,7 @@
 
 /* Events that may come often: at most one per period, the newest data wins. */
 #define THROTTLE_PERIOD_NS INT64_C(1000000000)
-static const char *const throttled_events[] = {"BALLOON_CHANGE", "BALLOON_POLICY"};
+static const char *const throttled_events[] = {"BALLOON_CHANGE"};
 
 typedef struct {
     struct QmpMonitor *mon;

@@ -2,7 +2,7 @@
 /*
  * The automatic balloon policy's decisions; balloon-plan.h has the rules.
  */
-#include "core/balloon-plan.h"
+#include "hw/virtio/balloon-plan.h"
 
 #include <glib.h>
 
@@ -52,13 +52,6 @@ const char *balloon_action_name(BalloonAction action)
     static const char *const names[] = {"hold", "inflate", "deflate"};
 
     return names[action];
-}
-
-const char *pressure_level_name(PressureLevel level)
-{
-    static const char *const names[] = {"none", "some", "full"};
-
-    return names[level];
 }
 
 /* --- arithmetic on what a guest or a user says, which may be anything --- */

@@ -13,15 +13,15 @@
  * steps. In the same way memory that was given back because the host was calm, and was taken again soon, comes back
  * later the next time.
  */
-#ifndef AEROSTAT_CORE_BALLOON_PLAN_H
-#define AEROSTAT_CORE_BALLOON_PLAN_H
+#ifndef AEROSTAT_HW_VIRTIO_BALLOON_PLAN_H
+#define AEROSTAT_HW_VIRTIO_BALLOON_PLAN_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-#define BALLOON_UNKNOWN UINT64_MAX
+#include "backends/pressure.h"
 
-typedef enum { PRESSURE_NONE, PRESSURE_SOME, PRESSURE_FULL } PressureLevel;
+#define BALLOON_UNKNOWN UINT64_MAX
 
 /* Bytes, nanoseconds. */
 typedef struct {
@@ -95,10 +95,9 @@ typedef struct {
 
 BalloonDecision balloon_plan(BalloonPlan *p, const BalloonLimits *l, const BalloonSample *s);
 
-/* "host-pressure", "inflate", "some"; and the reason as a sentence for people. Static. */
+/* "host-pressure", "inflate"; and the reason as a sentence for people. Static. */
 const char *balloon_reason_name(BalloonReason reason);
 const char *balloon_reason_text(BalloonReason reason);
 const char *balloon_action_name(BalloonAction action);
-const char *pressure_level_name(PressureLevel level);
 
 #endif
