@@ -93,10 +93,10 @@ const QmpType qmp_types[] = {
     {"SchemaMetaType", "=builtin,enum,array,object,alternate,command,event"},
     {"ShutdownCause", "=none,host-error,host-qmp-quit,host-qmp-system-reset,host-signal,host-ui,guest-shutdown,guest-reset,"
                       "guest-panic,subsystem-reset,snapshot-load"},
+    {"SocketAddress", "type:str,*host:str,*port:str,*path:str,*str:str"},
     {"SocketAddressLegacy", "type:SocketAddressType,data:SocketAddressLegacyData"},
     {"SocketAddressLegacyData", "*host:str,*port:str,*path:str,*str:str"},
     {"SocketAddressType", "=fd,inet,unix"},
-    {"SocketAddress", "type:str,*host:str,*port:str,*path:str,*str:str"},
     {"Stats", "name:str,value:any"},
     {"StatsProvider", "=kvm"},
     {"StatsRequest", "provider:StatsProvider,*names:[str]"},
