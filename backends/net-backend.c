@@ -244,15 +244,29 @@ static NetBackend *place_backend(Object *root, EventLoop *main_loop, json_t *opt
     return b;
 }
 
-NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+static NetBackend *add_backend(NetBackend *b, json_t *opts, GError **err)
 {
-    NetBackend *b = place_backend(root, main_loop, opts, err);
-
     if (b && !open_backend(b, opts, err)) {
         remove_backend(b);
         return NULL;
     }
     return b;
+}
+
+NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err)
+{
+    return add_backend(place_backend(root, main_loop, opts, err), opts, err);
+}
+
+NetBackend *net_backend_add_to_running(Object *root, EventLoop *main_loop, json_t *opts,
+                                       GError **err)
+{
+    NetBackend *b = place_backend(root, main_loop, opts, err);
+
+    if (b) {
+        b->no_lookup = true;
+    }
+    return add_backend(b, opts, err);
 }
 
 NetBackend *net_backend_check(Object *root, EventLoop *main_loop, json_t *opts, GError **err)

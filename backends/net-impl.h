@@ -49,6 +49,7 @@ struct NetBackend {
     Object parent_obj;
     EventLoop *main_loop;
     bool opened;
+    bool no_lookup;           /* open shall not look names of hosts up */
     bool link, carrier;       /* set_link; is there somebody at the other end? Atomic, relaxed */
     bool link_told;           /* what the user knows */
     bool carrier_told;        /* what carrier_changed knows */

@@ -77,17 +77,25 @@ static bool check_port(const char *port, GError **err)
            error_set(err, "'%s' is not a port (0 to 65535)", port);
 }
 
-static bool resolve_inet(const char *host, const char *port, int type, int family, bool passive,
+static bool resolve_inet(const char *host, const char *port, int type, int family, unsigned flags,
                          SockAddr *ret_addr, GError **err)
 {
     struct addrinfo hints = {
         .ai_family = family,
         .ai_socktype = type,
-        .ai_flags = passive ? AI_PASSIVE : 0,
+        .ai_flags = flags & SOCK_ADDR_PASSIVE ? AI_PASSIVE : 0,
     };
     struct addrinfo *list;
-    int rc = getaddrinfo(host && *host ? host : NULL, port, &hints, &list);
+    int rc;
 
+    if (flags & SOCK_ADDR_NO_LOOKUP && host && *host && strcmp(host, "localhost") != 0) {
+        hints.ai_flags |= AI_NUMERICHOST;
+    }
+    rc = getaddrinfo(host && *host ? host : NULL, port, &hints, &list);
+    if (rc == EAI_NONAME && hints.ai_flags & AI_NUMERICHOST) {
+        return error_set(
+            err, "'%s' is no address, and looking a name up would stop the VM meanwhile", host);
+    }
     if (rc) {
         return error_set(err, "'%s:%s': %s", host ? host : "", port, gai_strerror(rc));
     }
@@ -153,7 +161,7 @@ bool sock_addr_check_opts(const SockAddrOpts *o, const char *what, GError **err)
     return check_port(o->port, err);
 }
 
-bool sock_addr_resolve(const SockAddrOpts *o, int type, bool passive, SockAddr *ret_addr,
+bool sock_addr_resolve(const SockAddrOpts *o, int type, unsigned flags, SockAddr *ret_addr,
                        GError **err)
 {
     int family = o->ipv4 ? (o->ipv6 ? AF_UNSPEC : AF_INET) : AF_INET6;
@@ -161,7 +169,7 @@ bool sock_addr_resolve(const SockAddrOpts *o, int type, bool passive, SockAddr *
     if (sock_addr_is(o, "unix")) {
         return resolve_unix(o, ret_addr, err);
     }
-    return resolve_inet(o->host, o->port, type, family, passive, ret_addr, err);
+    return resolve_inet(o->host, o->port, type, family, flags, ret_addr, err);
 }
 
 bool sock_addr_check(const char *text, GError **err)
@@ -174,7 +182,7 @@ bool sock_addr_check(const char *text, GError **err)
     return check_port(colon + 1, err);
 }
 
-bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_addr, GError **err)
+bool sock_addr_parse(const char *text, int type, unsigned flags, SockAddr *ret_addr, GError **err)
 {
     const char *colon = strrchr(text, ':');
     g_autofree char *host = NULL;
@@ -185,13 +193,13 @@ bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_add
     host = g_strndup(text, (gsize)(colon - text));
     if (host[0] == '[' && g_str_has_suffix(host, "]")) {
         host[strlen(host) - 1] = '\0';
-        return resolve_inet(host + 1, colon + 1, type, AF_INET6, passive, ret_addr, err);
+        return resolve_inet(host + 1, colon + 1, type, AF_INET6, flags, ret_addr, err);
     }
     if (!*host) {
-        return resolve_inet(passive ? "0.0.0.0" : "127.0.0.1", colon + 1, type, AF_INET, passive,
-                            ret_addr, err);
+        return resolve_inet(flags & SOCK_ADDR_PASSIVE ? "0.0.0.0" : "127.0.0.1", colon + 1, type,
+                            AF_INET, flags, ret_addr, err);
     }
-    return resolve_inet(host, colon + 1, type, AF_UNSPEC, passive, ret_addr, err);
+    return resolve_inet(host, colon + 1, type, AF_UNSPEC, flags, ret_addr, err);
 }
 
 bool sock_addr_parse_fd(Object *root, const char *text, int *ret_fd, bool *ret_named, GError **err)

@@ -95,11 +95,17 @@ bool sock_addr_given(const SockAddrOpts *o);
 bool sock_addr_is(const SockAddrOpts *o, const char *type);
 /* Refuses what can be refused without looking a host up. what names the option in messages: "addr". */
 bool sock_addr_check_opts(const SockAddrOpts *o, const char *what, GError **err);
+enum { SOCK_ADDR_PASSIVE = 1, SOCK_ADDR_NO_LOOKUP = 2 }; /* to listen at; hosts are addresses or "localhost" */
+/* The flags of b's addresses. */
+static inline unsigned sock_addr_flags(const NetBackend *b, bool passive)
+{
+    return (passive ? SOCK_ADDR_PASSIVE : 0) | (b->no_lookup ? SOCK_ADDR_NO_LOOKUP : 0);
+}
 /* The same has said yes, and the type is not fd. */
-bool sock_addr_resolve(const SockAddrOpts *o, int type, bool passive, SockAddr *ret_addr, GError **err);
+bool sock_addr_resolve(const SockAddrOpts *o, int type, unsigned flags, SockAddr *ret_addr, GError **err);
 bool sock_addr_check(const char *text, GError **err);
 /* "HOST:PORT", "[HOST]:PORT", ":PORT" */
-bool sock_addr_parse(const char *text, int type, bool passive, SockAddr *ret_addr, GError **err);
+bool sock_addr_parse(const char *text, int type, unsigned flags, SockAddr *ret_addr, GError **err);
 /* The number of an open descriptor, or what is kept under a name of getfd, which is the caller's then. */
 bool sock_addr_parse_fd(Object *root, const char *text, int *ret_fd, bool *ret_named, GError **err);
 void sock_addr_finish(SockAddr *a);

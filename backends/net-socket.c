@@ -22,32 +22,35 @@ static bool open_fd(NetSocket *s, GError **err)
 
 static bool open_stream(NetSocket *s, GError **err)
 {
+    const NetBackend *b = NET_BACKEND(s);
     SockAddr addr;
 
     if (s->listen) {
         s->summary = g_strdup_printf(",listen=%s", s->listen);
-        return sock_addr_parse(s->listen, SOCK_STREAM, true, &addr, err) &&
+        return sock_addr_parse(s->listen, SOCK_STREAM, sock_addr_flags(b, true), &addr, err) &&
                net_sock_listen(&s->parent_obj, &addr, err);
     }
     s->summary = g_strdup_printf(",connect=%s", s->connect);
-    return sock_addr_parse(s->connect, SOCK_STREAM, false, &addr, err) &&
+    return sock_addr_parse(s->connect, SOCK_STREAM, sock_addr_flags(b, false), &addr, err) &&
            net_sock_connect(&s->parent_obj, &addr, 0, err);
 }
 
 static bool open_mcast(NetSocket *s, GError **err)
 {
+    const NetBackend *b = NET_BACKEND(s);
     SockAddr group, local = {0};
     g_autofree char *local_port = s->localaddr ? g_strdup_printf("%s:0", s->localaddr) : NULL;
 
     s->summary = g_strdup_printf(",mcast=%s", s->mcast);
-    if (!sock_addr_parse(s->mcast, SOCK_DGRAM, false, &group, err)) {
+    if (!sock_addr_parse(s->mcast, SOCK_DGRAM, sock_addr_flags(b, false), &group, err)) {
         return false;
     }
     if (!sock_addr_is_multicast(&group)) {
         return error_set(err, "'%s' is not a multicast address, 224.0.0.0 to 239.255.255.255",
                          s->mcast);
     }
-    if (local_port && !sock_addr_parse(local_port, SOCK_DGRAM, true, &local, err)) {
+    if (local_port &&
+        !sock_addr_parse(local_port, SOCK_DGRAM, sock_addr_flags(b, true), &local, err)) {
         return false;
     }
     return net_sock_multicast(&s->parent_obj, &group, &local, err);
@@ -55,11 +58,12 @@ static bool open_mcast(NetSocket *s, GError **err)
 
 static bool open_udp(NetSocket *s, GError **err)
 {
+    const NetBackend *b = NET_BACKEND(s);
     SockAddr local, remote;
 
     s->summary = g_strdup_printf(",udp=%s,localaddr=%s", s->udp, s->localaddr);
-    return sock_addr_parse(s->udp, SOCK_DGRAM, false, &remote, err) &&
-           sock_addr_parse(s->localaddr, SOCK_DGRAM, true, &local, err) &&
+    return sock_addr_parse(s->udp, SOCK_DGRAM, sock_addr_flags(b, false), &remote, err) &&
+           sock_addr_parse(s->localaddr, SOCK_DGRAM, sock_addr_flags(b, true), &local, err) &&
            net_sock_datagrams(&s->parent_obj, &local, &remote, err);
 }
 

@@ -58,7 +58,7 @@ static bool stream_open(NetBackend *b, GError **err)
     if (sock_addr_is(&s->addr, "fd")) {
         return stream_open_fd(s, err);
     }
-    if (!sock_addr_resolve(&s->addr, SOCK_STREAM, s->server, &addr, err)) {
+    if (!sock_addr_resolve(&s->addr, SOCK_STREAM, sock_addr_flags(b, s->server), &addr, err)) {
         return false;
     }
     where = stream_where(&addr);
@@ -185,9 +185,9 @@ static bool dgram_open(NetBackend *b, GError **err)
     if (sock_addr_is(&s->local, "fd")) {
         return dgram_open_fd(s, err);
     }
-    ok = sock_addr_resolve(&s->remote, SOCK_DGRAM, false, &remote, err) &&
+    ok = sock_addr_resolve(&s->remote, SOCK_DGRAM, sock_addr_flags(b, false), &remote, err) &&
          (!sock_addr_given(&s->local) ||
-          sock_addr_resolve(&s->local, SOCK_DGRAM, true, &local, err)) &&
+          sock_addr_resolve(&s->local, SOCK_DGRAM, sock_addr_flags(b, true), &local, err)) &&
          dgram_open_pair(s, &local, &remote, err);
     sock_addr_finish(&local);
     sock_addr_finish(&remote);

@@ -139,6 +139,8 @@ void net_stats(const NetBackend *b, NetStats *ret_stats); /* any thread */
  * with one line in err. Borrowed.
  */
 NetBackend *net_backend_add(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
+/* The same while a VM runs, which no name server shall hold up: hosts are addresses or "localhost". */
+NetBackend *net_backend_add_to_running(Object *root, EventLoop *main_loop, json_t *opts, GError **err);
 /*
  * The same for a checker: refuses what it can without touching anything; what it returns is a null backend of that id.
  */

@@ -155,7 +155,7 @@ static const struct {
     {"info virtio", {"/machine/peripheral/r0/virtio-backend [virtio-rng]\r\n"}},
     {"info", {"info balloon  -- ", "info qtree  -- "}},
     {"info nothing", {"unknown command: 'info nothing'\r\n", "info mtree"}},
-    {"help", {"device_add TYPE[,name=value,...] -- add a device\r\n", "x [/FMT] ADDR -- "}},
+    {"help", {"device_add TYPE[,name=value,...] -- add a device; ", "x [/FMT] ADDR -- "}},
 };
 
 START_TEST(info_shows_what_the_machine_has)
@@ -231,6 +231,77 @@ START_TEST(a_line_may_come_by_qmp)
 }
 END_TEST
 
+/* One after the other; DIR is the test's directory. An answer that begins with '~' is somewhere in
+ * what is said. */
+static const char *const managed[][2] = {
+    {"device_add help", "~name \"virtio-blk-pci\", desc \"disk\"\r\n"},
+    {"device_add virtio-rng,help",
+     "~  max-bytes=<uint64> - bytes that the guest gets in a period\r\n"},
+    {"device_add nothing,help", "Error: Device 'nothing' not found\r\n"},
+    {"device_add", "Error: Parameter 'driver' is missing\r\n"},
+    {"drive_add 0 file=DIR/a,,b,if=none,id=d", ""},
+    {"drive_add file=DIR/a,,b,if=none,id=e,readonly=on,format=raw", ""},
+    {"drive_add 0 file=DIR/a,,b,if=virtio,id=f",
+     "Error: drive_add: the form is 0 file=FILE,if=none,id=ID[,format=raw][,readonly=on]\r\n"},
+    {"drive_add",
+     "Error: drive_add: the form is 0 file=FILE,if=none,id=ID[,format=raw][,readonly=on]\r\n"},
+    {"drive_add 0 file=x,if=none,id=f,cache=none",
+     "Error: drive_add knows no 'cache'; QMP's blockdev-add has more\r\n"},
+    {"drive_add 0 file=/none/x,if=none,id=f",
+     "Error: could not open '/none/x': No such file or directory\r\n"},
+    {"device_add virtio-blk,drive=d,id=disk", ""},
+    {"info block", "~d: DIR/a,b (raw)\r\n"},
+    {"drive_del d", "Error: Node d is in use\r\n"},
+    {"drive_del e", ""},
+    {"netdev_add null,id=n", ""},
+    {"netdev_add", "Error: Parameter 'type' is missing\r\n"},
+    {"device_add virtio-net,netdev=n,id=card,mac=52:54:00:00:00:01", ""},
+    {"qom-get /machine/peripheral/card mac", "\"52:54:00:00:00:01\"\r\n"},
+    {"qom-get /machine", "Error: qom-get: give a path and a property\r\n"},
+    {"netdev_del n", ""},
+    {"object_add rng-builtin,id=r", ""},
+    {"object_add rng-builtin", "Error: Parameter 'id' is missing\r\n"},
+    {"qom-list /objects", "type (string)\r\nr (child<rng-builtin>)\r\n"},
+    {"object_del r", ""},
+    {"object_del r", "Error: object 'r' not found\r\n"},
+    {"device_add virtio-balloon,id=b", ""},
+    {"qom-set /machine/peripheral/b guest-stats-polling-interval 5", ""},
+    {"qom-get /machine/peripheral/b guest-stats-polling-interval", "5\r\n"},
+    {"qom-set /machine/peripheral/b granule",
+     "Error: qom-set: give a path, a property and a value\r\n"},
+    {"qom-set /machine/peripheral/card mac 52:54:00:00:00:02",
+     "Error: property 'mac' of virtio-net-pci cannot be changed after realize\r\n"},
+    {"qom-set /none x y", "Error: object '/none' not found\r\n"},
+    {"qom-list", "~machine (child<pc-machine>)\r\n"},
+};
+
+static char *in_dir(const char *text)
+{
+    g_auto(GStrv) parts = g_strsplit(text, "DIR", -1);
+
+    return g_strjoinv(vm.dir, parts);
+}
+
+START_TEST(things_are_made_and_deleted_with_the_keys_of_options)
+{
+    g_autofree char *path = g_build_filename(vm.dir, "a,b", NULL);
+
+    g_assert(g_file_set_contents(path, "", 0, NULL) && truncate(path, 65536) == 0);
+    for (unsigned i = 0; i < G_N_ELEMENTS(managed); i++) {
+        g_autofree char *line = in_dir(managed[i][0]), *want = in_dir(managed[i][1]);
+        json_t *args = json_pack("{s:s}", "command-line", line);
+        json_t *result = qmp_execute(vm.m, "human-monitor-command", args, NULL);
+        const char *got = json_string_value(result);
+
+        ck_assert_msg(*want == '~' ? strstr(got, want + 1) != NULL : !strcmp(got, want), "%s: %s",
+                      line, got);
+        json_decref(args);
+        json_decref(result);
+    }
+    unlink(path);
+}
+END_TEST
+
 START_TEST(a_line_of_qmp_that_is_too_long_is_refused)
 {
     g_autofree char *text = g_strnfill(1024, 'x');
@@ -254,6 +325,7 @@ int main(void)
     tcase_add_test(tc, info_balloon_policy_explains_itself);
     tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);
     tcase_add_loop_test(tc, a_line_may_come_by_qmp, 0, G_N_ELEMENTS(by_qmp));
+    tcase_add_test(tc, things_are_made_and_deleted_with_the_keys_of_options);
     tcase_add_test(tc, a_line_of_qmp_that_is_too_long_is_refused);
     tcase_add_loop_test(tc, a_tabulator_completes_a_word, 0, G_N_ELEMENTS(completions));
     tcase_add_loop_test(tc, info_shows_what_the_machine_has, 0, G_N_ELEMENTS(shown));

@@ -11,6 +11,7 @@
 #include "backends/fd-table.h"
 #include "tests/qmp-fixture.h"
 #include "tests/suite.h"
+#include "vmm/monitor/qmp-schema.h"
 
 #define GENERIC "GenericError"
 
@@ -225,6 +226,56 @@ START_TEST(what_is_no_such_socket_is_refused)
 }
 END_TEST
 
+static const struct {
+    const char *id, *backend, *why;
+} wrong[] = {
+    {"1 2", "'type':'socket','data':{'addr':{'type':'fd','data':{'str':'a'}}}",
+     "id '1 2' must be letters, digits, '-', '.', '_', beginning with a letter"},
+    {"c", "'type':'socket','data':{'delay':true,'addr':{'type':'fd','data':{'str':'a'}}}",
+     "delay= is not built into Aerostat"},
+    {"c", "'type':'socket','data':{'path':'/x','addr':{'type':'fd','data':{'str':'a'}}}",
+     "give one of fd=, path= and host="},
+    {"c", "'type':'socket','data':{'addr':{'type':'fd','data':{}}}",
+     "Parameter 'backend.data.addr.data.str' is missing"},
+    {"c", "'type':'socket','data':{'str':'a','addr':{'type':'unix','data':{'path':'/x'}}}",
+     "Parameter 'backend.data.str' is unexpected"},
+    {"c", "'type':'null','data':{'addr':{'type':'fd','data':{'str':'a'}}}",
+     "Invalid parameter type for 'backend.data.addr', expected: string"},
+};
+
+START_TEST(wrong_arguments_leak_no_descriptor)
+{
+    int fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+    g_autofree char *request =
+        g_strdup_printf("{'execute':'chardev-add','arguments':{'id':'%s','backend':{%s}}}",
+                        wrong[_i].id, wrong[_i].backend);
+
+    name_fd(fd);
+    expect_error(client, request, GENERIC, wrong[_i].why);
+    expect_return(client, "{'execute':'query-chardev'}", "[]");
+    ck_assert((fcntl(fd, F_GETFD) < 0) !=
+              (fd_table_take(fd_table_of(vm.m->platform.root), "a", NULL) >= 0));
+    close(fd);
+}
+END_TEST
+
+START_TEST(the_schema_has_the_kinds_that_there_are)
+{
+    json_t *kinds = get_return(client, "{'execute':'query-chardev-backends'}"), *kind;
+    g_auto(GStrv) words = qmp_enum_words("ChardevBackendKind");
+    size_t i;
+
+    ck_assert_uint_eq(g_strv_length(words), json_array_size(kinds));
+    json_array_foreach(kinds, i, kind)
+    {
+        const char *name = json_string_value(json_object_get(kind, "name"));
+
+        ck_assert_msg(g_strv_contains((const char *const *)words, name), "%s", name);
+    }
+    json_decref(kinds);
+}
+END_TEST
+
 int main(void)
 {
     Suite *s = suite_create("qmp-chardev");
@@ -240,6 +291,8 @@ int main(void)
     tcase_add_test(tc, a_stream_is_on_a_socket_that_came_along);
     tcase_add_test(tc, a_server_is_on_a_socket_that_came_along);
     tcase_add_test(tc, what_is_no_such_socket_is_refused);
+    tcase_add_loop_test(tc, wrong_arguments_leak_no_descriptor, 0, G_N_ELEMENTS(wrong));
+    tcase_add_test(tc, the_schema_has_the_kinds_that_there_are);
     tcase_set_timeout(tc, 90);
     suite_add_tcase(s, tc);
     return suite_run(s);

@@ -420,16 +420,32 @@ START_TEST(qom_get_reads_type_children_and_properties)
     expect_return(client,
                   "{'execute':'qom-get','arguments':{" BALLOON ",'property':'deflate-on-oom'}}",
                   "false");
-    /* also the name of a child, which has a path of its own */
     expect_return(client, "{'execute':'qom-get','arguments':{'path':'/machine','property':'rtc'}}",
                   "true");
     expect_return(client,
-                  "{'execute':'qom-get','arguments':{'path':'/machine/rtc','property':'type'}}",
+                  "{'execute':'qom-get','arguments':{'path':'/machine/cmos','property':'type'}}",
                   "'mc146818rtc'");
     expect_error(client, "{'execute':'qom-get','arguments':{" BALLOON ",'property':'nope'}}",
                  GENERIC, "unknown property 'nope' of virtio-balloon-pci");
     expect_error(client, "{'execute':'qom-get','arguments':{'path':'/x','property':'type'}}",
                  NO_OBJECT, "object '/x' not found");
+}
+END_TEST
+
+START_TEST(what_an_object_lists_has_one_name)
+{
+    g_autoptr(GHashTable) names = g_hash_table_new(g_str_hash, g_str_equal);
+    json_t *list = get_return(client, "{'execute':'qom-list','arguments':{'path':'/machine'}}"),
+           *entry;
+    size_t i;
+
+    json_array_foreach(list, i, entry)
+    {
+        const char *name = json_string_value(json_object_get(entry, "name"));
+
+        ck_assert_msg(g_hash_table_add(names, (void *)name), "%s", name);
+    }
+    json_decref(list);
 }
 END_TEST
 
@@ -503,6 +519,7 @@ static void add_object_tests(Suite *s)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, qom_list_shows_children_and_properties);
     tcase_add_test(tc, qom_list_shows_a_proxys_and_its_devices_properties);
+    tcase_add_test(tc, what_an_object_lists_has_one_name);
     tcase_add_test(tc, qom_list_of_nothing_is_device_not_found);
     tcase_add_test(tc, qom_get_reads_type_children_and_properties);
     tcase_add_loop_test(tc, qom_set_refuses_what_cannot_be_set, 0, G_N_ELEMENTS(refused));

@@ -71,6 +71,35 @@ START_TEST(netdevs_come_and_go)
 }
 END_TEST
 
+/* Every way that a host's name gets to a netdev. */
+static const char *const named_hosts[] = {
+    "'type':'stream','addr':{'type':'inet','host':'no.host.invalid','port':'1'}",
+    "'type':'stream','server':true,'addr':{'type':'inet','host':'no.host.invalid','port':'1'}",
+    "'type':'dgram','remote':{'type':'inet','host':'no.host.invalid','port':'1'}",
+    "'type':'dgram','remote':{'type':'inet','host':'127.0.0.1','port':'1'},"
+    "'local':{'type':'inet','host':'no.host.invalid','port':'1'}",
+    "'type':'socket','connect':'no.host.invalid:1'",
+    "'type':'socket','listen':'no.host.invalid:1'",
+    "'type':'socket','mcast':'no.host.invalid:1'",
+    "'type':'socket','mcast':'230.0.0.1:1','localaddr':'no.host.invalid'",
+    "'type':'socket','udp':'no.host.invalid:1','localaddr':'127.0.0.1:1'",
+    "'type':'socket','udp':'127.0.0.1:1','localaddr':'no.host.invalid:1'",
+};
+
+START_TEST(a_running_vm_waits_for_no_name_server)
+{
+    g_autofree char *request = g_strdup_printf(ADD "{'id':'n0',%s}}", named_hosts[_i]);
+
+    expect_error(client, request, "GenericError",
+                 "'no.host.invalid' is no address, and looking a name up would stop the VM "
+                 "meanwhile");
+    expect_return(client,
+                  ADD "{'id':'n0','type':'stream','server':true,"
+                      "'addr':{'type':'inet','host':'localhost','port':'0'}}}",
+                  "{}");
+}
+END_TEST
+
 START_TEST(the_link_is_set_by_the_name_of_card_or_netdev)
 {
     NetUser *u;
@@ -129,6 +158,7 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     suite_add_tcase(s, tc);
     tcase_add_test(tc, netdevs_come_and_go);
+    tcase_add_loop_test(tc, a_running_vm_waits_for_no_name_server, 0, G_N_ELEMENTS(named_hosts));
     tcase_add_test(tc, the_link_is_set_by_the_name_of_card_or_netdev);
     tcase_add_test(tc, info_network_shows_cards_and_netdevs);
     tcase_add_test(tc, forwards_are_added_by_the_human_monitor);

@@ -86,6 +86,19 @@ START_TEST(bad_filters_get_the_words_of_qemu)
 }
 END_TEST
 
+START_TEST(an_answer_is_no_multiple_of_its_request)
+{
+    GString *request = g_string_new(STATS "'vm','providers':[");
+
+    for (unsigned i = 0; i < 65; i++) {
+        g_string_append(request, i ? ",{" KVM "}" : "{" KVM "}");
+    }
+    g_string_append(request, "]}}");
+    expect_error(client, request->str, GENERIC, "Parameter 'providers' has more than 64 entries");
+    g_string_free(request, TRUE);
+}
+END_TEST
+
 START_TEST(schemas_say_what_is_counted)
 {
     static const char want[] =
@@ -157,6 +170,7 @@ int main(void)
     tcase_add_test(tc, stats_of_the_vm_and_of_vcpus_are_told);
     tcase_add_test(tc, stats_are_filtered_by_vcpu_provider_and_name);
     tcase_add_test(tc, bad_filters_get_the_words_of_qemu);
+    tcase_add_test(tc, an_answer_is_no_multiple_of_its_request);
     tcase_add_test(tc, schemas_say_what_is_counted);
     tcase_add_test(tc, an_accelerator_without_stats_has_none);
     tcase_add_test(tc, the_human_monitor_shows_stats_with_their_units);

@@ -150,7 +150,7 @@ static const struct {
     {"write 0 4", "FAIL Usage: write ADDR SIZE 0xDATA"},
     {"clock_step -1", "FAIL clock_step: '-1' is not a time"},
     {"clock_set", "FAIL Usage: clock_set NS"},
-    {"irq_intercept_in /machine/rtc", "FAIL irq_intercept_in: Unknown device '/machine/rtc'"},
+    {"irq_intercept_in /machine/cmos", "FAIL irq_intercept_in: Unknown device '/machine/cmos'"},
     {"irq_intercept_out nobody", "FAIL irq_intercept_out: Unknown device 'nobody'"},
     {"irq_intercept_out /machine/pci-host",
      "FAIL irq_intercept_out: pci-host has no interrupt output that can be intercepted"},

@@ -104,7 +104,7 @@ def main():
     got = run(vmm, "-M", "microvm", "-explain", "virtio-rng")
     check("an alias is the machine's", "on virtio-mmio-bus.0" in got.stdout, got.stdout + got.stderr)
     got = run(vmm, "-explain", "mc146818rtc")
-    check("the board's own", "/machine/rtc" in got.stdout, got.stdout + got.stderr)
+    check("the board's own", "/machine/cmos" in got.stdout, got.stdout + got.stderr)
     for words, error in ((["virtio-baloon"], "unknown device 'virtio-baloon'; did you mean 'virtio-balloon'?"),
                          (["nonsense"], "unknown device 'nonsense'; '-device help' lists all"),
                          (["virtio-pci"], "'virtio-pci' is an abstract type; '-device help' lists all"),
@@ -112,6 +112,14 @@ def main():
         got = run(vmm, "-explain", *words)
         check(f"-explain {words[0]}", got.returncode == 1 and not got.stdout and
               got.stderr == f"aerostat: error: -explain {words[0]}: {error}\n", got.stdout + got.stderr)
+    check("-explain help", run(vmm, "-explain", "help").stdout == run(vmm, "-device", "help").stdout)
+    check("-explain TYPE,help", run(vmm, "-explain", "virtio-rng,help").stdout == run(vmm, "-device", "virtio-rng,help").stdout)
+    for words, error in ((["-explain"], "-explain: needs an argument: TYPE[,prop=value...]"),
+                         (["-explain", "id=x"], "-explain id=x: give a device; '-device help' lists all"),
+                         (["-dump-tree"], "-dump-tree: needs an argument: dot"),
+                         (["-dump-tree", "svg"], "-dump-tree svg: the only format is dot")):
+        got = run(vmm, "-accel", "qtest", *words)  # which would run for ever
+        check(f"{words} starts nothing", got.returncode == 1 and got.stderr == f"aerostat: error: {error}\n", got.stderr)
     return 1 if failures else 0
 
 

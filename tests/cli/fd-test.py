@@ -39,7 +39,7 @@ def errors(vmm, disk, log):
                                                                  "for sets"),
                      ("fd=9,set=-1", "set: '-1' is negative"), ("fd=9,set=1,x=y", "unknown 'x'; known: fd, set, opaque")):
         bad(vmm, f"-add-fd {arg}: {why}", "-add-fd", arg)
-    bad(vmm, "-add-fd 250: no such file descriptor was inherited", "-add-fd", "fd=250,set=1")
+    bad(vmm, "-add-fd 250: file descriptor 250 was not inherited", "-add-fd", "fd=250,set=1")
     add = ("-add-fd", f"fd={log},set=1")
     bad(vmm, "-chardev file: /dev/fdset/2: there is no such set", *add, "-chardev", "file,id=f,path=/dev/fdset/2", fds=[log])
     bad(vmm, "-serial /dev/fdset/2: there is no such set", *add, "-serial", "file:/dev/fdset/2", fds=[log])
@@ -49,7 +49,7 @@ def errors(vmm, disk, log):
         "rng-random,id=r,filename=/dev/fdset/1", fds=[log])
     with open("bad.cfg", "w") as f:
         f.write('[add-fd]\n  fd = "250"\n  set = "1"\n')
-    bad(vmm, "bad.cfg:1: no such file descriptor was inherited", "-readconfig", "bad.cfg")
+    bad(vmm, "bad.cfg:1: file descriptor 250 was not inherited", "-readconfig", "bad.cfg")
 
 
 def sets(vmm, disk, log, random):

@@ -209,6 +209,7 @@ static const struct {
     {"machine", "type", offer_machines, WORDS("help"), find_machine, WORDS("accel", "help")},
     {"accel", "accel", offer_accels, WORDS("help"), find_accel, NULL},
     {"device", "driver", offer_devices, WORDS("help"), find_device, WORDS("id", "bus", "help")},
+    {"explain", "driver", offer_devices, WORDS("help"), find_device, WORDS("id", "bus", "help")},
     {"object", "qom-type", offer_objects, WORDS("help"), find_object, WORDS("id", "help")},
     {"netdev", "type", offer_nets, WORDS("help"), find_net, WORDS("id", "help")},
     {"nic", "type", offer_nets, WORDS("none", "help"), find_net, WORDS("mac", "model", "help")},
@@ -226,6 +227,8 @@ static const struct {
     {"d", NULL, offer_items, WORDS("help"), NULL, NULL},
     {"cpu", NULL, NULL, WORDS("host", "max", "help"), NULL, NULL},
     {"display", NULL, NULL, WORDS("none"), NULL, NULL},
+    {"vga", NULL, NULL, WORDS("none"), NULL, NULL},
+    {"parallel", NULL, NULL, WORDS("none"), NULL, NULL},
     {"audio", NULL, NULL, WORDS("none"), NULL, NULL},
     {"audiodev", NULL, NULL, WORDS("none"), NULL, WORDS("id")},
     {"net", NULL, NULL, WORDS("none"), NULL, NULL},
@@ -325,7 +328,7 @@ static void offer_option(const char *name, const char *arg, const char *help, vo
 
 static void offer_file(const char *name, const char *arg, const char *help, void *opaque)
 {
-    if (!strcmp(name, opaque) && arg && (!strcmp(arg, "FILE") || !strcmp(arg, "PATH"))) {
+    if (!strcmp(name, opaque) && arg && (g_str_has_prefix(arg, "FILE") || !strcmp(arg, "PATH"))) {
         puts(FILES);
     }
 }

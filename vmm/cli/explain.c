@@ -15,11 +15,21 @@
 
 bool options_take_explain(Options *o, const char *arg, GError **err)
 {
-    json_t *opts = options_parse_object(arg, "driver", false, err);
+    json_t *opts;
 
+    if (!strcmp(arg, "help") || !strcmp(arg, "?")) {
+        o->help_topic = "device";
+        return true;
+    }
+    opts = options_parse_object(arg, "driver", false, err);
     if (opts && !json_is_string(json_object_get(opts, "driver"))) {
         json_decref(opts);
         return error_set(err, "give a device; '-device help' lists all");
+    }
+    if (opts && json_object_get(opts, "help")) {
+        o->help_topic = "device";
+        g_free(o->help_driver);
+        o->help_driver = g_strdup(json_string_value(json_object_get(opts, "driver")));
     }
     if (opts) {
         json_decref(o->explain);

@@ -68,7 +68,7 @@ static bool add_fd(Vmm *vmm, json_t *opts, GError **err)
 
     copy = flags < 0 || (flags & FD_CLOEXEC) ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
     if (copy < 0) {
-        error_set(err, "no such file descriptor was inherited");
+        error_set(err, "file descriptor %d was not inherited", fd);
     } else if (fd_table_add(fd_table_of(vmm->root), number_of(opts, "set"),
                             json_string_value(json_object_get(opts, "opaque")), copy, &set, err)) {
         return true;

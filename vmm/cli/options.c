@@ -315,6 +315,11 @@ static bool take_display(Options *o, const char *arg, GError **err)
     return !strcmp(arg, "none") || error_set(err, "there is no display '%s'; known: none", arg);
 }
 
+static bool take_parallel(Options *o, const char *arg, GError **err)
+{
+    return !strcmp(arg, "none") || error_set(err, "there is no parallel port; known: none");
+}
+
 /* "none", alone or as the driver of -audio and -audiodev. */
 static bool take_audio(Options *o, const char *arg, GError **err)
 {
@@ -375,7 +380,7 @@ static bool take_dump_config(Options *o, const char *arg, GError **err)
 static bool take_dump_tree(Options *o, const char *arg, GError **err)
 {
     o->check = o->dump_tree = true;
-    return !strcmp(arg, "dot") || error_set(err, "-dump-tree %s: the only format is dot", arg);
+    return !strcmp(arg, "dot") || error_set(err, "the only format is dot");
 }
 
 #define TEXT_OPTION(fn, field)                                \
@@ -502,6 +507,9 @@ static const Option option_table[] = {
     {"nographic", NULL, "console on the terminal (Ctrl-a h for help)", take_nographic},
     {"display", "none", "there is no display", take_display},
     {"audio", "none", "there is no sound", take_audio},
+    {"vga", "none", NULL, take_display},
+    {"parallel", "none", NULL, take_parallel},
+    {"no-user-config", NULL, NULL, NULL},
     {"audiodev", "none,id=ID", NULL, take_audio},
     {"nodefaults", NULL, "no default serial port and monitor", take_nodefaults},
     {"monitor", "STREAM", "human monitor on a stream, as in -serial", take_monitor},
@@ -580,6 +588,9 @@ static bool unknown_option(const char *text, const char *name, GError **err)
     const char *names[G_N_ELEMENTS(option_table) + 1] = {NULL};
     const char *near;
 
+    if (options_foreign(name)) {
+        return error_set(err, "%s: not an option of Aerostat: %s", text, options_foreign(name));
+    }
     for (unsigned i = 0; i < G_N_ELEMENTS(option_table); i++) {
         names[i] = option_table[i].name;
     }
@@ -730,7 +741,8 @@ bool options_parse(Options *o, int argc, char **argv, GError **err)
         .broken = g_ptr_array_new_with_free_func(g_free),
         .globals = g_ptr_array_new_with_free_func((GDestroyNotify)options_global_free),
     };
-    if (wants_check(argc, argv)) {
+    if (wants_check(argc, argv)) { /* also when that option itself has a fault */
+        o->check = true;
         o->faults = g_ptr_array_new_with_free_func(g_free);
     }
     return parse_files(o, argc, argv, err) && parse_words(o, argc, argv, err);

@@ -104,6 +104,9 @@ void options_say_where(const Options *o, json_t *opts, GError **err, const char 
 /* Calls fn for each option: its name without '-', what follows it (NULL: nothing), its help (NULL: another's name). */
 void options_foreach(void (*fn)(const char *name, const char *arg, const char *help, void *opaque), void *opaque);
 
+/* What does here what an option of QEMU's does; NULL: it is none that is known. */
+const char *options_foreign(const char *name);
+
 /* After an error: true when all faults are wanted. It is among o->faults then, *err is clear, and the caller goes on. */
 bool options_fault(Options *o, GError **err);
 

@@ -67,7 +67,7 @@ static bool pc_init(Machine *m, GError **err)
     x->low_ram_max = PC_ECAM_BASE;
     return x86_init_board(x, err) && x86_init_pci(x, windows, PC_GSI_PCI, err) &&
            (!PC_MACHINE(m)->hotplug_on || pc_add_hotplug(x, err)) && pc_add_fw_cfg(x, err) &&
-           (!PC_MACHINE(m)->i8042_on || x86_add_isa_device(x, "i8042", "i8042", -1, err));
+           (!PC_MACHINE(m)->i8042_on || x86_add_isa_device(x, "i8042", "keyboard", -1, err));
 }
 
 /* The tables do not name the i8042: it only resets, there is nothing for a keyboard driver to find.

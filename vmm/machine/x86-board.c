@@ -106,7 +106,7 @@ bool x86_init_board(X86Machine *x, GError **err)
 {
     return x86_init_ram(x, err) && x86_init_ged(x, err) &&
            (!x->serial_on || x86_init_serial(x, err)) &&
-           (!x->rtc_on || x86_add_isa_device(x, "mc146818rtc", "rtc", X86_IRQ_RTC, err));
+           (!x->rtc_on || x86_add_isa_device(x, "mc146818rtc", "cmos", X86_IRQ_RTC, err));
 }
 
 /* --- boot --- */

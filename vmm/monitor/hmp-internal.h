@@ -24,6 +24,19 @@ json_t *hmp_qmp(HmpMonitor *mon, const char *command, json_t *args);
 extern const HmpCommand hmp_info_commands[]; /* ended by a row without name */
 void hmp_info(HmpMonitor *mon, const char *arg);
 
+/* --- hmp-manage.c --- */
+void hmp_device_add(HmpMonitor *mon, const char *arg);
+void hmp_device_del(HmpMonitor *mon, const char *arg);
+void hmp_drive_add(HmpMonitor *mon, const char *arg);
+void hmp_drive_del(HmpMonitor *mon, const char *arg);
+void hmp_netdev_add(HmpMonitor *mon, const char *arg);
+void hmp_netdev_del(HmpMonitor *mon, const char *arg);
+void hmp_object_add(HmpMonitor *mon, const char *arg);
+void hmp_object_del(HmpMonitor *mon, const char *arg);
+void hmp_qom_get(HmpMonitor *mon, const char *arg);
+void hmp_qom_list(HmpMonitor *mon, const char *arg);
+void hmp_qom_set(HmpMonitor *mon, const char *arg);
+
 /* --- hmp-balloon.c --- */
 void hmp_info_balloon(HmpMonitor *mon, const char *arg);
 void hmp_info_balloon_policy(HmpMonitor *mon, const char *arg);

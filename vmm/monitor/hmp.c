@@ -115,11 +115,6 @@ static void hmp_hostfwd_remove(HmpMonitor *mon, const char *arg)
     change_hostfwd(mon, arg, false);
 }
 
-static void hmp_netdev_del(HmpMonitor *mon, const char *arg)
-{
-    json_decref(hmp_qmp(mon, "netdev_del", json_pack("{s:s}", "id", arg)));
-}
-
 static void hmp_set_link(HmpMonitor *mon, const char *arg)
 {
     const char *space = strrchr(arg, ' ');
@@ -131,28 +126,6 @@ static void hmp_set_link(HmpMonitor *mon, const char *arg)
         return;
     }
     json_decref(hmp_qmp(mon, "set_link", json_pack("{s:s, s:b}", "name", name, "up", up)));
-}
-
-/* "TYPE,name=value,...", as after -device. */
-static void hmp_device_add(HmpMonitor *mon, const char *arg)
-{
-    g_auto(GStrv) items = g_strsplit(arg, ",", -1);
-    json_t *args = json_pack("{s:s}", "driver", items[0] ?: "");
-
-    for (unsigned i = 1; items[0] && items[i]; i++) {
-        char *eq = strchr(items[i], '=');
-
-        if (eq) {
-            *eq = '\0';
-        }
-        json_object_set_new(args, items[i], json_string(eq ? eq + 1 : "on"));
-    }
-    json_decref(hmp_qmp(mon, "device_add", args));
-}
-
-static void hmp_device_del(HmpMonitor *mon, const char *arg)
-{
-    json_decref(hmp_qmp(mon, "device_del", json_pack("{s:s}", "id", arg)));
 }
 
 static void hmp_nmi(HmpMonitor *mon, const char *arg)
@@ -192,8 +165,10 @@ static const HmpCommand commands[] = {
     {"balloon", "MB", "set the memory that the guest shall have", hmp_balloon},
     {"cont", "", "let the vCPUs run", hmp_cont},
     {"c", NULL, NULL, hmp_cont},
-    {"device_add", "TYPE[,name=value,...]", "add a device", hmp_device_add},
+    {"device_add", "TYPE[,name=value,...]", "add a device; 'help' lists types, TYPE,help properties", hmp_device_add},
     {"device_del", "ID", "remove a device", hmp_device_del},
+    {"drive_add", "0 file=FILE,if=none,id=ID[,format=raw][,readonly=on]", "open a disk image for a device_add that names its id", hmp_drive_add},
+    {"drive_del", "ID", "close a disk image that no device uses", hmp_drive_del},
     {"dump-guest-memory", "[-d] FILE [BEGIN LENGTH]", "write guest memory into an ELF core; -d: in the background", hmp_dump_guest_memory},
     {"gdbserver", "[STREAM]", "serve gdb on a stream as of -gdb (default tcp::1234); none: no longer", hmp_gdbserver},
     {"help", "[COMMAND]", "this text, or that about a command; the tabulator key completes", hmp_help},
@@ -201,8 +176,14 @@ static const HmpCommand commands[] = {
     {"hostfwd_add", "[NETDEV] tcp|udp:[HOST]:PORT-[GUEST]:PORT", "forward a port of the host to the guest", hmp_hostfwd_add},
     {"hostfwd_remove", "[NETDEV] tcp|udp:[HOST]:PORT", "forward it no longer", hmp_hostfwd_remove},
     {"info", "[WHAT]", "show something; alone: what there is to show", hmp_info},
+    {"netdev_add", "TYPE,id=ID[,name=value,...]", "make a network backend", hmp_netdev_add},
     {"netdev_del", "ID", "delete a network backend", hmp_netdev_del},
     {"nmi", "", "a non-maskable interrupt for all vCPUs", hmp_nmi},
+    {"object_add", "TYPE,id=ID[,name=value,...]", "make an object, as after -object", hmp_object_add},
+    {"object_del", "ID", "delete an object that is not in use", hmp_object_del},
+    {"qom-get", "PATH PROPERTY", "read a property of an object", hmp_qom_get},
+    {"qom-list", "[PATH]", "children and properties of an object", hmp_qom_list},
+    {"qom-set", "PATH PROPERTY VALUE", "write a property of an object", hmp_qom_set},
     {"quit", "", "end the VM at once", hmp_quit},
     {"q", NULL, NULL, hmp_quit},
     {"set_link", "NAME on|off", "plug or pull a network card's cable", hmp_set_link},

@@ -6,6 +6,7 @@
 #include "vmm/monitor/qmp-command.h"
 
 #include <string.h>
+#include <unistd.h>
 
 #include "backends/fd-table.h"
 
@@ -51,7 +52,7 @@ static bool put(json_t *opts, const char *where, const char *member, json_t *val
 
 /* Of -chardev's keys, those that are no members here: what says which stream it is, and old
  * spellings. */
-static const char *const no_members[] = {"backend", "id", "mux",      "nomux",    "noserver",
+static const char *const no_members[] = {"backend", "id", "mux",      "nomux",    "noserver", "str",
                                          "nowait",  "fd", "nosignal", "noappend", NULL};
 
 /* allowed NULL: all that -chardev's table takes. */
@@ -66,7 +67,7 @@ static bool put_all(json_t *opts, const char *where, json_t *data, const char *c
         if (allowed ? !g_strv_contains(allowed, member) : g_strv_contains(no_members, member)) {
             return error_set(err, "Parameter '%s.%s' is unexpected", where, member);
         }
-        if ((allowed || strcmp(member, "addr") != 0) && !put(opts, where, member, value, err)) {
+        if (!put(opts, where, member, value, err)) {
             return false;
         }
     }
@@ -110,6 +111,9 @@ static bool put_address(json_t *opts, json_t *data, GError **err)
     if (strcmp(type, "unix") != 0 && strcmp(type, "inet") != 0 && strcmp(type, "fd") != 0) {
         return error_set(err, "Parameter 'type' does not accept value '%s'", type);
     }
+    if (*type == 'f' && !json_object_get(inner, "str")) {
+        return error_set(err, "Parameter 'backend.data.addr.data.str' is missing");
+    }
     return put_all(opts, "backend.data.addr.data", inner,
                    *type == 'u'   ? path
                    : *type == 'i' ? host
@@ -117,24 +121,9 @@ static bool put_address(json_t *opts, json_t *data, GError **err)
                    err);
 }
 
-/* From a name of getfd to the number of a descriptor, which the stream takes over. */
-static bool take_fd(Machine *m, json_t *opts, GError **err)
-{
-    const char *name = json_string_value(json_object_get(opts, "str"));
-    int fd;
-
-    if (!name) {
-        return true;
-    }
-    fd = fd_table_take(fd_table_of(m->platform.root), name, err);
-    json_object_del(opts, "str");
-    json_object_set_new(opts, "fd", json_sprintf("%d", fd));
-    return fd >= 0;
-}
-
 /* A server is the default, as in QEMU. Nothing waits for a peer: that would keep all others
  * waiting. */
-static bool finish_socket(Machine *m, json_t *opts, json_t *data, GError **err)
+static bool finish_socket(json_t *opts, json_t *data, GError **err)
 {
     json_t *wait = json_object_get(data, "wait");
 
@@ -151,25 +140,70 @@ static bool finish_socket(Machine *m, json_t *opts, json_t *data, GError **err)
         return error_set(err, "wait=true would stop the VM until somebody connects: leave it out");
     }
     json_object_set_new(opts, "wait", json_string("off"));
-    return take_fd(m, opts, err);
+    return true;
 }
 
-/* The keys of -chardev; NULL with err. */
-static json_t *options_of(Machine *m, json_t *args, GError **err)
+/* The keys of -chardev, and "str", a name of getfd; NULL with err. */
+static json_t *options_of(json_t *args, GError **err)
 {
     const char *type;
-    json_t *data = data_of(json_object_get(args, "backend"), "backend", &type, err), *opts;
+    json_t *data = data_of(json_object_get(args, "backend"), "backend", &type, err), *opts, *plain;
+    bool is_socket, ok;
 
     if (!data) {
         return NULL;
     }
+    is_socket = !strcmp(type, "socket");
     opts = json_pack("{s:s, s:O}", "backend", type, "id", json_object_get(args, "id"));
-    if (put_all(opts, "backend.data", data, NULL, err) &&
-        (strcmp(type, "socket") != 0 || finish_socket(m, opts, data, err))) {
-        return opts;
+    plain = json_copy(data);
+    if (is_socket) {
+        json_object_del(plain, "addr");
+    }
+    ok = put_all(opts, "backend.data", plain, NULL, err) &&
+         (!is_socket || finish_socket(opts, data, err));
+    json_decref(plain);
+    if (!ok) {
+        json_decref(opts);
+        return NULL;
+    }
+    return opts;
+}
+
+/* The stream closes the descriptor if it cannot be on it, but only once all else is known to be
+ * right. */
+static Chardev *make_on_fd(Machine *m, json_t *opts, const char *name, GError **err)
+{
+    FdTable *fds = fd_table_of(m->platform.root);
+    int fd = fd_table_take(fds, name, err);
+    Chardev *stand_in;
+
+    if (fd < 0) {
+        return NULL;
+    }
+    json_object_del(opts, "str");
+    json_object_set_new(opts, "fd", json_sprintf("%d", fd));
+    stand_in = chardev_check_keyvals(m->platform.loop, fds, opts, err);
+    if (!stand_in) {
+        close(fd);
+        return NULL;
+    }
+    object_unref(stand_in);
+    return chardev_new_from_keyvals(m->platform.loop, fds, opts, err);
+}
+
+static Chardev *make_stream(Machine *m, json_t *args, GError **err)
+{
+    json_t *opts = options_of(args, err);
+    const char *name = json_string_value(json_object_get(opts, "str"));
+    Chardev *c = NULL;
+
+    if (name) {
+        c = make_on_fd(m, opts, name, err);
+    } else if (opts) {
+        c = chardev_new_from_keyvals(m->platform.loop, fd_table_of(m->platform.root), opts, err);
     }
     json_decref(opts);
-    return NULL;
+    return c;
 }
 
 /* --- commands --- */
@@ -182,17 +216,13 @@ static void on_quit_key(void *opaque)
 static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
 {
     const char *id = json_string_value(json_object_get(args, "id"));
-    json_t *opts;
     Chardev *c;
 
     if (object_child(streams(m), id)) {
         error_set(err, "Chardev with id '%s' already exists", id);
         return NULL;
     }
-    opts = options_of(m, args, err);
-    c = opts ? chardev_new_from_keyvals(m->platform.loop, fd_table_of(m->platform.root), opts, err)
-             : NULL;
-    json_decref(opts);
+    c = make_stream(m, args, err);
     if (!c) {
         return NULL;
     }

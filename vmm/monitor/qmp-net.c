@@ -22,7 +22,8 @@ static json_t *run_netdev_add(Machine *m, json_t *args, GError **err)
         error_set(err, "Parameter 'id' expects an identifier");
         return NULL;
     }
-    return net_backend_add(root_of(m), m->platform.loop, args, err) ? json_object() : NULL;
+    return net_backend_add_to_running(root_of(m), m->platform.loop, args, err) ? json_object()
+                                                                               : NULL;
 }
 
 static json_t *run_netdev_del(Machine *m, json_t *args, GError **err)

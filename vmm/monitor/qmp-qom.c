@@ -56,8 +56,7 @@ static json_t *run_qom_get(Machine *m, json_t *args, GError **err)
     if (!strcmp(name, "type")) {
         return json_string(object_type_name(obj));
     }
-    child = object_child(obj, name);
-    if (child && !property_find(obj, name, NULL)) { /* the machine's "rtc" is both */
+    if ((child = object_child(obj, name))) {
         g_autofree char *path = object_path(child);
 
         return json_string(path);
@@ -73,7 +72,7 @@ static json_t *run_qom_set(Machine *m, json_t *args, GError **err)
     if (!obj) {
         return NULL;
     }
-    if (!strcmp(name, "type") || (object_child(obj, name) && !property_find(obj, name, NULL))) {
+    if (!strcmp(name, "type") || object_child(obj, name)) {
         error_set(err, "property '%s' of %s is read-only", name, object_type_name(obj));
         return NULL;
     }

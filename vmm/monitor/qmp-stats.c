@@ -15,6 +15,7 @@ static json_t *run_query_memory_bill(Machine *m, json_t *args, GError **err)
 /* --- query-stats: the accelerator's, of the VM or of vCPUs --- */
 
 #define PROVIDER "kvm"
+enum { REQUESTS_MAX = 64 }; /* each is answered: a client shall not multiply the answer at will */
 
 static bool check_names(json_t *names, unsigned i, GError **err)
 {
@@ -72,6 +73,9 @@ static bool check_filters(bool of_vm, json_t *args, GError **err)
         if (!json_is_string(item)) {
             return error_set(err, "Invalid parameter type for 'vcpus[%zu]', expected: string", i);
         }
+    }
+    if (json_array_size(json_object_get(args, "providers")) > REQUESTS_MAX) {
+        return error_set(err, "Parameter 'providers' has more than %d entries", REQUESTS_MAX);
     }
     json_array_foreach(json_object_get(args, "providers"), i, item)
     {

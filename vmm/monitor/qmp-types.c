@@ -10,6 +10,11 @@
 const QmpType qmp_types[] = {
     {"AddfdInfo", "fdset-id:int,fd:int"},
     {"BalloonInfo", "actual:int"},
+    {"BalloonLedger", "requested:int,actual:int,inflate-named:int,inflated:int,repeated:int,inflate-outside:int,"
+                      "inflate-in-use:int,deflate-named:int,deflated:int,deflate-not-given:int,forgotten:int,given:int,"
+                      "released:int,held-back:int,returned:int,released-ended:int,refused:int,reported:int,"
+                      "report-returned:int,report-left:int,faulted-again-ever:int,prefaulted:int,discards:int,time-ns:int,"
+                      "*faulted-again:int,*really-released:int"},
     {"BlockDeviceInfo", "file:str,node-name:str,ro:bool,drv:str,backing_file_depth:int,encrypted:bool,"
                         "detect_zeroes:BlockdevDetectZeroesOptions,write_threshold:int,cache:BlockdevCacheInfo,image:ImageInfo,"
                         "bps:int,bps_rd:int,bps_wr:int,iops:int,iops_rd:int,iops_wr:int,*bps_max:int,*bps_max_length:int,"
@@ -35,8 +40,11 @@ const QmpType qmp_types[] = {
     {"BlockStats", "*device:str,*qdev:str,*node-name:str,stats:BlockDeviceStats,*parent:BlockStats,*backing:BlockStats"},
     {"BlockdevCacheInfo", "writeback:bool,direct:bool,no-flush:bool"},
     {"BlockdevDetectZeroesOptions", "=off,on,unmap"},
-    {"ChardevBackend", "type:str,data:any"},
+    {"ChardevBackend", "type:ChardevBackendKind,data:ChardevBackendData"},
+    {"ChardevBackendData", "*out:str,*append:bool,*device:str,*addr:SocketAddressLegacy,*server:bool,*wait:bool,*nodelay:bool,"
+                           "*size:int,*signal:bool"}, /* of all kinds: which of them a kind takes is not told here */
     {"ChardevBackendInfo", "name:str"},
+    {"ChardevBackendKind", "=file,null,pipe,pty,ringbuf,socket,stdio"},
     {"ChardevInfo", "label:str,filename:str,frontend-open:bool"},
     {"ChardevReturn", "*pty:str"},
     {"CommandInfo", "name:str"},
@@ -86,6 +94,9 @@ const QmpType qmp_types[] = {
     {"ShutdownCause", "=none,host-error,host-qmp-quit,host-qmp-system-reset,host-signal,host-ui,guest-shutdown,guest-reset,"
                       "guest-panic,subsystem-reset,snapshot-load"},
     {"SocketAddress", "type:str,*host:str,*port:str,*path:str,*str:str"},
+    {"SocketAddressLegacy", "type:SocketAddressType,data:SocketAddressLegacyData"},
+    {"SocketAddressLegacyData", "*host:str,*port:str,*path:str,*str:str"},
+    {"SocketAddressType", "=fd,inet,unix"},
     {"Stats", "name:str,value:any"},
     {"StatsProvider", "=kvm"},
     {"StatsRequest", "provider:StatsProvider,*names:[str]"},

@@ -190,6 +190,6 @@ const QmpCommand qmp_vm_commands[] = {
      .help = "what became of the memory that the guest gave, in bytes; check: ask the host, too",
      .args = {{"check", QMP_ARG_BOOL, true}},
      .run = run_query_balloon_ledger,
-     .ret = "any"},
+     .ret = "BalloonLedger"},
     {0},
 };
