@@ -174,6 +174,35 @@ START_TEST(info_shows_what_the_machine_has)
 }
 END_TEST
 
+/* Free with g_free. */
+static char *by_hmp(const char *line)
+{
+    json_t *args = json_pack("{s:s}", "command-line", line);
+    json_t *result = qmp_execute(vm.m, "human-monitor-command", args, NULL);
+    char *text = g_strdup(json_string_value(result));
+
+    json_decref(args);
+    json_decref(result);
+    return text;
+}
+
+/* The transport has its own properties alone, the device behind it has the others. */
+START_TEST(info_qtree_shows_each_property_once)
+{
+    g_autofree char *text = NULL;
+    const char *proxy, *child;
+
+    ck_assert_ptr_nonnull(fake_vm_add(&vm, "virtio-rng,id=r0,addr=3,max-bytes=512", NULL));
+    text = by_hmp("info qtree");
+    proxy = strstr(text, "dev: virtio-rng-pci, id \"r0\"\r\n");
+    child = strstr(text, "dev: virtio-rng-device, id \"\"\r\n");
+    ck_assert(proxy && child && proxy < child);
+    ck_assert_ptr_eq(strstr(text, "max-bytes = "), strstr(child, "max-bytes = 512\r\n"));
+    ck_assert_ptr_null(strstr(strstr(child, "max-bytes = ") + 1, "max-bytes = "));
+    ck_assert(strstr(proxy, "addr = ") && strstr(proxy, "addr = ") < child);
+}
+END_TEST
+
 START_TEST(info_balloon_tells_where_the_memory_is)
 {
     json_t *opts = json_pack("{s:s}", "driver", "virtio-balloon");
@@ -321,6 +350,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
+    tcase_add_test(tc, info_qtree_shows_each_property_once);
     tcase_add_test(tc, info_balloon_tells_where_the_memory_is);
     tcase_add_test(tc, info_balloon_policy_explains_itself);
     tcase_add_loop_test(tc, quit_is_followed_by_no_prompt, 0, 2);

@@ -179,10 +179,12 @@ typedef struct {
     int indent;
 } Row;
 
+/* Those of a part of the device, which it has by delegation or alias, are shown with that part. */
 static void show_property(const Property *prop, const TypeInfo *owner, void *opaque)
 {
     const Row *r = opaque;
-    json_t *value = property_get_json(r->obj, prop->name, NULL);
+    bool own = prop->kind != PROP_KIND_ALIAS && type_is_a(r->obj->klass->type, owner);
+    json_t *value = own ? property_get_json(r->obj, prop->name, NULL) : NULL;
     char *text = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
 
     if (text) {
