@@ -241,6 +241,16 @@ static const struct {
      "Parameter 'backend.data.str' is unexpected"},
     {"c", "'type':'null','data':{'addr':{'type':'fd','data':{'str':'a'}}}",
      "Invalid parameter type for 'backend.data.addr', expected: string"},
+    {"c", "'type':'file','data':{'out':'/dev/null','in':'/dev/null'}",
+     "Parameter 'backend.data.in' is not built into Aerostat"},
+    {"c", "'type':'file','data':{}", "Parameter 'backend.data.out' is missing"},
+    {"c", "'type':'file','data':{'out':''}", "Parameter 'backend.data.out' is empty"},
+    {"c", "'type':'file','data':{'out':1}",
+     "Invalid parameter type for 'backend.data.out', expected: string"},
+    {"c", "'type':'file','data':{'path':'/dev/null'}",
+     "Parameter 'backend.data.path' is unexpected"},
+    {"c", "'type':'pipe','data':{}", "Parameter 'backend.data.device' is missing"},
+    {"c", "'type':'ringbuf','data':{'out':'x'}", "unknown 'out' for a ringbuf"},
 };
 
 START_TEST(wrong_arguments_leak_no_descriptor)

@@ -17,18 +17,42 @@ static Object *streams(Machine *m)
 
 /* --- arguments --- */
 
-/* Members that -chardev calls otherwise; NULL: as it does. */
-static const char *key_of(const char *member)
-{
-    static const char *const names[][2] = {
-        {"out", "path"}, {"device", "path"}, {"in", "input-path"}};
+/* What -chardev calls path=, in QMP's terms; it must be there. */
+static const char *const paths[][2] = {{"file", "out"}, {"pipe", "device"}};
 
-    for (unsigned i = 0; i < G_N_ELEMENTS(names); i++) {
-        if (!strcmp(names[i][0], member)) {
-            return names[i][1];
+static const char *path_member(const char *type)
+{
+    for (unsigned i = 0; i < G_N_ELEMENTS(paths); i++) {
+        if (!strcmp(paths[i][0], type)) {
+            return paths[i][1];
         }
     }
-    return member;
+    return NULL;
+}
+
+/* So that an error names what the client gave, and not what -chardev has in its place. */
+static bool check_path(const char *type, json_t *data, GError **err)
+{
+    const char *member = path_member(type), *text;
+
+    if (!member) {
+        return true;
+    }
+    text = json_string_value(json_object_get(data, member));
+    if (json_object_get(data, "path")) {
+        return error_set(err, "Parameter 'backend.data.path' is unexpected");
+    }
+    if (!strcmp(type, "file") && json_object_get(data, "in")) {
+        return error_set(err, "Parameter 'backend.data.in' is not built into Aerostat");
+    }
+    if (!json_object_get(data, member)) {
+        return error_set(err, "Parameter 'backend.data.%s' is missing", member);
+    }
+    if (!text) {
+        return error_set(err, "Invalid parameter type for 'backend.data.%s', expected: string",
+                         member);
+    }
+    return *text || error_set(err, "Parameter 'backend.data.%s' is empty", member);
 }
 
 /* Scalars as -chardev would have them; objects are taken apart by their callers. */
@@ -46,7 +70,7 @@ static bool put(json_t *opts, const char *where, const char *member, json_t *val
         return error_set(err, "Invalid parameter type for '%s.%s', expected: string", where,
                          member);
     }
-    json_object_set_new(opts, key_of(member), text);
+    json_object_set_new(opts, member, text);
     return true;
 }
 
@@ -143,6 +167,17 @@ static bool finish_socket(json_t *opts, json_t *data, GError **err)
     return true;
 }
 
+/* "out" or "device" becomes path=. */
+static void rename_path(json_t *opts, const char *type)
+{
+    const char *member = path_member(type);
+
+    if (member) {
+        json_object_set(opts, "path", json_object_get(opts, member));
+        json_object_del(opts, member);
+    }
+}
+
 /* The keys of -chardev, and "str", a name of getfd; NULL with err. */
 static json_t *options_of(json_t *args, GError **err)
 {
@@ -159,9 +194,10 @@ static json_t *options_of(json_t *args, GError **err)
     if (is_socket) {
         json_object_del(plain, "addr");
     }
-    ok = put_all(opts, "backend.data", plain, NULL, err) &&
+    ok = check_path(type, data, err) && put_all(opts, "backend.data", plain, NULL, err) &&
          (!is_socket || finish_socket(opts, data, err));
     json_decref(plain);
+    rename_path(opts, type);
     if (!ok) {
         json_decref(opts);
         return NULL;
