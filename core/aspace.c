@@ -17,6 +17,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "core/boot-trace.h"
 #include "core/code-place.h"
 #include "core/log.h"
 
@@ -403,6 +404,9 @@ void aspace_unmap(IoRegion *r)
     TRACE(aspace_unmap, "%s: %s at %#" PRIx64, as->name, r->name, r->addr);
     g_ptr_array_remove(as->regions, r);
     r->as = NULL;
+    if (boot_trace_on()) {
+        boot_trace_unmapped(r);
+    }
     doorbells_withdraw(as, r, NULL);
     flat_remove(as, r);
     update(as);

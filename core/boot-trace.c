@@ -44,6 +44,7 @@ static struct {
     GHashTable *threads; /* tid to name */
     GHashTable *firsts;  /* of name, to a GHashTable that is a set of objects */
     GHashTable *exits;   /* of IoRegion *, to Exits */
+    GPtrArray *gone;     /* of Exits: of regions that are no longer mapped */
     uint64_t entry;
     bool has_entry, exited, userspace;
     bool ran[VCPUS];
@@ -157,6 +158,19 @@ void boot_trace_first(const char *name, Object *obj)
     pthread_mutex_unlock(&trace.lock);
 }
 
+void boot_trace_forget(const Object *obj)
+{
+    GHashTableIter iter;
+    void *objects;
+
+    pthread_mutex_lock(&trace.lock);
+    g_hash_table_iter_init(&iter, trace.firsts);
+    while (g_hash_table_iter_next(&iter, NULL, &objects)) {
+        g_hash_table_remove(objects, obj);
+    }
+    pthread_mutex_unlock(&trace.lock);
+}
+
 /* --- vCPUs --- */
 
 void boot_trace_loaded(uint64_t entry)
@@ -179,6 +193,14 @@ void boot_trace_vcpu_runs(unsigned vcpu)
         }
     }
     pthread_mutex_unlock(&trace.lock);
+}
+
+static void exits_free(void *opaque)
+{
+    Exits *e = opaque;
+
+    g_free(e->label);
+    g_free(e);
 }
 
 typedef struct {
@@ -232,6 +254,34 @@ void boot_trace_exit(Object *root, const IoRegion *region, bool write)
     pthread_mutex_unlock(&trace.lock);
 }
 
+static gboolean has_label(const void *exits, const void *label)
+{
+    return !strcmp(((const Exits *)exits)->label, label);
+}
+
+/* A region moves often while a guest places BARs: what has one label is one entry. */
+void boot_trace_unmapped(const IoRegion *region)
+{
+    void *key, *exits;
+    guint i;
+
+    pthread_mutex_lock(&trace.lock);
+    if (g_hash_table_steal_extended(trace.exits, region, &key, &exits)) {
+        Exits *e = exits;
+
+        if (g_ptr_array_find_with_equal_func(trace.gone, e->label, has_label, &i)) {
+            Exits *older = trace.gone->pdata[i];
+
+            older->reads += e->reads;
+            older->writes += e->writes;
+            exits_free(e);
+        } else {
+            g_ptr_array_add(trace.gone, e);
+        }
+    }
+    pthread_mutex_unlock(&trace.lock);
+}
+
 /* --- the console --- */
 
 static bool is_userspace(const Line *line)
@@ -269,14 +319,6 @@ void boot_trace_console(BootConsole console, const uint8_t *bytes, size_t len)
 
 /* --- beginning and end --- */
 
-static void exits_free(void *opaque)
-{
-    Exits *e = opaque;
-
-    g_free(e->label);
-    g_free(e);
-}
-
 bool boot_trace_begin(const char *path, const char *init, GError **err)
 {
     FILE *file;
@@ -297,6 +339,7 @@ bool boot_trace_begin(const char *path, const char *init, GError **err)
     trace.firsts =
         g_hash_table_new_full(g_str_hash, g_str_equal, NULL, (GDestroyNotify)g_hash_table_unref);
     trace.exits = g_hash_table_new_full(NULL, NULL, NULL, exits_free);
+    trace.gone = g_ptr_array_new_with_free_func(exits_free);
     trace.exec = exec_time();
     trace.program = trace.program ?: boot_trace_now();
     add(g_strdup("exec"), NULL, trace.exec, MAX(trace.program - trace.exec, 0));
@@ -335,24 +378,31 @@ static json_t *describe_thread(int tid, const char *name)
                      getpid(), "tid", tid, "args", "name", name);
 }
 
+static void add_exits(json_t *all, const Exits *e)
+{
+    json_t *one = json_object_get(all, e->label);
+    json_int_t reads = (json_int_t)e->reads, writes = (json_int_t)e->writes;
+
+    if (one) {
+        reads += json_integer_value(json_object_get(one, "reads"));
+        writes += json_integer_value(json_object_get(one, "writes"));
+    }
+    json_object_set_new(all, e->label, json_pack("{s:I, s:I}", "reads", reads, "writes", writes));
+}
+
 /* The regions of a device together. */
 static json_t *exits_by_device(void)
 {
-    json_t *all = json_object(), *one;
+    json_t *all = json_object();
     GHashTableIter iter;
     void *value;
 
+    for (unsigned i = 0; i < trace.gone->len; i++) {
+        add_exits(all, trace.gone->pdata[i]);
+    }
     g_hash_table_iter_init(&iter, trace.exits);
     while (g_hash_table_iter_next(&iter, NULL, &value)) {
-        const Exits *e = value;
-        json_int_t reads = (json_int_t)e->reads, writes = (json_int_t)e->writes;
-
-        if ((one = json_object_get(all, e->label))) {
-            reads += json_integer_value(json_object_get(one, "reads"));
-            writes += json_integer_value(json_object_get(one, "writes"));
-        }
-        json_object_set_new(all, e->label,
-                            json_pack("{s:I, s:I}", "reads", reads, "writes", writes));
+        add_exits(all, value);
     }
     return all;
 }
@@ -406,37 +456,52 @@ static void print_summary(json_t *exits)
     }
 }
 
-static void write_file(json_t *exits)
+static int write_bytes(const char *bytes, size_t len, void *file)
 {
-    json_t *all = describe(exits);
-    bool ok = all && json_dumpf(all, trace.file, JSON_INDENT(1)) == 0;
-
-    if (!ok || fputc('\n', trace.file) == EOF || fflush(trace.file) == EOF) {
-        log_error("-trace-boot %s: cannot write", trace.path);
-    }
-    json_decref(all);
+    return fwrite(bytes, 1, len, file) == len ? 0 : -1;
 }
 
-void boot_trace_end(bool summary)
+/* The file is closed in any case: only then is it known whether all is written. */
+static bool write_file(json_t *exits)
+{
+    json_t *all = describe(exits);
+    bool ok = all && json_dump_callback(all, write_bytes, trace.file, JSON_INDENT(1)) == 0 &&
+              fputc('\n', trace.file) != EOF && fflush(trace.file) == 0;
+    int why = ok ? 0 : errno;
+
+    if (fclose(trace.file) != 0 && ok) {
+        ok = false;
+        why = errno;
+    }
+    if (!ok) {
+        log_error("-trace-boot %s: cannot write: %s", trace.path, g_strerror(why));
+    }
+    json_decref(all);
+    return ok;
+}
+
+bool boot_trace_end(bool summary)
 {
     json_t *exits;
+    bool ok;
 
     if (!boot_trace_on_) {
-        return;
+        return true;
     }
     boot_trace_on_ = false;
     exits = exits_by_device();
     g_array_sort(trace.events, by_time);
-    write_file(exits);
+    ok = write_file(exits);
     if (summary) {
         print_summary(exits);
     }
     json_decref(exits);
-    fclose(trace.file);
     g_clear_pointer(&trace.path, g_free);
     g_clear_pointer(&trace.init, g_free);
     g_clear_pointer(&trace.events, g_array_unref);
     g_clear_pointer(&trace.threads, g_hash_table_unref);
     g_clear_pointer(&trace.firsts, g_hash_table_unref);
     g_clear_pointer(&trace.exits, g_hash_table_unref);
+    g_clear_pointer(&trace.gone, g_ptr_array_unref);
+    return ok;
 }

@@ -25,7 +25,8 @@ void boot_trace_program_begins(void); /* first thing in main */
  * NULL: the first line that does not begin with '[', as those of Linux do.
  */
 bool boot_trace_begin(const char *path, const char *init, GError **err);
-void boot_trace_end(bool summary); /* writes it, and tells it on stderr if wanted; harmless when it is off */
+/* Writes it, and tells it on stderr if wanted; harmless when it is off. False: it is not all written, which was logged. */
+bool boot_trace_end(bool summary);
 
 /* --- what happens; all only while it is on --- */
 
@@ -33,10 +34,12 @@ int64_t boot_trace_now(void);                                    /* ns */
 void boot_trace_span(const char *name, const char *of, int64_t begin_ns); /* from then until now; "NAME OF" */
 void boot_trace_event(const char *name, const char *detail);     /* detail NULL: none */
 void boot_trace_first(const char *name, Object *obj);            /* only the first time for that static name and obj */
+void boot_trace_forget(const Object *obj); /* it is unrealized: what comes to its place in memory is another */
 void boot_trace_loaded(uint64_t entry);                          /* where vCPU 0 will begin */
 void boot_trace_vcpu_runs(unsigned vcpu);                        /* right before its KVM_RUN */
 /* An exit that reached region (NULL: nothing is there), by whoever below root has it. VM lock. */
 void boot_trace_exit(Object *root, const IoRegion *region, bool write);
+void boot_trace_unmapped(const IoRegion *region); /* whatever is mapped there later is another */
 typedef enum { BOOT_CONSOLE_SERIAL, BOOT_CONSOLE_VIRTIO, BOOT_CONSOLES } BootConsole;
 void boot_trace_console(BootConsole console, const uint8_t *bytes, size_t len);
 

@@ -208,6 +208,9 @@ void device_unrealize(Device *dev)
         hc->unplug(bus_hotplug_handler(dev->bus), dev);
     }
     run_unrealize(dev);
+    if (boot_trace_on()) {
+        boot_trace_forget(OBJECT(dev));
+    }
     detach(dev);
     dev->parent_obj.props_frozen = false;
 }

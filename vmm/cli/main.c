@@ -551,6 +551,5 @@ int aerostat_main(int argc, char **argv, const TypeInfo *const *more_types)
         log_error("%s", err->message);
     }
     tear_down(&vmm);
-    boot_trace_end(!err);
-    return status;
+    return boot_trace_end(!err) ? status : 1;
 }
