@@ -187,6 +187,19 @@ static char *by_hmp(const char *line)
 }
 
 /* The transport has its own properties alone, the device behind it has the others. */
+START_TEST(a_line_may_be_fetched_back_and_changed)
+{
+    g_autofree char *first = say("info name\r\n"), *again = say("\033[A"), *tab = NULL;
+    g_autofree char *answer = say("\027status\r");
+
+    ck_assert_str_eq(first, "info name\r\n\r\n" PROMPT);
+    ck_assert_str_eq(again, "info name");
+    ck_assert(g_str_has_suffix(answer, "status\r\nVM status: running\r\n" PROMPT));
+    tab = say(" stat\001info\t");
+    ck_assert(g_str_has_suffix(tab, "\b\b\b\b"));
+}
+END_TEST
+
 START_TEST(info_qtree_shows_each_property_once)
 {
     g_autofree char *text = NULL;
@@ -350,6 +363,7 @@ int main(void)
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
+    tcase_add_test(tc, a_line_may_be_fetched_back_and_changed);
     tcase_add_test(tc, info_qtree_shows_each_property_once);
     tcase_add_test(tc, info_balloon_tells_where_the_memory_is);
     tcase_add_test(tc, info_balloon_policy_explains_itself);

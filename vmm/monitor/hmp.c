@@ -1,23 +1,20 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The human monitor behind Ctrl-a c and -monitor: a line editor of the simplest kind, with
- * completion of words but without history, and commands that are mostly made of QMP commands.
+ * The human monitor behind Ctrl-a c and -monitor: commands, completion of their names, and the
+ * stream. Most are made of QMP commands. How a line is typed is in hmp-edit.c.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "qom/property.h"
+#include "vmm/monitor/hmp-edit.h"
 #include "vmm/monitor/hmp-internal.h"
-
-enum { HMP_LINE_MAX = 1024 };
 
 struct HmpMonitor {
     Monitor base;
-    char line[HMP_LINE_MAX];
-    size_t len;
-    char last;    /* previous byte, to take \r\n as one */
-    bool quit;    /* asked for: no more prompts */
-    GString *out; /* what is printed, for a command of QMP; NULL: it goes to the stream */
+    HmpEdit *edit; /* NULL: the line comes by QMP */
+    bool quit;     /* asked for: no more prompts */
+    GString *out;  /* what is printed, for a command of QMP; NULL: it goes to the stream */
 };
 
 void hmp_print(HmpMonitor *mon, const char *fmt, ...)
@@ -171,7 +168,7 @@ static const HmpCommand commands[] = {
     {"drive_del", "ID", "close a disk image that no device uses", hmp_drive_del},
     {"dump-guest-memory", "[-d] FILE [BEGIN LENGTH]", "write guest memory into an ELF core; -d: in the background", hmp_dump_guest_memory},
     {"gdbserver", "[STREAM]", "serve gdb on a stream as of -gdb (default tcp::1234); none: no longer", hmp_gdbserver},
-    {"help", "[COMMAND]", "this text, or that about a command; the tabulator key completes", hmp_help},
+    {"help", "[COMMAND]", "this text, or that about a command; the tabulator key completes, arrows fetch lines back", hmp_help},
     {"?", NULL, NULL, hmp_help},
     {"hostfwd_add", "[NETDEV] tcp|udp:[HOST]:PORT-[GUEST]:PORT", "forward a port of the host to the guest", hmp_hostfwd_add},
     {"hostfwd_remove", "[NETDEV] tcp|udp:[HOST]:PORT", "forward it no longer", hmp_hostfwd_remove},
@@ -219,14 +216,13 @@ static void hmp_help(HmpMonitor *mon, const char *arg)
     }
 }
 
-static void prompt(HmpMonitor *mon)
+/* Cuts it into pieces. */
+static void run_line(HmpMonitor *mon, char *line)
 {
-    hmp_print(mon, "(aerostat) ");
-}
+    char *arg;
 
-static void run_line(HmpMonitor *mon)
-{
-    char *line = g_strstrip(mon->line), *arg = line + strcspn(line, " \t");
+    g_strstrip(line);
+    arg = line + strcspn(line, " \t");
 
     if (*arg) {
         *arg++ = '\0';
@@ -257,11 +253,12 @@ static GPtrArray *names_that_begin(const HmpCommand *table, const char *word)
     return names;
 }
 
-/* What they all begin with, beyond what is there. */
-static void type_rest(HmpMonitor *mon, const GPtrArray *names, size_t there)
+/* What they all begin with, beyond what is there; false: nothing. */
+static bool type_rest(HmpMonitor *mon, const GPtrArray *names, size_t there)
 {
     const char *first = names->pdata[0];
     size_t len = strlen(first);
+    g_autofree char *rest = NULL;
 
     for (unsigned i = 1; i < names->len; i++) {
         const char *other = names->pdata[i];
@@ -272,9 +269,9 @@ static void type_rest(HmpMonitor *mon, const GPtrArray *names, size_t there)
             }
         }
     }
-    for (size_t n = there; n < len + (names->len == 1) && mon->len < HMP_LINE_MAX - 1; n++) {
-        mon->line[mon->len++] = n < len ? first[n] : ' ';
-    }
+    rest = g_strdup_printf("%.*s%s", (int)(len - there), first + there, names->len == 1 ? " " : "");
+    hmp_edit_insert(mon->edit, rest);
+    return *rest != '\0';
 }
 
 static void list_names(HmpMonitor *mon, const GPtrArray *names)
@@ -283,18 +280,19 @@ static void list_names(HmpMonitor *mon, const GPtrArray *names)
     for (unsigned i = 0; i < names->len; i++) {
         hmp_print(mon, "%s%s", i ? "  " : "", (char *)names->pdata[i]);
     }
-    hmp_print(mon, "\r\n(aerostat) ");
+    hmp_print(mon, "\r\n");
+    hmp_edit_redraw(mon->edit);
 }
 
 /* The first word, or the one after "info" or "help". */
-static void complete(HmpMonitor *mon)
+static void complete(void *opaque)
 {
+    HmpMonitor *mon = opaque;
     const HmpCommand *table = commands;
-    const char *word = mon->line;
-    size_t shown = mon->len;
+    g_autofree char *line = hmp_edit_before(mon->edit);
+    const char *word = line;
     GPtrArray *names;
 
-    mon->line[mon->len] = '\0';
     if (g_str_has_prefix(word, "help ")) {
         word += strlen("help ");
     }
@@ -303,47 +301,37 @@ static void complete(HmpMonitor *mon)
         table = hmp_info_commands;
     }
     names = names_that_begin(table, word);
-    if (names->len > 0) {
-        type_rest(mon, names, strlen(word));
-    }
-    if (names->len > 1 && mon->len == shown) {
+    if (names->len > 0 && !type_rest(mon, names, strlen(word)) && names->len > 1) {
         list_names(mon, names);
-        shown = 0;
     }
-    mon->line[mon->len] = '\0';
-    hmp_print(mon, "%s", mon->line + shown);
     g_ptr_array_unref(names);
 }
 
-static void take_byte(HmpMonitor *mon, uint8_t c)
+/* --- the line editor --- */
+
+static void print_edited(void *opaque, const char *bytes, size_t len)
 {
-    if (c == '\n' && mon->last == '\r') {
-        return;
-    }
-    if (c == '\r' || c == '\n') {
-        hmp_print(mon, "\r\n");
-        mon->line[mon->len] = '\0';
-        mon->len = 0;
-        run_line(mon);
-        if (!mon->quit) {
-            prompt(mon);
-        }
-    } else if (c == 0x7f || c == '\b') {
-        if (mon->len > 0) {
-            mon->len--;
-            hmp_print(mon, "\b \b");
-        }
-    } else if (c == 0x15 || c == 0x03) { /* Ctrl-u, Ctrl-c: drop the line */
-        mon->len = 0;
-        hmp_print(mon, "\r\n");
+    HmpMonitor *mon = opaque;
+
+    chardev_write(mon->base.stream, bytes, len);
+}
+
+static void prompt(void *opaque)
+{
+    hmp_print(opaque, "(aerostat) ");
+}
+
+static void take_line(void *opaque, char *line)
+{
+    HmpMonitor *mon = opaque;
+
+    run_line(mon, line);
+    if (!mon->quit) {
         prompt(mon);
-    } else if (c == '\t') {
-        complete(mon);
-    } else if (c >= ' ' && mon->len < HMP_LINE_MAX - 1) {
-        mon->line[mon->len++] = c;
-        chardev_write(mon->base.stream, &c, 1);
     }
 }
+
+static const HmpEditOps edit_ops = {print_edited, prompt, take_line, complete};
 
 static size_t can_receive(void *opaque)
 {
@@ -354,10 +342,7 @@ static void receive(void *opaque, const uint8_t *buf, size_t len)
 {
     HmpMonitor *mon = opaque;
 
-    for (size_t i = 0; i < len; i++) {
-        take_byte(mon, buf[i]);
-        mon->last = (char)buf[i];
-    }
+    hmp_edit_feed(mon->edit, buf, len);
 }
 
 /* --- a line that comes by QMP --- */
@@ -366,14 +351,15 @@ static json_t *run_human_monitor_command(Machine *m, json_t *args, GError **err)
 {
     const char *line = json_string_value(json_object_get(args, "command-line"));
     g_autoptr(GString) out = g_string_new(NULL);
+    g_autofree char *copy = NULL;
     HmpMonitor mon = {.base.machine = m, .out = out};
 
     if (strlen(line) >= HMP_LINE_MAX) {
         error_set(err, "the command line is longer than %d bytes", HMP_LINE_MAX - 1);
         return NULL;
     }
-    g_strlcpy(mon.line, line, sizeof mon.line);
-    run_line(&mon);
+    copy = g_strdup(line);
+    run_line(&mon, copy);
     return json_string(out->str);
 }
 
@@ -400,7 +386,7 @@ static void stream_event(void *opaque, ChardevEvent event)
     HmpMonitor *mon = opaque;
 
     if (event == CHARDEV_OPENED || event == CHARDEV_MUX_IN) {
-        mon->len = 0;
+        hmp_edit_reset(mon->edit);
         if (event == CHARDEV_MUX_IN || !is_mux_port(mon->base.stream)) {
             hmp_print(mon, "Aerostat %s monitor - type 'help' for more information\r\n",
                       AEROSTAT_VERSION);
@@ -411,8 +397,11 @@ static void stream_event(void *opaque, ChardevEvent event)
 
 static void hmp_free(Monitor *base)
 {
+    HmpMonitor *mon = (HmpMonitor *)base;
+
     chardev_set_frontend(base->stream, NULL);
-    g_free(base);
+    hmp_edit_free(mon->edit);
+    g_free(mon);
 }
 
 Monitor *monitor_new_hmp(Machine *m, Chardev *stream)
@@ -421,6 +410,7 @@ Monitor *monitor_new_hmp(Machine *m, Chardev *stream)
     ChardevFrontend fe = {can_receive, receive, stream_event, mon};
 
     mon->base = (Monitor){m, stream, hmp_free};
+    mon->edit = hmp_edit_new(&edit_ops, mon);
     chardev_set_frontend(stream, &fe);
     return &mon->base;
 }
