@@ -202,6 +202,22 @@ START_TEST(a_server_is_on_a_socket_that_came_along)
 }
 END_TEST
 
+START_TEST(the_human_monitor_takes_a_named_descriptor)
+{
+    int pair[2];
+
+    ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    name_fd(pair[1]);
+    expect_return(client,
+                  "{'execute':'human-monitor-command','arguments':{'command-line':"
+                  "'chardev-add socket,id=c,fd=a'}}",
+                  "''");
+    ck_assert(chardev_is_open(stream_of("c")));
+    expect_return(client, "{'execute':'chardev-remove','arguments':{'id':'c'}}", "{}");
+    close(pair[0]);
+}
+END_TEST
+
 START_TEST(what_is_no_such_socket_is_refused)
 {
     int pair[2], numbers[] = {open("/dev/null", O_RDWR | O_CLOEXEC),
@@ -300,6 +316,7 @@ int main(void)
     tcase_add_test(tc, a_stream_goes_while_it_connects);
     tcase_add_test(tc, a_stream_is_on_a_socket_that_came_along);
     tcase_add_test(tc, a_server_is_on_a_socket_that_came_along);
+    tcase_add_test(tc, the_human_monitor_takes_a_named_descriptor);
     tcase_add_test(tc, what_is_no_such_socket_is_refused);
     tcase_add_loop_test(tc, wrong_arguments_leak_no_descriptor, 0, G_N_ELEMENTS(wrong));
     tcase_add_test(tc, the_schema_has_the_kinds_that_there_are);

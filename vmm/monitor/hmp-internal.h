@@ -25,6 +25,8 @@ extern const HmpCommand hmp_info_commands[]; /* ended by a row without name */
 void hmp_info(HmpMonitor *mon, const char *arg);
 
 /* --- hmp-manage.c --- */
+void hmp_chardev_add(HmpMonitor *mon, const char *arg);
+void hmp_chardev_remove(HmpMonitor *mon, const char *arg);
 void hmp_device_add(HmpMonitor *mon, const char *arg);
 void hmp_device_del(HmpMonitor *mon, const char *arg);
 void hmp_drive_add(HmpMonitor *mon, const char *arg);

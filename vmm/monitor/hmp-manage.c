@@ -161,6 +161,31 @@ void hmp_drive_del(HmpMonitor *mon, const char *arg)
     run(mon, "blockdev-del", json_pack("{s:s}", "node-name", arg));
 }
 
+static void put_kind(const char *name, void *opaque)
+{
+    hmp_print(opaque, "  %s\r\n", name);
+}
+
+void hmp_chardev_add(HmpMonitor *mon, const char *arg)
+{
+    json_t *opts = keyvals(arg, "backend");
+    const char *kind = json_string_value(json_object_get(opts, "backend"));
+    g_autoptr(GError) err = NULL;
+
+    if (kind && (!strcmp(kind, "help") || !strcmp(kind, "?"))) {
+        hmp_print(mon, "Available chardev backend types:\r\n");
+        chardev_foreach_backend(put_kind, mon);
+    } else if (!qmp_chardev_add(hmp_machine(mon), opts, &err)) {
+        hmp_print(mon, "Error: %s\r\n", err->message);
+    }
+    json_decref(opts);
+}
+
+void hmp_chardev_remove(HmpMonitor *mon, const char *arg)
+{
+    run(mon, "chardev-remove", json_pack("{s:s}", "id", arg));
+}
+
 void hmp_netdev_add(HmpMonitor *mon, const char *arg)
 {
     run(mon, "netdev_add", keyvals(arg, "type"));

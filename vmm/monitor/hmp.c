@@ -160,6 +160,8 @@ static const HmpCommand commands[] = {
     {"announce_self", "[CARD,... [ID]]", "let network cards tell where they are",
      hmp_announce_self},
     {"balloon", "MB", "set the memory that the guest shall have", hmp_balloon},
+    {"chardev-add", "KIND,id=ID[,name=value,...]", "make a character stream, as after -chardev; 'help' lists kinds", hmp_chardev_add},
+    {"chardev-remove", "ID", "remove a character stream that is not in use", hmp_chardev_remove},
     {"cont", "", "let the vCPUs run", hmp_cont},
     {"c", NULL, NULL, hmp_cont},
     {"device_add", "TYPE[,name=value,...]", "add a device; 'help' lists types, TYPE,help properties", hmp_device_add},

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "backends/fd-table.h"
+#include "qom/property.h"
 
 static Object *streams(Machine *m)
 {
@@ -227,21 +228,6 @@ static Chardev *make_on_fd(Machine *m, json_t *opts, const char *name, GError **
     return chardev_new_from_keyvals(m->platform.loop, fds, opts, err);
 }
 
-static Chardev *make_stream(Machine *m, json_t *args, GError **err)
-{
-    json_t *opts = options_of(args, err);
-    const char *name = json_string_value(json_object_get(opts, "str"));
-    Chardev *c = NULL;
-
-    if (name) {
-        c = make_on_fd(m, opts, name, err);
-    } else if (opts) {
-        c = chardev_new_from_keyvals(m->platform.loop, fd_table_of(m->platform.root), opts, err);
-    }
-    json_decref(opts);
-    return c;
-}
-
 /* --- commands --- */
 
 static void on_quit_key(void *opaque)
@@ -249,16 +235,22 @@ static void on_quit_key(void *opaque)
     machine_request_shutdown(opaque, SHUTDOWN_CAUSE_HOST_UI);
 }
 
-static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
+/* opts: as of options_of. Into the tree; NULL with err. */
+static Chardev *add_stream(Machine *m, json_t *opts, GError **err)
 {
-    const char *id = json_string_value(json_object_get(args, "id"));
+    const char *id = json_string_value(json_object_get(opts, "id"));
+    const char *name = json_string_value(json_object_get(opts, "str"));
     Chardev *c;
 
-    if (object_child(streams(m), id)) {
+    if (id && object_child(streams(m), id)) {
         error_set(err, "Chardev with id '%s' already exists", id);
         return NULL;
     }
-    c = make_stream(m, args, err);
+    if (name) {
+        c = make_on_fd(m, opts, name, err);
+    } else {
+        c = chardev_new_from_keyvals(m->platform.loop, fd_table_of(m->platform.root), opts, err);
+    }
     if (!c) {
         return NULL;
     }
@@ -267,9 +259,54 @@ static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
         return NULL;
     }
     chardev_set_quit_handler(c, on_quit_key, m);
+    return c;
+}
+
+static json_t *run_chardev_add(Machine *m, json_t *args, GError **err)
+{
+    json_t *opts = options_of(args, err);
+    Chardev *c = opts ? add_stream(m, opts, err) : NULL;
+
+    json_decref(opts);
+    if (!c) {
+        return NULL;
+    }
     return g_str_has_prefix(chardev_filename(c), "pty:")
                ? json_pack("{s:s}", "pty", chardev_filename(c) + strlen("pty:"))
                : json_object();
+}
+
+/* As finish_socket, of -chardev's spellings. */
+static bool finish_plain_socket(json_t *opts, GError **err)
+{
+    const char *wait = json_string_value(json_object_get(opts, "wait"));
+    json_t *fd = json_object_get(opts, "fd");
+    bool value = false;
+
+    if (wait && !parse_bool(wait, &value, err)) {
+        g_prefix_error(err, "wait=%s: ", wait);
+        return false;
+    }
+    if (value) {
+        return error_set(err, "wait=on would stop the VM until somebody connects: leave it out");
+    }
+    json_object_set_new(opts, "wait", json_string("off"));
+    if (fd) {
+        json_object_set(opts, "str", fd);
+        json_object_del(opts, "fd");
+    }
+    return true;
+}
+
+bool qmp_chardev_add(Machine *m, json_t *opts, GError **err)
+{
+    const char *kind = json_string_value(json_object_get(opts, "backend"));
+
+    if (json_object_get(opts, "str")) { /* QMP's way to say fd= */
+        return error_set(err, "unknown 'str' for a %s", kind ?: "stream");
+    }
+    return (g_strcmp0(kind, "socket") != 0 || finish_plain_socket(opts, err)) &&
+           add_stream(m, opts, err);
 }
 
 /* A device that was given it, or a monitor on it. */

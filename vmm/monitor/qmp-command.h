@@ -65,6 +65,8 @@ char *tree_dot(Object *root);
 char *qmp_info_pci(Machine *m); /* HMP's "info pci"; g_free */
 /* HMP's "info network"; g_free. */
 char *qmp_info_network(Machine *m);
+/* HMP's chardev-add: keys of -chardev, but for fd=, which is a name of getfd. */
+bool qmp_chardev_add(Machine *m, json_t *opts, GError **err);
 /* HMP's hostfwd_add and hostfwd_remove: "[NETDEV] tcp:[HOST]:PORT-[GUEST]:PORT". */
 bool qmp_hostfwd(Machine *m, const char *arg, bool add, GError **err);
 
