@@ -186,6 +186,164 @@ static char *by_hmp(const char *line)
     return text;
 }
 
+/* --- vCPUs --- */
+
+static X86Registers *registers(unsigned cpu)
+{
+    vm.accel->parent_obj.nr_vcpus = 2;
+    return &vm.accel->registers[cpu];
+}
+
+/* The first column as QEMU has it, of a vCPU in 64-bit mode. */
+static const char *const wide[] = {
+    "\r\nCPU#1\r\n"
+    "RAX=0000000000000000 RBX=0000000000000001 RCX=0000000000000002 RDX=0000000000000003\r\n"
+    "RSI=0000000000000004 RDI=0000000000000005 RBP=0000000000000006 RSP=ffff800000000007\r\n"
+    "R8 =0000000000000008 R9 =0000000000000009 R10=000000000000000a R11=000000000000000b\r\n"
+    "R12=000000000000000c R13=000000000000000d R14=000000000000000e R15=000000000000000f\r\n"
+    "RIP=ffffffff81000000 RFL=00000246 [---Z-P-] CPL=3\r\n",
+    "\r\nCS =0033 0000000000000000 ffffffff 00a0fb00 DPL=3 CS64 [-RA]\r\n"
+    "SS =002b 0000000000000000 ffffffff 00c0f300 DPL=3 DS   [-WA]\r\n",
+    "\r\nTR =0040 fffffe0000003000 00004087 00008b00 DPL=0 TSS64-busy\r\n"
+    "GDT=     fffffe0000001000 0000007f\r\nIDT=     0000000000000000 00000000\r\n"
+    "CR0=80050033 CR2=00007f0000000000 CR3=0000000001000000 CR4=000006f0\r\n"
+    "EFER=0000000000000d01\r\nFCW=037f FSW=3800 [ST=7] FTW=80 MXCSR=00001f80\r\n"
+    "FPR0=8000000000000000 3fff FPR1=0000000000000000 0000\r\n",
+    "XMM14=0000000000000000 0000000000000000 XMM15=ff00000000000000 00000000000000ee\r\n",
+};
+
+static void fill_wide(X86Registers *x)
+{
+    for (unsigned i = 0; i < 16; i++) {
+        x->gpr[i] = i;
+    }
+    x->gpr[7] = 0xffff800000000007;
+    x->rip = 0xffffffff81000000;
+    x->rflags = 0x246;
+    x->segments[X86_CS] = (X86Segment){0x33, 0xffffffff, 0xa0fb00, 0};
+    x->segments[X86_SS] = (X86Segment){0x2b, 0xffffffff, 0xc0f300, 0};
+    x->segments[X86_TR] = (X86Segment){0x40, 0x4087, 0x8b00, 0xfffffe0000003000};
+    x->segments[X86_GDT] = (X86Segment){.limit = 0x7f, .base = 0xfffffe0000001000};
+    x->cr0 = 0x80050033;
+    x->cr2 = 0x7f0000000000;
+    x->cr3 = 0x1000000;
+    x->cr4 = 0x6f0;
+    x->efer = 0xd01;
+    x->fcw = 0x37f;
+    x->fsw = 0x3800;
+    x->ftw = 0x80;
+    x->mxcsr = 0x1f80;
+    memcpy(x->st[0], "\0\0\0\0\0\0\0\x80\xff\x3f", 10);
+    x->xmm[15][0] = 0xee;
+    x->xmm[15][15] = 0xff;
+}
+
+START_TEST(info_registers_of_64_bit_code_is_wide)
+{
+    g_autofree char *text = NULL;
+    const char *at;
+
+    fill_wide(registers(1));
+    text = by_hmp("info registers 1");
+    at = text;
+    for (unsigned i = 0; i < G_N_ELEMENTS(wide); i++) {
+        at = strstr(at, wide[i]);
+        ck_assert_msg(at, "no %s in %s", wide[i], text);
+    }
+    ck_assert(vm.accel->running); /* it was paused, as the fake insists */
+}
+END_TEST
+
+START_TEST(info_registers_of_other_code_is_narrow)
+{
+    X86Registers *x = registers(0);
+    g_autofree char *text = NULL;
+
+    x->rip = 0xfff0;
+    x->rflags = 2;
+    x->gpr[3] = 0x60fb1;
+    x->segments[X86_CS] = (X86Segment){0xf000, 0xffff, 0x9b00, 0xffff0000};
+    text = by_hmp("info registers");
+    ck_assert(g_str_has_prefix(text,
+                               "\r\nCPU#0\r\nEAX=00000000 EBX=00000000 ECX=00000000 EDX=00060fb1"
+                               "\r\nESI=00000000 EDI=00000000 EBP=00000000 ESP=00000000\r\n"
+                               "EIP=0000fff0 EFL=00000002 [-------] CPL=0\r\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\r\nCS =f000 ffff0000 0000ffff 00009b00\r\n"));
+    ck_assert_ptr_null(strstr(text, "XMM08"));
+    x->cr0 = 1;
+    x->segments[X86_CS] = (X86Segment){0x10, 0xffffffff, 0xcf9b00, 0};
+    x->segments[X86_DS] = (X86Segment){0x18, 0xffff, 0x9600, 0};
+    x->segments[X86_LDT] = (X86Segment){0, 0xffff, 0x8200, 0};
+    g_free(text);
+    text = by_hmp("info registers 0");
+    ck_assert_ptr_nonnull(strstr(text, "CS =0010 00000000 ffffffff 00cf9b00 DPL=0 CS32 [-RA]\r\n"));
+    ck_assert_ptr_nonnull(strstr(text, "DS =0018 00000000 0000ffff 00009600 DPL=0 DS16 [EW-]\r\n"));
+    ck_assert_ptr_nonnull(strstr(text, "LDT=0000 00000000 0000ffff 00008200 DPL=0 LDT\r\n"));
+}
+END_TEST
+
+START_TEST(cpu_chooses_what_commands_are_about)
+{
+    g_autofree char *first = NULL, *cpus = NULL, *all = NULL, *answer = NULL;
+
+    registers(1)->rip = 0x1234;
+    vm.m->smp = 2; /* of which info cpus tells */
+    first = say("cpu 2\r");
+    ck_assert(g_str_has_suffix(first, "invalid CPU index\r\n" PROMPT));
+    g_free(say("cpu 1\r"));
+    cpus = say("info cpus\r");
+    ck_assert_ptr_nonnull(
+        strstr(cpus, "\r\n  CPU #0: thread_id=1000\r\n* CPU #1: thread_id=1001\r\n"));
+    answer = say("info registers\r");
+    ck_assert(strstr(answer, "\r\nCPU#1\r\n") && strstr(answer, "EIP=00001234 "));
+    ck_assert_ptr_null(strstr(answer, "CPU#0"));
+    all = say("info registers -a\r");
+    ck_assert(strstr(all, "\r\nCPU#0\r\n") && strstr(all, "\r\nCPU#1\r\n"));
+}
+END_TEST
+
+static const struct {
+    const char *line, *want;
+    unsigned vcpus;
+} no_registers[] = {
+    {"info registers 2", "CPU#2 not available\r\n", 2},
+    {"info registers 4294967296", "CPU#4294967296 not available\r\n", 2},
+    {"info registers x", "Error: info registers: give -a or the number of a vCPU, not 'x'\r\n", 2},
+    {"info registers -a", "No CPU available\r\n", 0},
+    {"info registers 0", "Error: fake: no registers\r\n", 1},
+    {"cpu", "invalid CPU index\r\n", 1},
+    {"cpu -1", "invalid CPU index\r\n", 1},
+};
+
+START_TEST(registers_that_there_are_not_are_refused)
+{
+    g_autofree char *text = NULL;
+
+    vm.accel->parent_obj.nr_vcpus = no_registers[_i].vcpus;
+    vm.accel->fail_registers = true;
+    text = by_hmp(no_registers[_i].line);
+    ck_assert_str_eq(text, no_registers[_i].want);
+    ck_assert(vm.accel->running);
+}
+END_TEST
+
+START_TEST(a_line_of_qmp_names_its_vcpu)
+{
+    json_t *args = json_pack("{s:s, s:i}", "command-line", "info registers", "cpu-index", 1);
+    g_autoptr(GError) err = NULL;
+    json_t *result;
+
+    registers(1)->rip = 0x1234;
+    result = qmp_execute(vm.m, "human-monitor-command", args, NULL);
+    ck_assert_ptr_nonnull(strstr(json_string_value(result), "CPU#1\r\n"));
+    json_decref(result);
+    json_object_set_new(args, "cpu-index", json_integer(2));
+    ck_assert_ptr_null(qmp_execute(vm.m, "human-monitor-command", args, &err));
+    ck_assert_str_eq(err->message, "Parameter 'cpu-index' expects a CPU number");
+    json_decref(args);
+}
+END_TEST
+
 /* The transport has its own properties alone, the device behind it has the others. */
 START_TEST(a_line_may_be_fetched_back_and_changed)
 {
@@ -382,6 +540,12 @@ int main(void)
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_command_is_echoed_answered_and_followed_by_a_prompt);
     tcase_add_test(tc, a_line_may_be_fetched_back_and_changed);
+    tcase_add_test(tc, info_registers_of_64_bit_code_is_wide);
+    tcase_add_test(tc, info_registers_of_other_code_is_narrow);
+    tcase_add_test(tc, cpu_chooses_what_commands_are_about);
+    tcase_add_loop_test(tc, registers_that_there_are_not_are_refused, 0,
+                        G_N_ELEMENTS(no_registers));
+    tcase_add_test(tc, a_line_of_qmp_names_its_vcpu);
     tcase_add_test(tc, info_qtree_shows_each_property_once);
     tcase_add_test(tc, info_balloon_tells_where_the_memory_is);
     tcase_add_test(tc, info_balloon_policy_explains_itself);

@@ -221,7 +221,12 @@ static void print_program(void)
     man_section("KEYS");
     man_text(
         "On a multiplexed terminal (-nographic, -serial mon:stdio) Ctrl-a comes before a command: "
-        "h shows them, x ends the program, c switches between console and monitor.");
+        "h shows them, x ends the program, c switches between console and monitor. In the human "
+        "monitor the tabulator key completes; up and down (Ctrl-P, Ctrl-N) fetch back one of the "
+        "last 64 lines; left, right, Home, End and Delete (Ctrl-B, Ctrl-F, Ctrl-A, Ctrl-E, Ctrl-D) "
+        "do what they say; Ctrl-K, Ctrl-U and Ctrl-W erase what is behind the cursor, before it, "
+        "and the word before it; Ctrl-C gives the line up. Where Ctrl-a comes before a command, "
+        "it is typed twice to mean itself.");
     man_section("EXIT STATUS");
     man_text(
         "0: the guest powered off, somebody quit, or what was asked for was printed. 1: an "

@@ -74,7 +74,8 @@ static void info_cpus(HmpMonitor *mon, const char *arg)
 
     json_array_foreach(r, i, cpu)
     {
-        hmp_print(mon, "%c CPU #%zu: thread_id=%" JSON_INTEGER_FORMAT "\r\n", i ? ' ' : '*', i,
+        hmp_print(mon, "%c CPU #%zu: thread_id=%" JSON_INTEGER_FORMAT "\r\n",
+                  i == hmp_cpu(mon) ? '*' : ' ', i,
                   json_integer_value(json_object_get(cpu, "thread-id")));
     }
     json_decref(r);
@@ -273,6 +274,7 @@ const HmpCommand hmp_info_commands[] = {
     {"pci", "", "PCI functions", info_pci},
     {"qom-tree", "[PATH]", "objects", info_qom_tree},
     {"qtree", "", "buses and devices with their properties", info_qtree},
+    {"registers", "[-a|VCPU]", "registers of the chosen vCPU, of that one, of all", hmp_info_registers},
     {"stats", "vm|vcpu [NAMES] [PROVIDER]", "what KVM has counted", hmp_info_stats},
     {"status", "", "whether the VM runs", info_status},
     {"uuid", "", "the VM's UUID", info_uuid},

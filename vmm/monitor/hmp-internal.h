@@ -17,6 +17,8 @@ typedef struct {
 
 void hmp_print(HmpMonitor *mon, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 Machine *hmp_machine(HmpMonitor *mon);
+unsigned hmp_cpu(const HmpMonitor *mon); /* which vCPU commands are about that name none; 0 at first */
+void hmp_choose_cpu(HmpMonitor *mon, unsigned cpu);
 /* Runs a QMP command; args is stolen. Prints an error and returns NULL when it failed. */
 json_t *hmp_qmp(HmpMonitor *mon, const char *command, json_t *args);
 
@@ -48,8 +50,12 @@ void hmp_info_memory_bill(HmpMonitor *mon, const char *arg);
 void hmp_info_stats(HmpMonitor *mon, const char *arg);
 
 /* --- hmp-memory.c --- */
-void hmp_x(HmpMonitor *mon, const char *arg);  /* "/FMT ADDR": virtual memory of vCPU 0 */
+void hmp_x(HmpMonitor *mon, const char *arg);  /* "/FMT ADDR": virtual memory of the chosen vCPU */
 void hmp_xp(HmpMonitor *mon, const char *arg); /* physical memory */
+
+/* --- hmp-registers.c --- */
+void hmp_info_registers(HmpMonitor *mon, const char *arg); /* "[-a|VCPU]" */
+void hmp_set_cpu(HmpMonitor *mon, const char *arg);
 
 /* --- hmp-debug.c --- */
 void hmp_dump_guest_memory(HmpMonitor *mon, const char *arg); /* "[-d] FILE [BEGIN LENGTH]" */

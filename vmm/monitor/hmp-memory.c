@@ -108,13 +108,15 @@ static void put_value(GString *line, const Dump *d, uint64_t v)
 }
 
 /* Up to the end of a page, as neighbours in virtual memory are none in physical memory. */
-static bool read_piece(Machine *m, bool virtual, uint64_t addr, uint8_t *dst, size_t len)
+static bool read_piece(HmpMonitor *mon, bool virtual, uint64_t addr, uint8_t *dst, size_t len)
 {
+    Machine *m = hmp_machine(mon);
+
     while (len > 0) {
         size_t n = MIN(len, PAGE - addr % PAGE);
         uint64_t physical = addr;
 
-        if ((virtual && !accel_translate(m->accel, 0, addr, &physical)) ||
+        if ((virtual && !accel_translate(m->accel, hmp_cpu(mon), addr, &physical)) ||
             !gmem_read(m->platform.mem, GPA(physical), dst, n)) {
             return false;
         }
@@ -138,7 +140,7 @@ static void dump(HmpMonitor *mon, const Dump *d, bool virtual)
         for (unsigned i = 0; ok && i < per_line && done < d->count; i++) {
             uint8_t bytes[8];
 
-            ok = read_piece(hmp_machine(mon), virtual, addr, bytes, d->size);
+            ok = read_piece(mon, virtual, addr, bytes, d->size);
             if (ok) {
                 put_value(line, d, le_load(bytes, d->size));
                 addr += d->size;

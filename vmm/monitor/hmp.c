@@ -13,8 +13,9 @@
 struct HmpMonitor {
     Monitor base;
     HmpEdit *edit; /* NULL: the line comes by QMP */
-    bool quit;     /* asked for: no more prompts */
-    GString *out;  /* what is printed, for a command of QMP; NULL: it goes to the stream */
+    unsigned cpu;
+    bool quit;    /* asked for: no more prompts */
+    GString *out; /* what is printed, for a command of QMP; NULL: it goes to the stream */
 };
 
 void hmp_print(HmpMonitor *mon, const char *fmt, ...)
@@ -35,6 +36,16 @@ void hmp_print(HmpMonitor *mon, const char *fmt, ...)
 Machine *hmp_machine(HmpMonitor *mon)
 {
     return mon->base.machine;
+}
+
+unsigned hmp_cpu(const HmpMonitor *mon)
+{
+    return mon->cpu;
+}
+
+void hmp_choose_cpu(HmpMonitor *mon, unsigned cpu)
+{
+    mon->cpu = cpu;
 }
 
 json_t *hmp_qmp(HmpMonitor *mon, const char *command, json_t *args)
@@ -164,6 +175,7 @@ static const HmpCommand commands[] = {
     {"chardev-remove", "ID", "remove a character stream that is not in use", hmp_chardev_remove},
     {"cont", "", "let the vCPUs run", hmp_cont},
     {"c", NULL, NULL, hmp_cont},
+    {"cpu", "VCPU", "choose the vCPU that x and 'info registers' are about; at first 0", hmp_set_cpu},
     {"device_add", "TYPE[,name=value,...]", "add a device; 'help' lists types, TYPE,help properties", hmp_device_add},
     {"device_del", "ID", "remove a device", hmp_device_del},
     {"drive_add", "0 file=FILE,if=none,id=ID[,format=raw][,readonly=on]", "open a disk image for a device_add that names its id", hmp_drive_add},
@@ -190,7 +202,7 @@ static const HmpCommand commands[] = {
     {"s", NULL, NULL, hmp_stop},
     {"system_powerdown", "", "press the power button", hmp_powerdown},
     {"system_reset", "", "press the reset button", hmp_reset},
-    {"x", "[/FMT] ADDR", "virtual memory of vCPU 0; FMT is a count, one of xduoc and one of bhwg", hmp_x},
+    {"x", "[/FMT] ADDR", "virtual memory of the chosen vCPU; FMT is a count, one of xduoc and one of bhwg", hmp_x},
     {"xp", "[/FMT] ADDR", "physical memory, likewise", hmp_xp},
     {0},
 };
@@ -354,8 +366,13 @@ static json_t *run_human_monitor_command(Machine *m, json_t *args, GError **err)
     const char *line = json_string_value(json_object_get(args, "command-line"));
     g_autoptr(GString) out = g_string_new(NULL);
     g_autofree char *copy = NULL;
-    HmpMonitor mon = {.base.machine = m, .out = out};
+    json_int_t cpu = json_integer_value(json_object_get(args, "cpu-index"));
+    HmpMonitor mon = {.base.machine = m, .out = out, .cpu = (unsigned)cpu};
 
+    if (cpu != 0 && (cpu < 0 || cpu >= m->accel->nr_vcpus)) {
+        error_set(err, "Parameter 'cpu-index' expects a CPU number");
+        return NULL;
+    }
     if (strlen(line) >= HMP_LINE_MAX) {
         error_set(err, "the command line is longer than %d bytes", HMP_LINE_MAX - 1);
         return NULL;
