@@ -25,7 +25,7 @@ void boot_trace_program_begins(void); /* first thing in main */
  * NULL: the first line that does not begin with '[', as those of Linux do.
  */
 bool boot_trace_begin(const char *path, const char *init, GError **err);
-/* Writes it, and tells it on stderr if wanted; harmless when it is off. False: it is not all written, which was logged. */
+/* Writes it, and tells it on stderr if wanted; harmless when it is off. False: not all is written, which was logged. */
 bool boot_trace_end(bool summary);
 
 /* --- what happens; all only while it is on --- */
