@@ -158,9 +158,10 @@ START_TEST(the_accounting_of_failures_is_the_devices_or_the_drives)
 
     for (unsigned i = 0; i < G_N_ELEMENTS(cases); i++) {
         FakeBlock *b;
-        g_autoptr(FakeDriver) d = blk_start((unsigned)_i, cases[i].options, cases[i].props, &b);
+        g_autoptr(FakeDriver) d = NULL;
         bool invalid, failed;
 
+        d = blk_start((unsigned)_i, cases[i].options, cases[i].props, &b);
         block_accounting(b->parent_obj.users->pdata[0], &invalid, &failed);
         ck_assert_int_eq(invalid, cases[i].invalid);
         ck_assert_int_eq(failed, cases[i].failed);

@@ -76,8 +76,8 @@ static const char *const named_hosts[] = {
     "'type':'stream','addr':{'type':'inet','host':'no.host.invalid','port':'1'}",
     "'type':'stream','server':true,'addr':{'type':'inet','host':'no.host.invalid','port':'1'}",
     "'type':'dgram','remote':{'type':'inet','host':'no.host.invalid','port':'1'}",
-    "'type':'dgram','remote':{'type':'inet','host':'127.0.0.1','port':'1'},"
-    "'local':{'type':'inet','host':'no.host.invalid','port':'1'}",
+    ("'type':'dgram','remote':{'type':'inet','host':'127.0.0.1','port':'1'},"
+     "'local':{'type':'inet','host':'no.host.invalid','port':'1'}"),
     "'type':'socket','connect':'no.host.invalid:1'",
     "'type':'socket','listen':'no.host.invalid:1'",
     "'type':'socket','mcast':'no.host.invalid:1'",
