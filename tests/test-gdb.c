@@ -714,6 +714,40 @@ START_TEST(who_vanishes_leaves_no_breakpoints)
 }
 END_TEST
 
+static void hit_at_last(void *opaque)
+{
+    must_stop(0, CPU_STOP_POINT, 0x2000, 0);
+}
+
+/* A vCPU comes to a point while it is told to pause, because the debugger is gone. */
+START_TEST(what_is_hit_while_a_debugger_leaves_stops_nobody)
+{
+    expect("Z1,2000,1", "OK");
+    expect("c", NULL);
+    vm.accel->on_pause = hit_at_last;
+    hang_up();
+    ck_assert_ptr_null(vm.accel->on_pause);
+    ck_assert_int_eq(vm.m->state, RUN_STATE_RUNNING);
+    ck_assert(vm.accel->running);
+}
+END_TEST
+
+START_TEST(a_dump_does_not_let_go_on_what_a_debugger_halts)
+{
+    expect("c", NULL);
+    machine_stop(vm.m, RUN_STATE_SAVE_VM);
+    ck_assert_str_eq(receive(), "");
+    send_bytes("\x03", 1);
+    ck_assert_str_eq(receive(), "$T02thread:01;#04");
+    ck_assert_int_eq(vm.m->state, RUN_STATE_PAUSED);
+    expect("c", NULL);
+    hang_up();
+    machine_stop(vm.m, RUN_STATE_SAVE_VM);
+    dial();
+    ck_assert_int_eq(vm.m->state, RUN_STATE_PAUSED);
+}
+END_TEST
+
 START_TEST(detaching_lets_it_run)
 {
     put_byte(0x1000, 0x90);
@@ -827,6 +861,8 @@ static void add_server_tests(TCase *tc)
     tcase_add_test(tc, a_dump_in_between_is_no_stop);
     tcase_add_test(tc, a_debugger_that_cannot_be_served_is_told);
     tcase_add_test(tc, who_vanishes_leaves_no_breakpoints);
+    tcase_add_test(tc, what_is_hit_while_a_debugger_leaves_stops_nobody);
+    tcase_add_test(tc, a_dump_does_not_let_go_on_what_a_debugger_halts);
     tcase_add_test(tc, detaching_lets_it_run);
     tcase_add_loop_test(tc, killing_ends_the_vm, 0, 2);
     tcase_add_test(tc, a_debugger_that_does_not_read_is_waited_for);

@@ -330,6 +330,27 @@ START_TEST(a_detached_dump_goes_on_while_the_monitor_answers)
 }
 END_TEST
 
+START_TEST(a_reset_waits_for_the_end_of_a_dump)
+{
+    int fd = begin_into_pipe();
+    GThread *reader;
+
+    expect_return(client, "{'execute':'system_reset'}", "{}");
+    fake_vm_settle(&vm);
+    ck_assert(dump_is("active"));
+    ck_assert_str_eq(run_state_name(vm.m->state), "save-vm");
+    reader = g_thread_new("reader", drain, GINT_TO_POINTER(fd));
+    wait_until_dump_is("completed");
+    g_thread_join(reader);
+    expect_completed(FAKE_VM_RAM);
+    expect_event(client, "RESUME", NULL);
+    fake_vm_settle(&vm);
+    expect_event(client, "RESET", "{'guest':false,'reason':'host-qmp-system-reset'}");
+    ck_assert_int_eq(vm.m->state, RUN_STATE_RUNNING);
+    close(fd);
+}
+END_TEST
+
 START_TEST(who_reads_a_dump_may_leave)
 {
     json_t *event, *data;
@@ -495,6 +516,7 @@ int main(void)
     tcase_add_test(tc, a_range_is_dumped_as_far_as_it_is_memory);
     tcase_add_test(tc, it_is_written_where_a_descriptor_stands);
     tcase_add_test(tc, a_detached_dump_goes_on_while_the_monitor_answers);
+    tcase_add_test(tc, a_reset_waits_for_the_end_of_a_dump);
     tcase_add_test(tc, who_reads_a_dump_may_leave);
     tcase_add_test(tc, the_vm_may_end_in_the_middle_of_a_dump);
     tcase_add_test(tc, a_file_is_detached_too);

@@ -347,7 +347,8 @@ static void port_unplug(Object *handler, Device *dev)
 
     if (PCI_DEVICE(dev)->devfn == 0 && get(s, PCI_EXP_SLTSTA) & PCI_EXP_SLTSTA_PDS) {
         settle(s);
-        put_bits(s, PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_ABP, false); /* it was about this device */
+        loop_bh_cancel(s->free_bh); /* both were about this device */
+        put_bits(s, PCI_EXP_SLTSTA, PCI_EXP_SLTSTA_ABP, false);
         set_present(s, false, PCI_EXP_SLTSTA_PDC);
     }
 }

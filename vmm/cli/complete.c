@@ -221,6 +221,7 @@ static const struct {
     {"serial", NULL, offer_streams, NULL, NULL, NULL},
     {"monitor", NULL, offer_streams, NULL, NULL, NULL},
     {"qmp", NULL, offer_streams, NULL, NULL, NULL},
+    {"gdb", NULL, offer_streams, NULL, NULL, NULL},
     {"qmp-pretty", NULL, offer_streams, NULL, NULL, NULL},
     {"qtest", NULL, offer_streams, NULL, NULL, NULL},
     {"trace", NULL, offer_events, WORDS("help"), NULL, NULL},

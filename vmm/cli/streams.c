@@ -123,7 +123,7 @@ static bool any_uses_stdio(const GPtrArray *texts)
 
 static bool stdio_is_free(const Options *o)
 {
-    if (uses_stdio(o->monitor)) {
+    if (uses_stdio(o->monitor) || uses_stdio(o->gdb)) {
         return false;
     }
     if (any_uses_stdio(o->qmps) || any_uses_stdio(o->pretty_qmps)) {
@@ -286,6 +286,9 @@ bool streams_serve_gdb(Vmm *vmm, GError **err)
 {
     const char *text = vmm->opts.gdb;
 
+    if (vmm->opts.daemonize && uses_stdio(text)) {
+        return error_set(err, "-gdb stdio: -daemonize has no terminal; use unix:PATH,server=on");
+    }
     if (!text || !vmm->opts.check) {
         return !text || gdb_serve(vmm->machine, text, "-gdb", err);
     }

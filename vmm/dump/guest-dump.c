@@ -107,7 +107,7 @@ static bool finish(GuestDump *d, GError **err)
                   d->name, g_strerror(d->errnum), d->writer.done, d->image.total);
     }
     d->status = ok ? GUEST_DUMP_COMPLETED : GUEST_DUMP_FAILED;
-    m->busy = NULL;
+    machine_set_busy(m, NULL);
     tell(d, why);
     if (d->resume && m->state == RUN_STATE_SAVE_VM) {
         machine_cont(m, NULL);
@@ -165,7 +165,7 @@ static bool run(GuestDump *d, bool detach, GError **err)
     int rc;
 
     d->status = GUEST_DUMP_ACTIVE;
-    d->m->busy = IN_PROGRESS;
+    machine_set_busy(d->m, IN_PROGRESS);
     if (!detach) {
         d->errnum = dump_write(&d->writer, &d->image);
         return finish(d, err);

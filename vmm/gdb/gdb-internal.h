@@ -71,7 +71,6 @@ typedef struct GdbServer {
     bool physical;         /* addresses of m, M and X are */
     bool tells_sw, tells_hw; /* the debugger knows the stop reasons swbreak and hwbreak */
     unsigned g_cpu, c_cpu; /* of Hg and Hc */
-    unsigned stop_cpu;
     GArray *breakpoints;   /* of GdbBreakpoint: software */
     CpuDebug hardware;     /* points alone */
     CpuDebugger debugger;

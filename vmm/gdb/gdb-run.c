@@ -137,8 +137,13 @@ void gdb_on_event(void *opaque, const char *name, json_t *data)
 
 void gdb_halt(GdbServer *g)
 {
-    if (g->m->state == RUN_STATE_RUNNING) {
+    bool dumping = g->m->state == RUN_STATE_SAVE_VM; /* would go on by itself */
+
+    if (dumping || g->m->state == RUN_STATE_RUNNING) {
         machine_stop(g->m, RUN_STATE_PAUSED);
+    }
+    if (dumping) { /* it stood already, so no STOP says so */
+        stopped(g);
     }
 }
 
@@ -170,6 +175,8 @@ void gdb_detach(GdbServer *g)
     }
     gdb_points_clear(g);
     gdb_points_apply(g, NULL);
+    loop_bh_cancel(g->hit); /* what was hit meanwhile is nobody's any more */
+    g->stopped_by_hit = false;
     if (running) {
         accel_start(g->m->accel);
     }

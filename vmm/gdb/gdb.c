@@ -45,7 +45,7 @@ void gdb_console(GdbServer *g, const char *text)
 
 static void send_again(GdbServer *g)
 {
-    if (g->last) {
+    if (g->last && chardev_room(g->stream)) { /* a flood of NACKs has no right to more */
         chardev_write(g->stream, g->last->str, g->last->len);
     }
 }

@@ -283,13 +283,21 @@ static void handle_requests(void *opaque)
     if (m->shutdown_pending) {
         do_shutdown(m, m->shutdown_cause);
         m->shutdown_pending = m->reset_pending = false;
-    } else if (m->reset_pending) {
+    } else if (m->reset_pending && !m->busy) {
         m->reset_pending = false;
         do_reset(m, m->reset_cause);
     } else if (m->stop_pending && m->state == RUN_STATE_RUNNING) {
         machine_stop(m, RUN_STATE_IO_ERROR);
     }
     m->stop_pending = false;
+}
+
+void machine_set_busy(Machine *m, const char *why)
+{
+    m->busy = why;
+    if (!why && m->reset_pending) {
+        loop_post(m->platform.loop, handle_requests, m);
+    }
 }
 
 void machine_request_shutdown(Machine *m, ShutdownCause cause)

@@ -149,6 +149,8 @@ void machine_finish(Machine *m); /* undoes everything; the object itself is the 
 /* --- run control (QMP, signals, devices) --- */
 void machine_stop(Machine *m, RunState state); /* emits STOP */
 bool machine_cont(Machine *m, GError **err);   /* emits RESUME */
+/* Why it cannot go on now (not copied), or NULL: it can. A reset asked for meanwhile waits for that. VM lock. */
+void machine_set_busy(Machine *m, const char *why);
 /* Any thread, VM lock held. Carried out on the main loop; a shutdown outweighs a reset, the first one's cause stays. */
 void machine_request_shutdown(Machine *m, ShutdownCause cause);
 void machine_request_reset(Machine *m, ShutdownCause cause);

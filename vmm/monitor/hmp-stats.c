@@ -111,14 +111,16 @@ static json_t *find_schema(json_t *schemas, const char *target, const char *name
     return NULL;
 }
 
-/* Of the VM, or of vCPU 0, which is the one that this monitor is about. */
+/* Of the VM, or of the vCPU that this monitor is about. */
 static json_t *ask_stats(HmpMonitor *mon, const char *target, const char *names)
 {
     json_t *args = json_pack("{s:s}", "target", target), *list;
     g_auto(GStrv) words = names && strcmp(names, "*") != 0 ? g_strsplit(names, ",", -1) : NULL;
 
     if (!strcmp(target, "vcpu")) {
-        json_object_set_new(args, "vcpus", json_pack("[s]", "/machine/accel/cpu[0]"));
+        g_autofree char *path = g_strdup_printf("/machine/accel/cpu[%u]", hmp_cpu(mon));
+
+        json_object_set_new(args, "vcpus", json_pack("[s]", path));
     }
     if (words) {
         list = json_array();
