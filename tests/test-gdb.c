@@ -545,6 +545,27 @@ START_TEST(breakpoints_outlive_a_reset)
 }
 END_TEST
 
+START_TEST(two_names_of_a_byte_know_what_a_reset_put_there)
+{
+    uint64_t at = UINT64_C(1) << 63 | FAKE_VM_ENTRY;
+    g_autofree char *first = g_strdup_printf("Z0,%" PRIx64 ",1", at);
+    g_autofree char *second = g_strdup_printf("Z0,%" PRIx64 ",1", at | UINT64_C(1) << 62);
+
+    put_byte(FAKE_VM_ENTRY, 0x90);
+    expect(first, "OK");
+    expect(second, "OK");
+    expect("c", NULL);
+    machine_request_reset(vm.m, SHUTDOWN_CAUSE_GUEST_RESET);
+    fake_vm_settle(&vm);
+    send_bytes("\x03", 1);
+    ck_assert_str_eq(receive(), "$T02thread:01;#04");
+    first[0] = second[0] = 'z';
+    expect(first, "OK");
+    expect(second, "OK");
+    ck_assert_uint_eq(byte_at(FAKE_VM_ENTRY), (uint8_t)fake_vm_code[0]);
+}
+END_TEST
+
 START_TEST(the_number_of_breakpoints_is_bounded)
 {
     g_autofree char *last = NULL;
@@ -851,6 +872,7 @@ static void add_server_tests(TCase *tc)
     tcase_add_test(tc, a_software_breakpoint_is_seen_by_the_guest_alone);
     tcase_add_test(tc, a_breakpoint_that_the_guest_wrote_over_is_not_put_back);
     tcase_add_test(tc, breakpoints_outlive_a_reset);
+    tcase_add_test(tc, two_names_of_a_byte_know_what_a_reset_put_there);
     tcase_add_test(tc, the_number_of_breakpoints_is_bounded);
     tcase_add_test(tc, there_are_four_hardware_points);
     tcase_add_test(tc, a_stop_is_the_reply_to_going_on);

@@ -13,8 +13,10 @@
 #include <unistd.h>
 
 #include "backends/fd-table.h"
+#include "core/gmem-block.h"
 #include "tests/qmp-fixture.h"
 #include "tests/suite.h"
+#include "vmm/dump/dump-internal.h"
 
 #define GENERIC "GenericError"
 #define BUSY    "There is a dump in process, please wait."
@@ -380,6 +382,34 @@ START_TEST(the_vm_may_end_in_the_middle_of_a_dump)
 }
 END_TEST
 
+/* A balloon's pages, that is. */
+START_TEST(memory_that_its_file_does_not_have_is_not_made_again)
+{
+    GmemBlockSpec spec = {.size = 8 << 20, .memfd = true, .share = true};
+    g_autoptr(GmemBlock) b = gmem_block_new(&spec, NULL);
+    DumpImage image = {.header = g_byte_array_new(),
+                       .ranges = g_array_new(FALSE, FALSE, sizeof(DumpRange))};
+    DumpRange r = {.size = spec.size, .host = b->host, .block = b};
+    DumpWriter w = {.fd = guest_dump_open(path, NULL)};
+    struct stat before, after;
+    g_autofree char *text = NULL;
+    gsize len;
+
+    memset(b->host + (3 << 20), 0xab, 4096);
+    g_array_append_val(image.ranges, r);
+    ck_assert(fstat(b->fd, &before) == 0 && before.st_blocks > 0);
+    ck_assert_int_eq(dump_write(&w, &image), 0);
+    ck_assert(fstat(b->fd, &after) == 0);
+    ck_assert_int_eq(after.st_blocks, before.st_blocks);
+    ck_assert(g_file_get_contents(path, &text, &len, NULL));
+    ck_assert_uint_eq(len, spec.size);
+    ck_assert_mem_eq(text, b->host, len);
+    close(w.fd);
+    g_byte_array_free(image.header, TRUE);
+    g_array_free(image.ranges, TRUE);
+}
+END_TEST
+
 START_TEST(a_file_is_detached_too)
 {
     Core c;
@@ -520,6 +550,7 @@ int main(void)
     tcase_add_test(tc, who_reads_a_dump_may_leave);
     tcase_add_test(tc, the_vm_may_end_in_the_middle_of_a_dump);
     tcase_add_test(tc, a_file_is_detached_too);
+    tcase_add_test(tc, memory_that_its_file_does_not_have_is_not_made_again);
     tcase_add_test(tc, bad_arguments_are_refused);
     tcase_add_test(tc, a_fifo_that_nobody_reads_is_not_waited_for);
     tcase_add_test(tc, a_vcpu_without_registers_is_an_error);

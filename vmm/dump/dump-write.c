@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "core/gmem-block.h"
 #include "vmm/dump/dump-internal.h"
 
 enum { FILE_CHUNK = 1 << 20, HOLE = 64 << 10, WAIT_MS = 100 };
@@ -79,13 +80,38 @@ static bool make_hole(int fd, uint64_t len)
            ftruncate(fd, at + (off_t)len) == 0 && lseek(fd, (off_t)len, SEEK_CUR) >= 0;
 }
 
+/* How much from `at` on is alike, at most HOLE. What the memory's file does not have is zero, and
+ * is not looked at: the host would find a page for it again that the guest's balloon gave up. */
+static uint64_t next_piece(const DumpRange *r, uint64_t at, bool *ret_absent)
+{
+    const GmemBlock *b = r->block;
+    uint64_t most = MIN(r->size - at, HOLE);
+    off_t begin, end;
+
+    *ret_absent = false;
+    if (b->fd < 0) {
+        return most;
+    }
+    begin = (off_t)(b->fd_offset + (uint64_t)(r->host + at - b->host));
+    end = lseek(b->fd, begin, SEEK_DATA);
+    *ret_absent = end > begin || (end < 0 && errno == ENXIO);
+    if (end == begin) {
+        end = lseek(b->fd, begin, SEEK_HOLE);
+    }
+    return end > begin ? MIN(most, (uint64_t)(end - begin)) : most;
+}
+
 static int write_range(DumpWriter *w, bool file, const DumpRange *r)
 {
-    for (uint64_t at = 0; at < r->size;) {
-        uint64_t n = MIN(r->size - at, HOLE);
+    static const uint8_t zeroes[HOLE];
 
-        if (!file || !is_zero(r->host + at, n) || !make_hole(w->fd, n)) {
-            int errnum = write_all(w, file, r->host + at, n);
+    for (uint64_t at = 0; at < r->size;) {
+        bool absent;
+        uint64_t n = next_piece(r, at, &absent);
+        const uint8_t *from = absent ? zeroes : r->host + at;
+
+        if (!file || !(absent || is_zero(from, n)) || !make_hole(w->fd, n)) {
+            int errnum = write_all(w, file, from, n);
 
             if (errnum) {
                 return errnum;

@@ -117,7 +117,11 @@ void gdb_points_again(GdbServer *g)
 
         if (gmem_read(g->m->platform.mem, b->gpa, &now, 1) && now != INT3 &&
             gmem_write(g->m->platform.mem, b->gpa, &int3, 1)) {
-            b->saved = now;
+            for (unsigned j = i; j < g->breakpoints->len; j++) { /* and other names of this byte */
+                if (breakpoint(g, j)->gpa.v == b->gpa.v) {
+                    breakpoint(g, j)->saved = now;
+                }
+            }
         }
     }
 }
