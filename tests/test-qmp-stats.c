@@ -132,6 +132,11 @@ START_TEST(the_human_monitor_shows_stats_with_their_units)
                                     "    waits (linear-histogram, ns, bucket size=50): [1]=1 [2]=2 "
                                     "[3]=3 \r\n");
     expect_shown("info stats vcpu exits,nonesuch kvm", "    exits (cumulative): 10\r\n");
+    vm.m->accel->nr_vcpus = 2;
+    expect_return(client,
+                  "{'execute':'human-monitor-command','arguments':{'command-line':"
+                  "'info stats vcpu exits','cpu-index':1}}",
+                  "'provider: kvm\\r\\n    exits (cumulative): 11\\r\\n'");
     expect_shown("info stats vm *", "provider: kvm\r\n    big (peak, MiB): 3\r\n");
     expect_shown("info stats foo", "invalid stats target foo\r\n");
     expect_shown("info stats", "give a target: vm or vcpu\r\n");

@@ -135,6 +135,7 @@ UNIT = [
     ("-kernel tiny -serial unix:text,server=on,wait=off", "/-serial unix:text,server=on,wait=off: .*/"),
     ("-kernel tiny -serial unix:missing", "/-serial unix:missing: .*No such file or directory/"),
     ("-kernel tiny -serial null -serial null", "-serial null: the machine has 1 serial port"),
+    ("-kernel tiny -daemonize -gdb stdio", "-gdb stdio: -daemonize has no terminal; use unix:PATH,server=on"),
     ("-kernel tiny -daemonize -serial stdio", "-serial stdio: -daemonize has no terminal; use a file or a socket"),
     # memory from an object
     ("-accel qtest -m 32 -M memory-backend=r",

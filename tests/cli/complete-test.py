@@ -47,6 +47,7 @@ ROWS = [
     ("-smp cor", ["cores="]),
     ("-rtc clo", ["clock="]),
     ("-qmp uni", ["unix:"]),
+    ("-gdb uni", ["unix:"]),
     ("-serial unix:x,wa", ["unix:x,wait=off"]),
     ("-mon chardev=a,mo", ["chardev=a,mode="]),
     ("-d guest", ["guest_errors"]),
