@@ -210,6 +210,25 @@ void disk_guest_expect(Vm *vm, const char *path, const char *wanted)
     }
 }
 
+void disk_use_hot(Vm *vm, const char *path, unsigned round)
+{
+    g_autofree char *host = NULL, *guest = NULL;
+
+    disk_guest_do(vm,
+                  "dd if=/dev/urandom of=/dev/vda bs=64k count=16 seek=%u "
+                  "conv=notrunc,fsync 2>&1",
+                  round * 16);
+    guest = disk_guest(vm,
+                       "echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M count=%u "
+                       "2>/dev/null | sha256sum",
+                       round + 1);
+    host = disk_digest(path, 0, (round + 1) * MiB);
+    if (!strstr(guest, host)) {
+        fail("%u MiB of the hot disk: digest %s in the guest, %s in the file", round + 1, guest,
+             host);
+    }
+}
+
 /* --- in QMP --- */
 
 int64_t disk_counter(Vm *vm, const char *node, const char *counter)

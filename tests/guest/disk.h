@@ -37,6 +37,9 @@ char *disk_guest_error(Vm *vm, const char *fmt, ...) G_GNUC_PRINTF(2, 3);
 /* The first line of a file must be this. */
 void disk_guest_expect(Vm *vm, const char *path, const char *wanted);
 
+/* Round by round a MiB more of /dev/vda: what is written in the guest must be in the file, and what was before in the guest. */
+void disk_use_hot(Vm *vm, const char *path, unsigned round);
+
 /* --- in QMP --- */
 
 /* A counter of query-blockstats, of a node. */

@@ -57,25 +57,6 @@ static void check_ports(Vm *vm)
     passed("two ports, one of them with a device, and pciehp runs their slots");
 }
 
-static void use_disk(Vm *vm, const char *path, unsigned round)
-{
-    g_autofree char *host = NULL, *guest = NULL;
-
-    disk_guest_do(vm,
-                  "dd if=/dev/urandom of=/dev/vda bs=64k count=16 seek=%u "
-                  "conv=notrunc,fsync 2>&1",
-                  round * 16);
-    guest = disk_guest(vm,
-                       "echo 3 >/proc/sys/vm/drop_caches; dd if=/dev/vda bs=1M count=%u "
-                       "2>/dev/null | sha256sum",
-                       round + 1);
-    host = disk_digest(path, 0, (round + 1) * MiB);
-    if (!strstr(guest, host)) {
-        fail("%u MiB of the hot disk: digest %s in the guest, %s in the file", round + 1, guest,
-             host);
-    }
-}
-
 static void add_disk(Vm *vm)
 {
     vm_do(vm, "device_add",
@@ -92,7 +73,7 @@ static void disk_rounds(Vm *vm, const char *path)
           json_pack("{s:s, s:s, s:s}", "driver", "file", "node-name", "data", "filename", path));
     for (unsigned round = 0; round < ROUNDS; round++) {
         add_disk(vm);
-        use_disk(vm, path, round);
+        disk_use_hot(vm, path, round);
         expect_refused(vm, "device_add",
                        json_pack("{s:s, s:s}", "driver", "virtio-rng-pci", "bus", "port1"),
                        "taken");
