@@ -8,6 +8,9 @@
 #include "hw/core/device.h"
 #include "hw/core/memory-balloon.h"
 
+/* How long a guest has before it may be asked for the same device again, as in QEMU. */
+#define ASK_AGAIN_NS (INT64_C(5) * 1000 * 1000 * 1000)
+
 char *device_describe(const Device *dev)
 {
     return dev->id ? g_strdup_printf("'%s' (%s)", dev->id, object_type_name(dev))
@@ -254,6 +257,12 @@ static void leave(Device *dev)
 
     device_destroy(dev);
     platform_event(p, "DEVICE_DELETED", data);
+}
+
+void device_unplug_asked(Device *dev)
+{
+    dev->pending_unplug = true;
+    dev->ask_again_ns = clock_now(device_platform(dev)->vclock) + ASK_AGAIN_NS;
 }
 
 void device_unplug_refused(Device *dev)

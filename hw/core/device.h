@@ -90,6 +90,9 @@ bool device_unplug_request(Device *dev, GError **err);
 /* The end of an unplug: destroys dev, and before it what was plugged below it, with DEVICE_DELETED for each. */
 void device_unplug(Device *dev);
 
+/* The guest was asked to let go of dev, and may be asked again in 5 seconds of the virtual clock, as in QEMU. */
+void device_unplug_asked(Device *dev);
+
 /* The other end: the guest keeps dev, or does not answer; DEVICE_UNPLUG_GUEST_ERROR, and it may be asked again. */
 void device_unplug_refused(Device *dev);
 
@@ -111,7 +114,7 @@ void bus_foreach(Bus *bus, void (*fn)(Device *dev, void *opaque), void *opaque);
 
 /*
  * Hotplug: implemented by a bus's parent device or by the machine (interface). unplug_request asks the guest and
- * sets pending_unplug (and ask_again_ns), and the handler later calls device_unplug itself, on the main loop. Cold plug goes through plug as well.
+ * calls device_unplug_asked, and the handler later calls device_unplug itself, on the main loop. Cold plug goes through plug as well.
  */
 typedef struct {
     ObjectClass parent_class;

@@ -11,9 +11,6 @@
 #include "core/log.h"
 #include "hw/pci/pci.h"
 
-/* How long a guest has before it may be asked for the same device again, as in QEMU. */
-#define ASK_AGAIN_NS (INT64_C(5) * 1000 * 1000 * 1000)
-
 OBJECT_DECLARE(AcpiPcihp, acpi_pcihp, ACPI_PCIHP)
 
 struct AcpiPcihp {
@@ -129,13 +126,7 @@ static void refused(AcpiPcihp *s, unsigned slot)
 {
     s->down &= ~(UINT32_C(1) << slot);
     set_patience(s);
-    for (unsigned fn = 0; fn < 8; fn++) {
-        PciDevice *pci = pci_bus_device(s->bus, (uint8_t)PCI_DEVFN_OF(slot, fn));
-
-        if (pci && pci->parent_obj.pending_unplug) {
-            device_unplug_refused(&pci->parent_obj);
-        }
-    }
+    pci_slot_unplug_refused(s->bus, slot);
 }
 
 static void patience_cb(void *opaque)
@@ -225,8 +216,7 @@ static bool pcihp_unplug_request(Object *handler, Device *dev, GError **err)
     AcpiPcihp *s = ACPI_PCIHP(handler);
 
     wait_for(s, PCI_SLOT(PCI_DEVICE(dev)->devfn));
-    dev->pending_unplug = true;
-    dev->ask_again_ns = clock_now(device_platform(dev)->vclock) + ASK_AGAIN_NS;
+    device_unplug_asked(dev);
     irq_pulse(s->notify);
     return true;
 }

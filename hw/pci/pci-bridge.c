@@ -123,23 +123,18 @@ void pci_bridge_set_silent(PciBridge *br, bool silent)
     pci_bus_update_bars(br->bus);
 }
 
-static bool touches(uint32_t off, unsigned size, uint32_t reg, unsigned len)
-{
-    return off < reg + len && reg < off + size;
-}
-
 void pci_bridge_config_written(PciBridge *br, uint32_t off, unsigned size)
 {
     uint16_t control = reg16(br, PCI_BRIDGE_CONTROL);
 
-    if (touches(off, size, PCI_PRIMARY_BUS, 4)) {
+    if (pci_touches(off, size, PCI_PRIMARY_BUS, 4)) {
         pci_bus_set_number(br->bus, br->parent_obj.config[PCI_SECONDARY_BUS]);
     }
-    if (touches(off, size, PCI_COMMAND, 2) ||
-        touches(off, size, PCI_IO_BASE, PCI_CAPABILITY_LIST - PCI_IO_BASE)) {
+    if (pci_touches(off, size, PCI_COMMAND, 2) ||
+        pci_touches(off, size, PCI_IO_BASE, PCI_CAPABILITY_LIST - PCI_IO_BASE)) {
         pci_bus_update_bars(br->bus);
     }
-    if (touches(off, size, PCI_BRIDGE_CONTROL, 2) &&
+    if (pci_touches(off, size, PCI_BRIDGE_CONTROL, 2) &&
         control & ~br->control & PCI_BRIDGE_CTL_BUS_RESET) {
         reset_functions(br);
     }

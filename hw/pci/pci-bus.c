@@ -11,6 +11,17 @@ PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn)
     return bus->devices[devfn];
 }
 
+void pci_slot_unplug_refused(PciBus *bus, unsigned slot)
+{
+    for (unsigned fn = 0; fn < 8; fn++) {
+        PciDevice *pci = pci_bus_device(bus, (uint8_t)PCI_DEVFN_OF(slot, fn));
+
+        if (pci && DEVICE(pci)->pending_unplug) {
+            device_unplug_refused(DEVICE(pci));
+        }
+    }
+}
+
 uint32_t pci_bus_config_read(PciBus *bus, uint8_t devfn, uint32_t off, unsigned size)
 {
     PciDevice *dev = bus->silent ? NULL : bus->devices[devfn];

@@ -188,11 +188,6 @@ void pci_set_interrupt_pin(PciDevice *dev, uint8_t pin)
 
 /* --- configuration space --- */
 
-static bool touches(uint32_t off, unsigned size, uint32_t reg, unsigned len)
-{
-    return off < reg + len && reg < off + size;
-}
-
 uint32_t pci_config_read(PciDevice *dev, uint32_t off, unsigned size)
 {
     PciDeviceClass *pc = PCI_DEVICE_GET_CLASS(dev);
@@ -207,9 +202,9 @@ uint32_t pci_config_read(PciDevice *dev, uint32_t off, unsigned size)
 /* What the base class itself has to do when registers changed. */
 static void config_changed(PciDevice *dev, uint32_t off, unsigned size)
 {
-    bool command = touches(off, size, PCI_COMMAND, 2);
+    bool command = pci_touches(off, size, PCI_COMMAND, 2);
 
-    if (command || touches(off, size, PCI_BASE_ADDRESS_0, 4 * PCI_BARS)) {
+    if (command || pci_touches(off, size, PCI_BASE_ADDRESS_0, 4 * PCI_BARS)) {
         pci_update_bars(dev);
     }
     if (dev->msix) {

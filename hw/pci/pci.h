@@ -113,11 +113,20 @@ uint16_t pci_requester_id(PciDevice *dev);
 /* Lookup by "slot.fn" address on a bus; NULL: none. */
 PciDevice *pci_bus_device(PciBus *bus, uint8_t devfn);
 
+/* The guest does not let go of the slot: each of its functions that was asked to leave stays (device_unplug_refused). */
+void pci_slot_unplug_refused(PciBus *bus, unsigned slot);
+
 /* For bridges: the bus below one has another number, or passes other addresses on, from now on. */
 void pci_bus_set_number(PciBus *bus, uint8_t number);
 void pci_bus_update_bars(PciBus *bus);
 
 /* --- between the files of this folder --- */
+/* Does an access of size bytes at off reach the len bytes at reg? */
+static inline bool pci_touches(uint32_t off, unsigned size, uint32_t reg, unsigned len)
+{
+    return off < reg + len && reg < off + size;
+}
+
 uint32_t pci_config_read(PciDevice *dev, uint32_t off, unsigned size);
 void pci_config_write(PciDevice *dev, uint32_t off, uint32_t value, unsigned size);
 void pci_update_intx(PciDevice *dev); /* after something that gates INTx changed */

@@ -32,9 +32,6 @@ enum {
         PCI_EXP_RTCTL_SECEE | PCI_EXP_RTCTL_SENFEE | PCI_EXP_RTCTL_SEFEE | PCI_EXP_RTCTL_PMEIE,
 };
 
-/* How long a guest has before it may be asked for the same device again, as in QEMU. */
-#define ASK_AGAIN_NS (INT64_C(5) * 1000 * 1000 * 1000)
-
 OBJECT_DECLARE(PcieRootPort, pcie_root_port, PCIE_ROOT_PORT)
 
 struct PcieRootPort {
@@ -148,13 +145,7 @@ static void free_cb(void *opaque)
 static void refused(PcieRootPort *s)
 {
     settle(s);
-    for (unsigned fn = 0; fn < 8; fn++) {
-        PciDevice *pci = pci_bus_device(slot_bus(s), (uint8_t)fn);
-
-        if (pci && DEVICE(pci)->pending_unplug) {
-            device_unplug_refused(DEVICE(pci));
-        }
-    }
+    pci_slot_unplug_refused(slot_bus(s), 0);
 }
 
 /* --- events: §6.7.3.4, a message when one comes while none was there, a wire as long as there is
@@ -254,7 +245,7 @@ static void control_written(PcieRootPort *s)
 
 static bool touches(PcieRootPort *s, uint32_t off, unsigned size, uint32_t r)
 {
-    return off < s->exp + r + 2 && s->exp + r < off + size;
+    return pci_touches(off, size, s->exp + r, 2);
 }
 
 static void port_config_write(PciDevice *dev, uint32_t off, uint32_t value, unsigned size)
@@ -312,8 +303,7 @@ static bool port_plug(Object *handler, Device *dev, GError **err)
 
 static void ask(PcieRootPort *s, Device *dev)
 {
-    dev->pending_unplug = true;
-    dev->ask_again_ns = clock_now(device_platform(dev)->vclock) + ASK_AGAIN_NS;
+    device_unplug_asked(dev);
     s->blinked = false;
     loop_timer_arm_in(s->patience, DEVICE_UNPLUG_PATIENCE_NS);
     raise_events(s, PCI_EXP_SLTSTA_ABP);
